@@ -1,0 +1,133 @@
+package vfs
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+const (
+	filePermissions = 0o640
+	dirPermissions  = 0o750
+)
+
+// OS returns the file system of the operating system.
+func OS() FS { return osFS{} }
+
+type osFS struct{}
+
+func (osFS) Open(name string) (File, error) { return openOS(name, os.O_RDONLY) }
+
+func (osFS) OpenReadWrite(name string) (File, error) { return openOS(name, os.O_RDWR) }
+
+func (osFS) Create(name string) (File, error) {
+	return openOS(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+}
+
+func (osFS) Link(oldName, newName string) error   { return os.Link(oldName, newName) }
+func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
+func (osFS) Remove(name string) error             { return os.Remove(name) }
+func (osFS) MkdirAll(dir string) error            { return os.MkdirAll(dir, dirPermissions) }
+func (osFS) Stat(name string) (fs.FileInfo, error) {
+	return os.Stat(name)
+}
+
+func (osFS) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = syncDir(d)
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (osFS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, filePermissions)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		_ = f.Close() // the lock's error is the one to tell
+		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
+	}
+	return f, nil
+}
+
+func (osFS) Usage(dir string) (Usage, error) {
+	u, err := diskUsage(dir)
+	if err != nil {
+		return Usage{}, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return u, nil
+}
+
+func openOS(name string, flags int) (File, error) {
+	f, err := os.OpenFile(name, flags, filePermissions)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	return &osFile{File: f, raw: raw}, nil
+}
+
+// osFile adds to *os.File what the platform files (os_linux.go, os_other.go) implement. raw keeps the
+// descriptor alive during a system call, so that a concurrent Close cannot hand its number to another file.
+type osFile struct {
+	*os.File
+	raw syscall.RawConn
+}
+
+func (f *osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f *osFile) OSFile() *os.File { return f.File }
+
+func (f *osFile) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.Name(), Err: err}
+}
+
+// writeZeros reserves [off, off+length) the slow way, where the file system cannot: bytes past the end are
+// written, those before it are left alone.
+func (f *osFile) writeZeros(off, length int64) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 64<<10)
+	for off, end := max(off, size), off+length; off < end; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-off)], off)
+		if err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return nil
+}

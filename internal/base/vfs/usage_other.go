@@ -1,0 +1,7 @@
+//go:build !(linux || darwin)
+
+package vfs
+
+import "errors"
+
+func diskUsage(string) (Usage, error) { return Usage{}, errors.ErrUnsupported }
