@@ -1,0 +1,143 @@
+package wal
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-stream/weir/internal/base/vfs"
+)
+
+// file is one file of the chain. Its fields are guarded by Log.mu, but for f, base and bytes, which do not change.
+type file struct {
+	f         vfs.File
+	name      string // base name, while in the chain
+	base      Position
+	bytes     int64 // positions it covers
+	allocated int64 // bytes it has on disk
+	pins      int
+	trimmed   bool
+}
+
+func (f *file) end() Position { return f.base + Position(f.bytes) }
+
+const (
+	fileSuffix    = ".wal"
+	sparePrefix   = "spare-"
+	preparePrefix = "new-"
+)
+
+// fileName is the name of the file that begins at base: its position in hexadecimal, so that names sort as positions do.
+func fileName(base Position) string { return fmt.Sprintf("%016x%s", int64(base), fileSuffix) }
+
+// parseFileName is the inverse of fileName.
+func parseFileName(name string) (Position, bool) {
+	digits, ok := strings.CutSuffix(name, fileSuffix)
+	if !ok || len(digits) != 16 || strings.ToLower(digits) != digits {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(digits, 16, 63)
+	return Position(v), err == nil
+}
+
+// fileAt returns the file of the chain that covers p, or nil.
+func (l *Log) fileAt(p Position) *file {
+	i, found := slices.BinarySearchFunc(l.files, p, func(f *file, p Position) int { return int(min(1, max(-1, f.base-p))) })
+	if !found {
+		i--
+	}
+	if i < 0 || p >= l.files[i].end() {
+		return nil
+	}
+	return l.files[i]
+}
+
+// Pinned is a place in a file that stays readable until Release, which must be called once.
+type Pinned struct {
+	File    vfs.File // read only what is below Tail
+	Off     int64    // of the position in File
+	Release func()
+}
+
+// Pin keeps the file that holds pos from being recycled. pos must lie below Tail. ErrTrimmed if the file is gone.
+func (l *Log) Pin(pos Position) (Pinned, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.state == stateNew || l.closedDown:
+		return Pinned{}, ErrClosed
+	case pos < 0 || pos >= l.durable:
+		return Pinned{}, fmt.Errorf("%w: %v, the log ends at %v", ErrNotWritten, pos, l.durable)
+	}
+	f := l.fileAt(pos)
+	if f == nil {
+		return Pinned{}, fmt.Errorf("%w: %v", ErrTrimmed, pos)
+	}
+	f.pins++
+	return Pinned{File: f.f, Off: int64(pos - f.base), Release: func() { l.unpin(f) }}, nil
+}
+
+func (l *Log) unpin(f *file) {
+	l.mu.Lock()
+	f.pins--
+	last := f.pins == 0
+	closeIt := last && l.closedDown
+	if last && f.trimmed {
+		l.prep.kick()
+	}
+	l.mu.Unlock()
+	if closeIt {
+		f.f.Close() //nolint:errcheck // nothing unsynced is of use any more
+	}
+}
+
+// Read fills p with the bytes of the log at pos. The range must lie in one frame, below Tail. ErrTrimmed if the file is gone.
+// The bytes are as the disk gives them: their checksum is that of their Run.
+func (l *Log) Read(p []byte, pos Position) error {
+	pin, err := l.Pin(pos)
+	if err != nil {
+		return err
+	}
+	defer pin.Release()
+	if _, err := pin.File.ReadAt(p, pin.Off); err != nil {
+		return fmt.Errorf("wal: read %d bytes at %v: %w", len(p), pos, err)
+	}
+	return nil
+}
+
+// Trim gives up the log below before. Files wholly below it are recycled once nobody has them pinned; the file with the last
+// durable frame always stays. The caller must never again scan from below before.
+func (l *Log) Trim(before Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.files) && l.files[n].end() <= min(before, l.durable-1) {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	for _, f := range l.files[:n] {
+		f.trimmed = true
+	}
+	l.prep.trimmed = append(l.prep.trimmed, l.files[:n]...)
+	l.files = slices.Delete(l.files, 0, n)
+	l.prep.kick()
+}
+
+// Bytes is what the chain holds on disk between the oldest byte not trimmed and Tail.
+func (l *Log) Bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for _, f := range l.files {
+		if f.base < l.durable {
+			n += min(f.allocated, int64(l.durable-f.base))
+		}
+	}
+	return n
+}
+
+func (l *Log) path(name string) string { return filepath.Join(l.o.Dir, name) }
