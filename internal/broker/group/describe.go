@@ -1,0 +1,72 @@
+package group
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// describe handles one group of DescribeGroups.
+func (s *Shard) describe(id string) Description {
+	g := s.find(id)
+	if g == nil {
+		return Description{Err: kafka.GroupIDNotFound, State: Dead}
+	}
+	d := Description{State: g.state, ProtocolType: g.protocolType}
+	if g.state == Stable {
+		d.Protocol = g.protocol
+	}
+	for _, m := range g.members {
+		member := DescribedMember{ID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost}
+		if g.state == Stable {
+			member.Metadata, member.Assignment = m.metadata(g.protocol), m.assignment
+		}
+		d.Members = append(d.Members, member)
+	}
+	s.settle(id)
+	return d
+}
+
+// groupIDs returns all groups of the shard in order.
+func (s *Shard) groupIDs() []string {
+	ids := slices.AppendSeq(make([]string, 0, len(s.durable.groups)), maps.Keys(s.durable.groups))
+	for id := range s.live {
+		if s.durable.groups[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// list handles ListGroups.
+func (s *Shard) list() []Listing {
+	ids := s.groupIDs()
+	listings := make([]Listing, 0, len(ids))
+	for _, id := range ids {
+		listing := Listing{Group: id, State: Empty}
+		if g := s.live[id]; g != nil {
+			listing.State, listing.ProtocolType = g.state, g.protocolType
+		} else if metadata := s.durable.groups[id].metadata; metadata != nil {
+			listing.ProtocolType = metadata.ProtocolType
+		}
+		listings = append(listings, listing)
+	}
+	return listings
+}
+
+// snapshot lists all committed offsets.
+func (s *Shard) snapshot() []CommittedOffset {
+	var all []CommittedOffset
+	for _, id := range slices.Sorted(maps.Keys(s.durable.groups)) {
+		stored := s.durable.groups[id]
+		for _, topic := range stored.topics() {
+			for _, partition := range stored.partitions(topic) {
+				o := stored.offset(topic, partition)
+				all = append(all, CommittedOffset{Group: id, Topic: topic, TopicID: o.TopicID, Partition: partition, Offset: o.Offset})
+			}
+		}
+	}
+	return all
+}
