@@ -1,0 +1,78 @@
+//go:build peer
+
+package peer
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var (
+	rewrite = flag.Bool("rewrite", false, "record the golden answers from the broker at $KAFKA_PEER")
+	scene   = flag.String("scene", "", "run only the scenes whose names match this pattern")
+)
+
+// TestAnswersEqualKafkas runs every scene on the brokers at $WEIR_PEER and $KAFKA_PEER (at least one of them) and
+// compares what they answer with what Apache Kafka answered when the scene was recorded.
+func TestAnswersEqualKafkas(t *testing.T) {
+	scenes, err := Load("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kafka, weir := os.Getenv("KAFKA_PEER"), os.Getenv("WEIR_PEER")
+	if kafka == "" && weir == "" {
+		t.Fatal("set WEIR_PEER or KAFKA_PEER to the address of a broker")
+	}
+	if kafka != "" {
+		t.Run("kafka", func(t *testing.T) { check(t, kafka, scenes, nil) })
+	}
+	if weir != "" {
+		allowed, err := LoadAllowances("testdata/differences.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run("weir", func(t *testing.T) {
+			check(t, weir, scenes, allowed)
+			if *scene == "" {
+				for _, a := range Unused(allowed) {
+					t.Errorf("the allowed difference of %s (%s) did not occur: %s", a.Scene, a.Prefix, a.Reason)
+				}
+			}
+		})
+	}
+}
+
+// check runs the scenes on the broker at addr, each as a test of its own.
+func check(t *testing.T, addr string, scenes []*Scene, allowed []*Allowance) {
+	exchanges := 0
+	for _, s := range scenes {
+		if match, _ := filepath.Match(*scene, s.Name); *scene != "" && !match {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			var id [4]byte
+			_, _ = rand.Read(id[:]) // never fails
+			got, err := NewRunner(addr, hex.EncodeToString(id[:]), time.Now()).Run(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exchanges += len(got)
+			if *rewrite && allowed == nil {
+				if err := os.WriteFile(filepath.Join("testdata", s.Name+".txt"), []byte(s.Format(got)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			Excuse(allowed, s.Golden(), got)
+			for _, d := range Compare(s.Golden(), got) {
+				t.Errorf("%s", d)
+			}
+		})
+	}
+	t.Logf("%d exchanges in %d scenes with the broker at %s", exchanges, len(scenes), addr)
+}
