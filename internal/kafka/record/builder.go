@@ -95,10 +95,10 @@ func (b *Builder) Build(o BuildOptions) []byte {
 		h.ProducerID, h.ProducerEpoch, h.BaseSequence = o.Producer.ID, o.Producer.Epoch, o.Producer.Sequence
 	}
 	if o.Transactional {
-		h.Attributes |= attributeTransactional
+		h.Attributes |= AttributeTransactional
 	}
 	if o.Control {
-		h.Attributes |= attributeControl
+		h.Attributes |= AttributeControl
 	}
 	batch := assemble(h, b.codec, b.level, b.plain)
 	b.plain, b.count = b.plain[:0], 0

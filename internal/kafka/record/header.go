@@ -21,10 +21,10 @@ const (
 )
 
 const (
-	attributeCodecMask     = 0x07
-	attributeLogAppendTime = 0x08
-	attributeTransactional = 0x10
-	attributeControl       = 0x20
+	AttributeCodecMask     = 0x07
+	AttributeLogAppendTime = 0x08
+	AttributeTransactional = 0x10
+	AttributeControl       = 0x20
 )
 
 // Errors of this package. Each wraps the code that a client gets for it.
@@ -123,16 +123,16 @@ func (h Header) put(b []byte) {
 func (h Header) Size() int64 { return LogOverhead + int64(h.Length) }
 
 // Codec returns the compression of the records; it may be one that does not exist (see Codec.Valid).
-func (h Header) Codec() Codec { return Codec(h.Attributes & attributeCodecMask) }
+func (h Header) Codec() Codec { return Codec(h.Attributes & AttributeCodecMask) }
 
 // LogAppendTime tells whether MaxTimestamp is the time of the append, for every record, instead of the producer's times.
-func (h Header) LogAppendTime() bool { return h.Attributes&attributeLogAppendTime != 0 }
+func (h Header) LogAppendTime() bool { return h.Attributes&AttributeLogAppendTime != 0 }
 
 // Transactional tells whether the batch belongs to a transaction.
-func (h Header) Transactional() bool { return h.Attributes&attributeTransactional != 0 }
+func (h Header) Transactional() bool { return h.Attributes&AttributeTransactional != 0 }
 
 // Control tells whether the batch holds a control record, such as a transaction marker, which consumers never see.
-func (h Header) Control() bool { return h.Attributes&attributeControl != 0 }
+func (h Header) Control() bool { return h.Attributes&AttributeControl != 0 }
 
 // LastOffset returns the offset of the last record; compaction may have removed that record itself.
 func (h Header) LastOffset() int64 { return h.BaseOffset + int64(h.LastOffsetDelta) }
@@ -185,7 +185,7 @@ func PatchLogAppendTime(b []byte, ts int64) {
 	if !ok {
 		panic("record: PatchLogAppendTime needs a whole batch")
 	}
-	attributes := binary.BigEndian.Uint16(batch[attributeOffset:]) | attributeLogAppendTime
+	attributes := binary.BigEndian.Uint16(batch[attributeOffset:]) | AttributeLogAppendTime
 	binary.BigEndian.PutUint16(batch[attributeOffset:], attributes)
 	binary.BigEndian.PutUint64(batch[maxTimestampAt:], uint64(ts))
 	sealCRC(batch)

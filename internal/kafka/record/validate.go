@@ -67,7 +67,7 @@ func assemble(h Header, codec Codec, level int, records []byte) []byte {
 	batch = compress(codec, level, batch, records)
 	h.Magic = 2
 	h.Length = int32(len(batch) - LogOverhead)
-	h.Attributes = h.Attributes&^attributeCodecMask | int16(codec)
+	h.Attributes = h.Attributes&^AttributeCodecMask | int16(codec)
 	h.put(batch)
 	sealCRC(batch)
 	return batch

@@ -1,0 +1,190 @@
+package partition
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/broker/wal"
+)
+
+// extentState tells what is known of an extent's bytes. Those that this process wrote are good; those found by
+// recovery are checked against their CRC before they are first served.
+type extentState uint8
+
+const (
+	extentUnverified extentState = iota
+	extentVerified
+	extentCorrupt
+)
+
+// extent is a stretch of consecutive batches inside one WAL frame.
+type extent struct {
+	base, next   int64
+	pos          wal.Position
+	maxTimestamp int64
+	bytes        uint32
+	records      uint32
+	crc          uint32
+	state        extentState
+}
+
+func newExtent(r *wal.Run, verified bool) extent {
+	e := extent{base: r.BaseOffset, next: r.NextOffset, pos: r.Pos, maxTimestamp: r.MaxTimestamp,
+		bytes: uint32(r.Bytes), records: uint32(r.RecordCount), crc: r.CRC}
+	if verified {
+		e.state = extentVerified
+	}
+	return e
+}
+
+// Object is an L1 or L2 object that holds runs of the log. It is shared by all logs of a shard and immutable.
+type Object struct {
+	Key   string
+	Level uint8
+	Bytes int64
+}
+
+// run is the log's stretch of an object.
+type run struct {
+	object *Object
+	info   segment.RunInfo
+}
+
+// span is a place where batches lie: an extent, or a run if object is not nil.
+type span struct {
+	extent
+	object *Object
+	info   segment.RunInfo
+}
+
+// spansLocked returns the places of the batches in [offset, limit), in order, until they hold maxBytes. The first one
+// holds offset, or begins after it where compaction left a hole.
+func (l *Log) spansLocked(dst []span, offset, limit int64, maxBytes int64) []span {
+	var total int64
+	i := sort.Search(len(l.runs), func(i int) bool { return l.runs[i].info.NextOffset > offset })
+	for ; i < len(l.runs) && total < maxBytes; i++ {
+		r := &l.runs[i]
+		if r.info.BaseOffset >= limit {
+			return dst
+		}
+		dst = append(dst, span{object: r.object, info: r.info, extent: extent{base: r.info.BaseOffset, next: r.info.NextOffset}})
+		if r.info.BaseOffset >= offset {
+			total += r.info.Bytes
+		}
+		offset = max(offset, r.info.NextOffset)
+	}
+	i = sort.Search(len(l.extents), func(i int) bool { return l.extents[i].next > offset })
+	for ; i < len(l.extents) && total < maxBytes; i++ {
+		e := &l.extents[i]
+		if e.base >= limit {
+			return dst
+		}
+		dst = append(dst, span{extent: *e})
+		if e.base >= offset {
+			total += int64(e.bytes)
+		}
+	}
+	return dst
+}
+
+// Cut is a stretch of L0 that is to be moved into an object: extents wholly below a WAL position.
+type Cut struct {
+	Log     *Log
+	Extents []CutExtent
+}
+
+// CutExtent is one frame's part of a Cut.
+type CutExtent struct {
+	BaseOffset, NextOffset int64
+	Pos                    wal.Position
+	Bytes                  int64
+	CRC                    uint32
+}
+
+// CutBelow returns the extents that lie below end in the WAL and hold records at or above the log start, oldest first.
+// An extent known to be damaged, and those after it, stay where they are, so that nothing is dropped silently.
+func (l *Log) CutBelow(end wal.Position) Cut {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := Cut{Log: l}
+	for i := range l.extents {
+		e := &l.extents[i]
+		if e.pos >= end || e.state == extentCorrupt {
+			break
+		}
+		if e.next > l.logStart {
+			c.Extents = append(c.Extents, CutExtent{e.base, e.next, e.pos, int64(e.bytes), e.crc})
+		}
+	}
+	return c
+}
+
+// Install replaces the extents below next by the run info of object. A run that retention or DeleteRecords has
+// overtaken meanwhile is not taken.
+func (l *Log) Install(object *Object, info segment.RunInfo) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := sort.Search(len(l.extents), func(i int) bool { return l.extents[i].base >= info.NextOffset })
+	l.extents = slices.Delete(l.extents, 0, i)
+	if info.NextOffset > l.logStart {
+		l.runs = append(l.runs, run{object, info})
+	}
+}
+
+// Replace puts the run info of object in the place of the runs of the objects in old, which it merges. A zero info
+// only removes them. Runs that begin before those of old stay before it.
+func (l *Log) Replace(old map[string]bool, object *Object, info segment.RunInfo) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept := make([]run, 0, len(l.runs)+1)
+	placed := info.Bytes == 0 || info.NextOffset <= l.logStart
+	for _, r := range l.runs {
+		if !placed && r.info.BaseOffset >= info.BaseOffset {
+			kept = append(kept, run{object, info})
+			placed = true
+		}
+		if !old[r.object.Key] {
+			kept = append(kept, r)
+		}
+	}
+	if !placed {
+		kept = append(kept, run{object, info})
+	}
+	l.runs = kept
+}
+
+// RunsIn visits the log's live runs of objects for which want is true, in offset order.
+func (l *Log) RunsIn(want func(*Object) bool, visit func(*Object, segment.RunInfo)) {
+	l.mu.Lock()
+	runs := slices.Clone(l.runs)
+	l.mu.Unlock()
+	for _, r := range runs {
+		if want(r.object) {
+			visit(r.object, r.info)
+		}
+	}
+}
+
+// OldestWAL returns the position of the oldest extent that the log still needs, or false if it needs none.
+func (l *Log) OldestWAL() (wal.Position, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.extents) == 0 {
+		return 0, false
+	}
+	return l.extents[0].pos, true
+}
+
+// Extents returns how many L0 extents the log holds, and their bytes.
+func (l *Log) Extents() (n int, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.extents {
+		bytes += int64(l.extents[i].bytes)
+	}
+	return len(l.extents), bytes
+}
+
+// Quarantine marks the extent that begins at base as damaged: it is kept, counted, and never served.
+func (l *Log) Quarantine(base int64) { l.mark(base, extentCorrupt) }

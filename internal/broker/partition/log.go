@@ -1,0 +1,188 @@
+// Package partition is the log of one partition: the state machine that says what may be appended, which offset it
+// gets, what may be read, and what is kept.
+//
+// A Log owns its offsets (log start, high watermark, log end), the leader-epoch cache, the producers' last batches, the
+// virtual segments that retention works on, and the index of where its batches lie: L0 extents in the write-ahead log,
+// then runs in L1/L2 objects once a cut has moved them. It holds no file: bytes are read through the Env that all logs
+// of a node share.
+//
+//	log start          high watermark   log end
+//	    |  L1/L2 runs  |  L0 extents  |  in flight  |
+//	    [ object ..... )[ WAL frames )[ WAL group ..)
+//
+// Life of a batch: Append checks it, assigns the offset, patches base offset and leader epoch in place and hands the
+// bytes to the WAL, all under mu, so offsets follow the order of the WAL. Committed is called by the WAL's writer when
+// the frame is durable: only then the high watermark moves and readers see it. There is no roll-back: a failed write
+// ends the process, and recovery starts from what is durable.
+//
+// State changes in apply and in the few setters beside it; recovery replays the same functions, so a recovered log
+// equals the one that was lost.
+//
+// Lock order: Log.mu, then the WAL's mutex. No I/O happens under mu. The package is used by shard (recovery, cuts,
+// retention) and by the request handlers (append, read, lookups); it knows no topic names and no requests.
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+// ErrClosed is returned by calls on a log whose topic was deleted or whose node has stopped.
+var ErrClosed = errors.New("partition log is closed")
+
+// Env is what the logs of a node share. WAL is set once recovery has ended and before the first Append or Read.
+type Env struct {
+	WAL      *wal.Log
+	Segments *segment.Cache
+	Now      func() time.Time
+	Logger   *slog.Logger
+	// OnCorrupt is told of damage found while reading, once per damaged stretch. It must not block.
+	OnCorrupt func(error)
+}
+
+// Config is the part of a topic's configuration that the log acts on. Durations of -1 mean without limit.
+type Config struct {
+	MaxMessageBytes      int32
+	LogAppendTime        bool
+	TimestampBeforeMaxMs int64
+	TimestampAfterMaxMs  int64
+	// Recompress asks that batches of another codec are recompressed to Codec at Level.
+	Recompress      bool
+	Codec           record.Codec
+	Level           int
+	SegmentBytes    int64
+	SegmentMs       int64
+	RetentionMs     int64
+	RetentionBytes  int64
+	Delete, Compact bool
+	// DecompressedBytesMax bounds what one batch may expand to where its records must be looked at.
+	DecompressedBytesMax int
+}
+
+// Identity names a partition within its node.
+type Identity struct {
+	Shard     int32
+	Topic     kafka.TopicID
+	Partition int32
+}
+
+func (id Identity) String() string { return fmt.Sprintf("%s-%d", id.Topic, id.Partition) }
+
+// Log is one partition's log. All methods may be called together.
+type Log struct {
+	id     Identity
+	env    *Env
+	config atomic.Pointer[Config]
+
+	mu     sync.Mutex
+	stream *wal.Stream
+	closed bool
+	// logStart <= highWatermark <= logEnd always.
+	logStart, highWatermark, logEnd int64
+	leaderEpoch                     int32
+	epochs                          []EpochStart
+	producers                       producers
+	segments                        []virtualSegment
+	runs                            []run
+	extents                         []extent
+	waiters                         []*Waiter
+}
+
+// New returns an empty log that begins at offset 0. leaderEpoch is the shard's.
+func New(id Identity, env *Env, leaderEpoch int32, config *Config) *Log {
+	l := &Log{id: id, env: env, leaderEpoch: leaderEpoch}
+	l.stream = wal.NewStream(id.Shard, id.Topic, id.Partition)
+	l.stream.Owner = l
+	l.config.Store(config)
+	return l
+}
+
+// Identity returns what the log was made with.
+func (l *Log) Identity() Identity { return l.id }
+
+// SetConfig replaces the configuration; batches appended from now on obey it.
+func (l *Log) SetConfig(c *Config) { l.config.Store(c) }
+
+// Config returns the configuration in force.
+func (l *Log) Config() *Config { return l.config.Load() }
+
+// SetLeaderEpoch sets the epoch that appended batches carry. The cache gets an entry when the first one is written.
+func (l *Log) SetLeaderEpoch(epoch int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaderEpoch = epoch
+}
+
+// Offsets is a consistent snapshot of a log's offsets.
+type Offsets struct {
+	LogStart, HighWatermark, LastStable, LogEnd int64
+	LeaderEpoch                                 int32
+}
+
+// Offsets returns the log's offsets as of one moment.
+func (l *Log) Offsets() Offsets {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Offsets{l.logStart, l.highWatermark, l.highWatermark, l.logEnd, l.leaderEpoch}
+}
+
+// Bytes returns the size of what the log keeps, as its virtual segments count it.
+func (l *Log) Bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for i := range l.segments {
+		n += l.segments[i].bytes
+	}
+	return n
+}
+
+// Close makes further appends and reads fail and wakes all waiters. Batches in flight still become durable.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, w := range l.waiters {
+		w.add(math.MaxInt32)
+	}
+	l.waiters = nil
+}
+
+// Committed tells the log that run is durable: its batches become visible. It is called by the WAL's writer, in the
+// order of the WAL.
+func (l *Log) Committed(r *wal.Run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.commitLocked(r, true)
+}
+
+func (l *Log) commitLocked(r *wal.Run, verified bool) {
+	if r.NextOffset <= l.highWatermark {
+		return
+	}
+	l.extents = append(l.extents, newExtent(r, verified))
+	l.highWatermark = r.NextOffset
+	for _, w := range l.waiters {
+		w.add(r.Bytes)
+	}
+}
+
+// Controlled tells the log that a control entry about it is durable.
+func (l *Log) Controlled(c wal.Control) {
+	if c.Kind != wal.ControlDeleteRecords {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.raiseLogStartLocked(c.Value)
+}

@@ -1,0 +1,355 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"sort"
+	"sync"
+
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+// sendfileBytesMin is the size from which a stretch is sent from its file; below it one copy into a shared buffer
+// costs less than a system call of its own.
+const sendfileBytesMin = 24 << 10
+
+// Chunk is a stretch of whole batches, in memory or in a file. Done, if not nil, must be called once when the bytes
+// have been sent or are not wanted any more.
+type Chunk struct {
+	Bytes    []byte
+	File     *os.File
+	Off, Len int64
+	Done     func()
+}
+
+// ReadRequest asks for batches from Offset on.
+type ReadRequest struct {
+	Offset int64
+	// MaxBytes bounds what is returned, in whole batches; with AtLeastOne the first batch comes whatever its size (KIP-74).
+	MaxBytes   int64
+	AtLeastOne bool
+	// Committed limits the read to the last stable offset.
+	Committed bool
+}
+
+// ReadResult holds whole batches, the first of which holds the offset asked for, and the offsets as of the same moment.
+type ReadResult struct {
+	Offsets
+	Chunks []Chunk
+	Bytes  int64
+	// NextOffset is where a read that continues this one begins.
+	NextOffset int64
+}
+
+// Read returns the batches at req.Offset. An offset equal to the high watermark yields no bytes and no error.
+//
+// Errors: OffsetOutOfRange outside [log start, high watermark]; CorruptMessage (wrapping the place) where the bytes are
+// damaged and nothing sound comes before them; ErrClosed.
+func (l *Log) Read(ctx context.Context, req ReadRequest) (ReadResult, error) {
+	var room [8]span
+	l.mu.Lock()
+	res := ReadResult{Offsets: Offsets{l.logStart, l.highWatermark, l.highWatermark, l.logEnd, l.leaderEpoch}, NextOffset: req.Offset}
+	limit := res.HighWatermark
+	if req.Committed {
+		limit = res.LastStable
+	}
+	switch {
+	case l.closed:
+		l.mu.Unlock()
+		return res, ErrClosed
+	case req.Offset < l.logStart || req.Offset > l.highWatermark:
+		l.mu.Unlock()
+		return res, kafka.OffsetOutOfRange
+	case req.Offset >= limit || (req.MaxBytes <= 0 && !req.AtLeastOne):
+		l.mu.Unlock()
+		return res, nil
+	}
+	spans := l.spansLocked(room[:0], req.Offset, limit, max(req.MaxBytes, 1))
+	l.mu.Unlock()
+
+	c := collector{log: l, res: &res, limit: limit, left: req.MaxBytes, atLeastOne: req.AtLeastOne}
+	for i := range spans {
+		more, err := c.take(ctx, &spans[i])
+		if err != nil && res.Bytes == 0 {
+			res.Drop()
+			return res, err
+		}
+		if err != nil || !more {
+			break // what was collected is sound; the damage is met by the next read
+		}
+	}
+	c.flush()
+	return res, nil
+}
+
+// Drop gives back what the result holds, when it will not be sent.
+func (r *ReadResult) Drop() {
+	for _, c := range r.Chunks {
+		if c.Done != nil {
+			c.Done()
+		}
+	}
+	r.Chunks = nil
+}
+
+// collector gathers spans into chunks. Small stretches are copied one after another into one buffer.
+type collector struct {
+	log        *Log
+	res        *ReadResult
+	limit      int64
+	left       int64
+	atLeastOne bool
+	buf        *[]byte
+}
+
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 4*sendfileBytesMin); return &b }}
+
+func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
+	src, err := c.log.open(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	start, end, next, err := c.bounds(src, s)
+	if err != nil || end <= start {
+		src.done()
+		return false, err
+	}
+	if err := src.verify(start, end-start); err != nil {
+		src.done()
+		return false, err
+	}
+	n := end - start
+	if f := src.file(); f != nil && n >= sendfileBytesMin {
+		c.flush()
+		c.res.Chunks = append(c.res.Chunks, Chunk{File: f, Off: src.fileOffset(start), Len: n, Done: src.done})
+	} else {
+		err := c.copy(src, start, n)
+		src.done()
+		if err != nil {
+			return false, err
+		}
+	}
+	c.res.Bytes += n
+	c.res.NextOffset = next
+	c.left -= n
+	c.atLeastOne = false
+	return c.left > 0 && next >= s.next, nil
+}
+
+func (c *collector) copy(src *source, pos, n int64) error {
+	if c.buf == nil {
+		c.buf = bufferPool.Get().(*[]byte)
+	}
+	at := len(*c.buf)
+	*c.buf = append(*c.buf, make([]byte, n)...)
+	if err := src.readAt((*c.buf)[at:], pos); err != nil {
+		*c.buf = (*c.buf)[:at]
+		return err
+	}
+	return nil
+}
+
+func (c *collector) flush() {
+	if c.buf == nil {
+		return
+	}
+	b := c.buf
+	c.buf = nil
+	if len(*b) == 0 {
+		bufferPool.Put(b)
+		return
+	}
+	c.res.Chunks = append(c.res.Chunks, Chunk{Bytes: *b, Len: int64(len(*b)), Done: func() {
+		if cap(*b) <= 1<<20 {
+			*b = (*b)[:0]
+			bufferPool.Put(b)
+		}
+	}})
+}
+
+// bounds returns the part [start, end) of the span's bytes to send, and the offset after it.
+func (c *collector) bounds(src *source, s *span) (start, end, next int64, err error) {
+	from := max(c.res.NextOffset, s.base)
+	size := src.size
+	if from == s.base && s.next <= c.limit && size <= c.left {
+		return 0, size, s.next, nil
+	}
+	if s.object != nil && from > s.base {
+		if start, err = src.reader.Locate(s.info, from); err != nil {
+			return 0, 0, 0, err
+		}
+	}
+	begun := false
+	end, next = start, from
+	err = src.walk(start, func(pos int64, h *batchHead) bool {
+		if !begun && h.next() <= from {
+			return true
+		}
+		if h.base >= c.limit || (end-start+h.size > c.left && (begun || !c.atLeastOne)) {
+			return false
+		}
+		if !begun {
+			start, begun = pos, true
+		}
+		end, next = pos+h.size, h.next()
+		return end-start < c.left
+	})
+	if err != nil && begun && end > start {
+		err = nil
+	}
+	if !begun {
+		end = start
+	}
+	return start, end, next, err
+}
+
+// source is an opened span: its bytes are [0, size).
+type source struct {
+	log    *Log
+	span   *span
+	size   int64
+	pin    wal.Pinned
+	reader *segment.Reader
+	done   func()
+}
+
+func (l *Log) open(ctx context.Context, s *span) (*source, error) {
+	src := &source{log: l, span: s, size: int64(s.bytes)}
+	if s.object != nil {
+		r, release, err := l.env.Segments.Get(ctx, s.object.Key)
+		if err != nil {
+			return nil, fmt.Errorf("open %s for %s: %w", s.object.Key, l.id, err)
+		}
+		src.reader, src.done, src.size = r, release, s.info.Bytes
+		return src, nil
+	}
+	pin, err := l.env.WAL.Pin(s.pos)
+	if err != nil {
+		return nil, fmt.Errorf("pin WAL position %d for %s: %w", s.pos, l.id, err)
+	}
+	src.pin, src.done = pin, pin.Release
+	return src, nil
+}
+
+func (s *source) file() *os.File {
+	if s.reader != nil {
+		return s.reader.OSFile()
+	}
+	return s.pin.File.OSFile()
+}
+
+func (s *source) fileOffset(pos int64) int64 {
+	if s.reader != nil {
+		return s.span.info.Pos + pos
+	}
+	return s.pin.Off + pos
+}
+
+func (s *source) readAt(p []byte, pos int64) error {
+	if s.reader != nil {
+		_, err := s.reader.ReadAt(p, s.span.info.Pos+pos)
+		return err
+	}
+	_, err := s.pin.File.ReadAt(p, s.pin.Off+pos)
+	return err
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// verify checks the bytes against the checksums that were written with them, once in a process's life: damage that was
+// there at start is never served, and sound bytes are sent without being touched again.
+func (s *source) verify(pos, n int64) error {
+	if s.reader != nil {
+		if err := s.reader.Verify(s.span.info, pos, n); err != nil {
+			return s.log.corrupt(err)
+		}
+		return nil
+	}
+	switch s.span.state {
+	case extentVerified:
+		return nil
+	case extentCorrupt:
+		return fmt.Errorf("offsets [%d, %d) of %s are quarantined: %w", s.span.base, s.span.next, s.log.id, kafka.CorruptMessage)
+	}
+	b := make([]byte, s.size)
+	if err := s.readAt(b, 0); err != nil {
+		return fmt.Errorf("read WAL position %d for %s: %w", s.span.pos, s.log.id, err)
+	}
+	if crc32.Checksum(b, castagnoli) != s.span.crc {
+		s.log.mark(s.span.base, extentCorrupt)
+		return s.log.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d): checksum mismatch", s.span.pos, s.span.base, s.span.next))
+	}
+	s.log.mark(s.span.base, extentVerified)
+	return nil
+}
+
+func (l *Log) mark(base int64, st extentState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := sort.Search(len(l.extents), func(i int) bool { return l.extents[i].base >= base })
+	if i < len(l.extents) && l.extents[i].base == base {
+		l.extents[i].state = st
+	}
+}
+
+func (l *Log) corrupt(err error) error {
+	err = fmt.Errorf("damaged bytes in %s: %w", l.id, err)
+	if l.env.OnCorrupt != nil {
+		l.env.OnCorrupt(err)
+	}
+	return fmt.Errorf("%w: %w", kafka.CorruptMessage, err)
+}
+
+// batchHead is what a walk needs of a batch header.
+type batchHead struct {
+	base            int64
+	size            int64
+	lastOffsetDelta int32
+	maxTimestamp    int64
+}
+
+func (h *batchHead) next() int64 { return h.base + int64(h.lastOffsetDelta) + 1 }
+
+// walkBufferBytes is read at once while walking headers: enough for many small batches, little for large ones.
+const walkBufferBytes = 16 << 10
+
+// walk visits the headers of the batches from pos, the begin of one, to the end of the span, until visit says stop.
+func (s *source) walk(pos int64, visit func(pos int64, h *batchHead) bool) error {
+	var small [record.HeaderBytes]byte
+	buf, have, at := small[:], 0, pos
+	for pos+record.HeaderBytes <= s.size {
+		if pos < at || pos+record.HeaderBytes > at+int64(have) {
+			n := min(int64(len(buf)), s.size-pos)
+			if err := s.readAt(buf[:n], pos); err != nil {
+				return fmt.Errorf("walk batches of %s: %w", s.log.id, err)
+			}
+			at, have = pos, int(n)
+		}
+		h, err := record.ParseHeader(buf[pos-at : have])
+		if err != nil || h.Size() < record.HeaderBytes || h.Size() > s.size-pos {
+			return s.log.corrupt(fmt.Errorf("no batch at byte %d of %d in the stretch from offset %d: %w", pos, s.size, s.span.base, errOr(err)))
+		}
+		head := batchHead{h.BaseOffset, h.Size(), h.LastOffsetDelta, h.MaxTimestamp}
+		if !visit(pos, &head) {
+			return nil
+		}
+		pos += h.Size()
+		if len(buf) < walkBufferBytes && h.Size() < walkBufferBytes/4 {
+			buf = make([]byte, walkBufferBytes)
+			have = 0
+		}
+	}
+	return nil
+}
+
+func errOr(err error) error {
+	if err != nil {
+		return err
+	}
+	return record.ErrTruncated
+}
