@@ -246,7 +246,8 @@ func (p *preparer) extend() error {
 		}
 		l.mu.Unlock()
 		if done {
-			return p.publish(nil, 0, false)
+			p.publish(nil, 0, false)
+			return nil
 		}
 		if first {
 			p.adapt()
@@ -259,7 +260,7 @@ func (p *preparer) extend() error {
 		}
 		if err != nil {
 			if vfs.IsNoSpace(err) {
-				return errors.Join(err, p.publish(nil, 0, true))
+				p.publish(nil, 0, true)
 			}
 			return err
 		}
@@ -307,7 +308,8 @@ func (p *preparer) grow(f *file, held int64) error {
 		}
 		return fmt.Errorf("allocate %d bytes of %s: %w", n, f.name, err)
 	}
-	return p.publish(f, f.allocated+n, false)
+	p.publish(f, f.allocated+n, false)
+	return nil
 }
 
 // add puts the next file at the end of the chain: complete with its header, durable, and only then under its final name.
@@ -359,14 +361,14 @@ func (p *preparer) add(held int64) error {
 	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
 		return fmt.Errorf("sync the log's directory: %w", errNotRetriable(err))
 	}
-	return p.publish(f, n, false)
+	p.publish(f, n, false)
+	return nil
 }
 
 // publish makes known that f, which may be new, has blocks up to allocated, or that no space was found.
-func (p *preparer) publish(f *file, allocated int64, noSpace bool) error {
+func (p *preparer) publish(f *file, allocated int64, noSpace bool) {
 	l := p.l
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if f != nil {
 		if n := len(l.files); n == 0 || l.files[n-1].base < f.base {
 			l.files = append(l.files, f)
@@ -380,12 +382,13 @@ func (p *preparer) publish(f *file, allocated int64, noSpace bool) error {
 	if changed || f != nil {
 		l.admit()
 	}
-	if changed && noSpace {
-		l.o.Logger.Error("write-ahead log has no space left; appends are refused until there is", "dir", l.o.Dir)
-	} else if changed {
+	l.mu.Unlock()
+	switch {
+	case changed && noSpace:
+		l.o.Logger.Error("write-ahead log has no space left, appends are refused until there is", "dir", l.o.Dir)
+	case changed:
 		l.o.Logger.Info("write-ahead log has space again", "dir", l.o.Dir)
 	}
-	return nil
 }
 
 // errNotRetriable hides from IsNoSpace an error after which the state of the directory or the file is unknown.
