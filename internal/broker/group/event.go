@@ -8,7 +8,7 @@ import (
 )
 
 // RequestID names a request whose reply is owed. The caller draws it; it must be unique in the life of a Shard. Events
-// that nobody waits for (Tick, TopicsDeleted) are handled with NoRequest.
+// that nobody waits for, such as Tick, are handled with NoRequest.
 type RequestID uint64
 
 // NoRequest is the RequestID of events without a reply.
@@ -135,7 +135,7 @@ type List struct{}
 // Snapshot asks for all committed offsets of the shard. Its reply is a []CommittedOffset, sorted.
 type Snapshot struct{}
 
-// TopicsDeleted deletes all offsets committed for the topics. It has no reply.
+// TopicsDeleted deletes all offsets committed for the topics. Its reply is kafka.None.
 type TopicsDeleted struct{ Topics []string }
 
 // Tick makes everything happen whose time has come. It has no reply.

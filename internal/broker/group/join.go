@@ -147,10 +147,15 @@ func rejoinReason(isLeader bool, reason string) string {
 	if isLeader {
 		text = "the leader came back"
 	}
-	if reason != "" {
-		text += ": " + reason
+	return withReason(text, reason)
+}
+
+// withReason adds what the client said.
+func withReason(text, reason string) string {
+	if reason == "" {
+		return text
 	}
-	return text
+	return text + ": " + reason
 }
 
 // addMember takes a member in that is waiting with its request.

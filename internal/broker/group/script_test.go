@@ -289,13 +289,13 @@ func atoi32(s string) int32 {
 func (s *script) print(d Decision) {
 	s.log = append(s.log, d.Records...)
 	for _, c := range d.Changes {
-		fmt.Fprintf(&s.out, "%s is %v, generation %d, %d members: %s\n", c.Group, c.State, c.Generation, c.Members, c.Reason)
+		fmt.Fprintf(&s.out, "%s is %v, generation %d, %d members: %s\n", c.Group, c.State, c.Generation, c.Members, strings.TrimSpace(c.Reason))
 	}
 	for _, r := range d.Records {
 		fmt.Fprintln(&s.out, formatRecord(r))
 	}
 	for _, r := range d.Replies {
-		fmt.Fprintf(&s.out, "#%d %s\n", r.Request, formatBody(r.Body))
+		fmt.Fprintf(&s.out, "#%d %s\n", r.Request, strings.TrimSpace(formatBody(r.Body)))
 	}
 }
 

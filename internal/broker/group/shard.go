@@ -93,6 +93,7 @@ func (s *Shard) Handle(id RequestID, e Event, now time.Time) Decision {
 		s.reply(id, s.snapshot())
 	case TopicsDeleted:
 		s.deleteTopics(e.Topics)
+		s.reply(id, kafka.None)
 	case Tick:
 		for a := s.alarms.pop(now); a != nil; a = s.alarms.pop(now) {
 			a.fire()

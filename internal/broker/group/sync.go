@@ -134,7 +134,7 @@ func (s *Shard) leave(e *Leave) LeaveReply {
 	}
 	switch {
 	case members > 0:
-		s.rebalanceOrComplete(g, "a member left: "+reason)
+		s.rebalanceOrComplete(g, withReason("a member left", reason))
 	case offers > 0:
 		s.maybeCompleteJoin(g)
 	}

@@ -16,6 +16,7 @@
 package offsetrecord
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -246,8 +247,8 @@ func decodeMetadata(keyBytes, valueBytes []byte) (Record, error) {
 			ClientHost:             from.ClientHost,
 			RebalanceTimeoutMillis: from.RebalanceTimeoutMillis,
 			SessionTimeoutMillis:   from.SessionTimeoutMillis,
-			Subscription:           from.Subscription,
-			Assignment:             from.Assignment,
+			Subscription:           bytes.Clone(from.Subscription), // kmsg's point into valueBytes
+			Assignment:             bytes.Clone(from.Assignment),
 		}
 		if value.Version == 0 {
 			// Version 0 knew one timeout for both.

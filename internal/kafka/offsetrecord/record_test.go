@@ -95,6 +95,22 @@ func TestBytesAreThoseOfKafka(t *testing.T) {
 	}
 }
 
+func TestDecodeKeepsNothingOfItsArguments(t *testing.T) {
+	t.Parallel()
+	for _, c := range fromKafka {
+		k, v := unhex(c.key), value(c.value)
+		got, err := Decode(k, v)
+		if err != nil {
+			t.Fatalf("Decode: %v", err)
+		}
+		clear(k)
+		clear(v)
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s changed with its bytes: %+v", c.name, got)
+		}
+	}
+}
+
 func TestDecodeReadsOlderVersions(t *testing.T) {
 	t.Parallel()
 	// Version 0 of the metadata value has neither a rebalance timeout nor a state timestamp nor instance ids.
