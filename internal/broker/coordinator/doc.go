@@ -1,0 +1,24 @@
+// Package coordinator runs the state machines of groups over the partitions of __consumer_offsets.
+//
+//	          Groups (facade)                     shard, one for each offsets partition
+//	handler ──Join, Commit, …──▶ queue ──▶ serving goroutine: group.Shard ──batch──▶ Log
+//	        ◀──────────reply──────────── delivering goroutine ◀──durable, in order──┘
+//
+// A shard is loaded by replaying its log to the end; until then, and while it is loaded again, requests are answered
+// with COORDINATOR_LOAD_IN_PROGRESS. After that one goroutine owns the state machine: it takes what is queued, lets the
+// machine decide, puts the records of all these decisions into one batch and appends it. It does not wait for the disk:
+// a second goroutine waits for the batches in order and sends the replies, so many commits may be on their way at once.
+// No reply leaves before its own batch and all earlier ones are durable. Requests that change nothing wait for the same,
+// so nobody sees state that a crash could take back; where nothing is on its way they are answered at once.
+//
+// A failed append, or one whose outcome is not known, fences the shard: the machine is dropped, everybody who waits gets
+// the retriable COORDINATOR_NOT_AVAILABLE, and the shard is loaded again from its log, with growing pauses. Replay of
+// what is durable is the only way back to a state that may be answered from.
+//
+// Groups may be used from any goroutine. There are no locks: a shard's state belongs to its serving goroutine, the list
+// of shards is published once, and everything else passes through channels with a bound. A full queue makes callers
+// wait, until their context ends. A caller that goes away leaves its member in the group until the session ends, as a
+// lost connection does in Kafka.
+//
+// The package knows no message types of the wire, checks no authorization, and does not know which topics exist.
+package coordinator

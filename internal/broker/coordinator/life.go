@@ -1,0 +1,223 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+// life is what a shard has from its load to its end. All but deliveries, failed and inFlight belongs to the serving
+// goroutine.
+type life struct {
+	shard   *shard
+	log     Log
+	machine *group.Shard
+	builder *record.Builder
+
+	request group.RequestID
+	waiting map[group.RequestID]*call
+	// batches, records and replies of the decisions since the last flush.
+	waits   []func(context.Context) error
+	replies []delivery
+	queued  int // records in builder or appended since the last flush
+
+	deliveries chan delivered
+	failed     chan error
+	inFlight   atomic.Int64 // batches of replies that the delivering goroutine has not finished
+}
+
+// delivery is a reply that is due to a caller.
+type delivery struct {
+	call *call
+	body any
+}
+
+// delivered are replies that may leave once all waits have returned.
+type delivered struct {
+	waits   []func(context.Context) error
+	replies []delivery
+}
+
+// flushRecords is how many records of queued requests are put together at most.
+const flushRecords = 4096
+
+// recordOverheadBytes is the most that a record takes beside its key and value: seven varints and a byte.
+const recordOverheadBytes = 32
+
+func newLife(s *shard, log Log, machine *group.Shard) *life {
+	return &life{
+		shard:      s,
+		log:        log,
+		machine:    machine,
+		builder:    record.NewBuilder(record.None, 0),
+		waiting:    map[group.RequestID]*call{},
+		deliveries: make(chan delivered, s.options.InFlightBatches),
+		failed:     make(chan error, 1),
+	}
+}
+
+// run serves requests and alarms until an append fails or ctx ends.
+func (l *life) run(ctx context.Context) error {
+	if err := l.take(ctx, l.machine.Activate(time.Now())); err != nil {
+		return err
+	}
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	for {
+		if err := l.flush(ctx); err != nil {
+			return err
+		}
+		alarm.Reset(time.Until(l.machine.NextAlarm()))
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case err = <-l.failed:
+		case c := <-l.shard.calls:
+			err = l.handle(ctx, c)
+		case <-alarm.C:
+			err = l.take(ctx, l.machine.Handle(group.NoRequest, group.Tick{}, time.Now()))
+		}
+		if err == nil {
+			err = l.handleQueued(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// handleQueued takes along the requests that are there already, so that one batch serves them all.
+func (l *life) handleQueued(ctx context.Context) error {
+	for l.queued < flushRecords {
+		select {
+		case c := <-l.shard.calls:
+			if err := l.handle(ctx, c); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+func (l *life) handle(ctx context.Context, c *call) error {
+	l.request++
+	l.waiting[l.request] = c
+	return l.take(ctx, l.machine.Handle(l.request, c.event, time.Now()))
+}
+
+// take notes what a decision asks for. Full batches are appended on the way.
+func (l *life) take(ctx context.Context, d group.Decision) error {
+	now := time.Now().UnixMilli()
+	var key []byte
+	for i := range d.Records {
+		r := &d.Records[i]
+		key = r.AppendKey(key[:0])
+		value := r.Value()
+		if l.builder.Count() > 0 && l.builder.Len()+len(key)+len(value)+recordOverheadBytes > l.shard.options.BatchBytes {
+			if err := l.append(ctx); err != nil {
+				return err
+			}
+		}
+		l.builder.Append(now, key, value, nil)
+		l.queued++
+	}
+	for _, r := range d.Replies {
+		if c := l.waiting[r.Request]; c != nil {
+			l.replies = append(l.replies, delivery{c, r.Body})
+			delete(l.waiting, r.Request)
+		}
+	}
+	for _, c := range d.Changes {
+		l.shard.logger.Debug("group changed", "group", c.Group, "state", c.State.String(), "generation", c.Generation, "members", c.Members, "reason", c.Reason)
+	}
+	return nil
+}
+
+// append hands the batch that was gathered to the log.
+func (l *life) append(ctx context.Context) error {
+	if l.builder.Count() == 0 {
+		return nil
+	}
+	l.shard.metrics.batches.Inc()
+	l.shard.metrics.records.Add(float64(l.builder.Count()))
+	wait, err := l.log.Append(ctx, l.builder.Build(record.BuildOptions{}))
+	if err != nil {
+		return fmt.Errorf("append group records: %w", err)
+	}
+	l.waits = append(l.waits, wait)
+	return nil
+}
+
+// flush appends the rest and passes the replies on. Without anything on its way to the disk they leave at once.
+func (l *life) flush(ctx context.Context) error {
+	if err := l.append(ctx); err != nil {
+		return err
+	}
+	l.queued = 0
+	if len(l.waits) == 0 && len(l.replies) == 0 {
+		return nil
+	}
+	d := delivered{waits: l.waits, replies: l.replies}
+	if len(d.waits) == 0 && l.inFlight.Load() == 0 {
+		d.send(nil)
+		l.replies = l.replies[:0]
+		return nil
+	}
+	l.waits, l.replies = nil, nil
+	l.inFlight.Add(1)
+	l.deliveries <- d
+	return nil
+}
+
+// deliver waits for the batches in order and sends the replies that they hold up. After the first failure every later
+// reply is an error: what it says may rest on records that are lost.
+func (l *life) deliver(ctx context.Context) {
+	var failure error
+	for d := range l.deliveries {
+		for _, wait := range d.waits {
+			// Each is waited for, also after a failure: the log must not be replayed while some are on their way.
+			if err := wait(ctx); err != nil && failure == nil {
+				failure = kafka.CoordinatorNotAvailable
+				l.failed <- fmt.Errorf("make group records durable: %w", err)
+			}
+		}
+		d.send(failure)
+		l.inFlight.Add(-1)
+	}
+}
+
+func (d delivered) send(failure error) {
+	for _, r := range d.replies {
+		if failure != nil {
+			r.call.reply <- reply{err: failure}
+			continue
+		}
+		r.call.reply <- reply{body: r.body}
+	}
+}
+
+// abandon answers everybody who still waits, after the delivering goroutine has ended.
+func (l *life) abandon() {
+	for _, r := range l.replies {
+		r.call.reply <- reply{err: kafka.CoordinatorNotAvailable}
+	}
+	for _, c := range l.waiting {
+		c.reply <- reply{err: kafka.CoordinatorNotAvailable}
+	}
+	for {
+		select {
+		case c := <-l.shard.calls:
+			c.reply <- reply{err: kafka.CoordinatorLoadInProgress}
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/broker/group"
+)
+
+// Log is one partition of __consumer_offsets. A Log is used by one goroutine at a time, but for the wait functions.
+type Log interface {
+	// Append assigns the batch (one encoded batch, format 2) the next offset and starts to make it durable. batch stays
+	// unchanged. wait returns nil once the batch is durable. It must not be called twice. An error, of either,
+	// leaves open whether the batch is in the log.
+	Append(ctx context.Context, batch []byte) (wait func(context.Context) error, err error)
+	// Replay calls visit for every batch from the log start to the end as of the call. Nothing that Append took before is
+	// left out. The bytes are only valid during the call of visit.
+	Replay(ctx context.Context, visit func(batch []byte) error) error
+}
+
+// Topics is what holds __consumer_offsets. It may be called from many goroutines.
+type Topics interface {
+	// Lookup returns the number of partitions, and false while there is no such topic.
+	Lookup() (partitions int32, ok bool)
+	// Ensure creates the topic if need be, and returns its number of partitions, which never changes.
+	Ensure(ctx context.Context) (partitions int32, err error)
+	// Open returns the log of a partition, ready to be read and written.
+	Open(partition int32) (Log, error)
+}
+
+// Options of Groups. Topics and Logger are required.
+type Options struct {
+	Topics     Topics
+	Group      group.Options
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+	// Random is the source of member ids; default crypto/rand.
+	Random io.Reader
+	// QueueRequests is how many requests may wait for a shard before callers wait too; default 256.
+	QueueRequests int
+	// InFlightBatches is how many batches of a shard may wait for the disk before the shard does; default 256.
+	InFlightBatches int
+	// BatchBytes is the size at which the records of a shard are cut into another batch; default 512 KiB. A record that
+	// is larger makes a batch of its own.
+	BatchBytes int
+	// ReplayBytes is the most that one batch may take when it is decompressed in a replay; default 256 MiB.
+	ReplayBytes int
+	// StopTimeout is how long batches that wait for the disk may take at shutdown; default 3 s.
+	StopTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.QueueRequests == 0 {
+		o.QueueRequests = 256
+	}
+	if o.InFlightBatches == 0 {
+		o.InFlightBatches = 256
+	}
+	if o.BatchBytes == 0 {
+		o.BatchBytes = 512 << 10
+	}
+	if o.ReplayBytes == 0 {
+		o.ReplayBytes = 256 << 20
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 3 * time.Second
+	}
+	return o
+}
+
+// Pauses between attempts to load a shard again.
+const (
+	firstReloadPause = 100 * time.Millisecond
+	lastReloadPause  = 10 * time.Second
+)
+
+// createTimeout is how long a client's FindCoordinator waits for the topic to be created before it is told to ask again.
+const createTimeout = 5 * time.Second
