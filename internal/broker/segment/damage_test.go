@@ -17,7 +17,7 @@ import (
 // whole object, or a CorruptError; and a scrub must find the damage.
 func TestDamageNeverGivesWrongData(t *testing.T) {
 	t.Parallel()
-	object, model, _ := randomObject(t, rand.New(rand.NewPCG(21, 1)), shape{runs: 8, batches: 9, payload: 300, indexBytes: 512})
+	object, model, _ := randomObject(t, rand.New(rand.NewPCG(21, 1)), shape{runs: 6, batches: 9, payload: 150, indexBytes: 512})
 	if len(model) < 3 {
 		t.Fatalf("the object has %d runs, too few to be of interest", len(model))
 	}

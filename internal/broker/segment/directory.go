@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
-	"sort"
 )
 
 // RunInfo describes a run: the batches of one partition in one object.
@@ -30,10 +29,10 @@ type entry struct {
 }
 
 // minEntryBytes is the least that an entry takes in the directory.
-const minEntryBytes = 14
+const minEntryBytes = 13
 
 // restartRuns is how many entries a lookup may have to decode after its binary search.
-const restartRuns = 16
+const restartRuns = 8
 
 // appendDirectory encodes the directory: the header again, the run count, then the runs in order. What follows
 // from the entries before is left out: runs and sections lie side by side.
@@ -172,21 +171,42 @@ func (d *directory) decode(c *cursor) (entry, bool) {
 	return e, true
 }
 
-// search returns the last entry for which le holds; le must hold for a prefix of the entries.
-func (d *directory) search(le func(e *entry) bool) (entry, bool) {
-	n := sort.Search(len(d.restarts), func(i int) bool {
-		c := d.restarts[i]
-		e, _ := d.decode(&c)
-		return !le(&e)
-	})
-	if n == 0 {
+// target is what a lookup is for: a key, or a position if byPos is set.
+type target struct {
+	topic     [16]byte
+	partition int32
+	pos       int64
+	byPos     bool
+}
+
+// reached tells whether e is at or before t.
+func (t *target) reached(e *entry) bool {
+	if t.byPos {
+		return e.Pos <= t.pos
+	}
+	return compareKey(e.Topic, e.Partition, t.topic, t.partition) <= 0
+}
+
+// search returns the last entry at or before t.
+func (d *directory) search(t *target) (found entry, ok bool) {
+	lo, hi := 0, len(d.restarts)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		c := d.restarts[mid]
+		if e, _ := d.decode(&c); t.reached(&e) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
 		return entry{}, false
 	}
-	c := d.restarts[n-1]
-	found, _ := d.decode(&c)
-	for int(c.ordinal) < min(n*restartRuns, d.runs) {
+	c := d.restarts[lo-1]
+	found, _ = d.decode(&c)
+	for int(c.ordinal) < min(lo*restartRuns, d.runs) {
 		e, _ := d.decode(&c)
-		if !le(&e) {
+		if !t.reached(&e) {
 			break
 		}
 		found = e
@@ -196,13 +216,13 @@ func (d *directory) search(le func(e *entry) bool) (entry, bool) {
 
 // find returns the entry of a partition.
 func (d *directory) find(topic [16]byte, partition int32) (entry, bool) {
-	e, ok := d.search(func(e *entry) bool { return compareKey(e.Topic, e.Partition, topic, partition) <= 0 })
+	e, ok := d.search(&target{topic: topic, partition: partition})
 	return e, ok && e.Topic == topic && e.Partition == partition
 }
 
 // at returns the entry whose run holds the byte at pos.
 func (d *directory) at(pos int64) (entry, bool) {
-	e, ok := d.search(func(e *entry) bool { return e.Pos <= pos })
+	e, ok := d.search(&target{pos: pos, byPos: true})
 	return e, ok && pos < e.Pos+e.Bytes
 }
 

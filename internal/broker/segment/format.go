@@ -133,6 +133,11 @@ type varints struct {
 }
 
 func (v *varints) uint() uint64 {
+	if len(v.b) > 0 && v.b[0] < 0x80 {
+		x := v.b[0]
+		v.b = v.b[1:]
+		return uint64(x)
+	}
 	x, n := binary.Uvarint(v.b)
 	// A longer form than needed is refused: one content has one encoding.
 	if n <= 0 || n > 1 && v.b[n-1] == 0 {

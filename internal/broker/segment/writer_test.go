@@ -138,3 +138,25 @@ func TestWriterTakesExtremeTimestamps(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectOfLeastRunsOpens has runs that take the fewest bytes possible in directory and section.
+func TestObjectOfLeastRunsOpens(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	w := NewWriter(&out, Options{CreatedAt: testTime})
+	now := testTime.UnixMilli()
+	for p := range int32(3000) {
+		must(t, w.BeginRun([16]byte{1}, p))
+		must(t, w.AppendBatch(batch(0, 0, 1, now, now, nil)))
+	}
+	_, err := w.Finish()
+	must(t, err)
+	r := mustOpen(t, out.Bytes())
+	if got := len(r.Runs()); got != 3000 {
+		t.Fatalf("got %d runs, want 3000", got)
+	}
+	if got := (len(r.dir.raw) - headerBytes) / 3000; got != minEntryBytes {
+		t.Errorf("a least entry takes %d bytes, the bound says %d", got, minEntryBytes)
+	}
+	must(t, r.Scrub(noStop))
+}

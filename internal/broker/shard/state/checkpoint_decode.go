@@ -4,7 +4,7 @@ import "math"
 
 // The least that an item of each list takes when encoded: what bounds the arrays that a lying count could ask for.
 const (
-	minPartition = 16
+	minPartition = 14
 	minEpoch     = 2
 	minSegment   = 4
 	minRun       = 8

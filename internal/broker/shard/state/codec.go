@@ -55,7 +55,14 @@ func (k kind) encoder(sizeHint int) encoder {
 	return encoder{b: append(b, 0, 0)}
 }
 
-func (e *encoder) uint(x uint64)  { e.b = binary.AppendUvarint(e.b, x) }
+func (e *encoder) uint(x uint64) {
+	if x < 0x80 {
+		e.b = append(e.b, byte(x))
+		return
+	}
+	e.b = binary.AppendUvarint(e.b, x)
+}
+
 func (e *encoder) int(x int64)    { e.uint(uint64(x)<<1 ^ uint64(x>>63)) }
 func (e *encoder) count(n int)    { e.uint(uint64(n)) }
 func (e *encoder) crc(x uint32)   { e.b = binary.BigEndian.AppendUint32(e.b, x) }

@@ -217,6 +217,44 @@ func TestRandomCheckpointsSurvive(t *testing.T) {
 	}
 }
 
+// TestCheckpointsOfLeastItemsSurvive has items that take the fewest bytes possible, so that a bound on counts that is
+// too strict is noticed.
+func TestCheckpointsOfLeastItemsSurvive(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	least := Partition{
+		Epochs: make([]EpochStart, 1), Segments: make([]Segment, n), Runs: make([]Run, n), Extents: make([]Extent, n), Aborted: make([]Aborted, n),
+		Producers: make([]Producer, n),
+	}
+	for i := range least.Producers {
+		least.Producers[i] = Producer{ID: int64(i), TxnFirstOffset: -1, Batches: make([]ProducerBatch, MaxProducerBatches)}
+	}
+	full := &Checkpoint{Partitions: []Partition{least}}
+	for i := range int32(n) {
+		full.Partitions[0].Epochs = append(full.Partitions[0].Epochs[:i], EpochStart{Epoch: i})
+	}
+	empty := &Checkpoint{Partitions: make([]Partition, n)}
+	for i := range empty.Partitions {
+		empty.Partitions[i].Partition = int32(i)
+	}
+	for _, c := range []*Checkpoint{full, empty} {
+		got, err := DecodeCheckpoint(mustEncode(t, c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("a checkpoint of %d least partitions changed", len(c.Partitions))
+		}
+	}
+	m := &Manifest{Objects: make([]Object, n), Tombstones: make([]Tombstone, n)}
+	for i := range n {
+		m.Objects[i].Key, m.Tombstones[i].Key = "k", "k"
+	}
+	if got, err := DecodeManifest(mustEncode(t, m)); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("a manifest of least objects changed: %v", err)
+	}
+}
+
 func TestListsOfACheckpointDoNotShareTheirEnds(t *testing.T) {
 	t.Parallel()
 	c := sampleCheckpoint()
