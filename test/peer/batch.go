@@ -13,12 +13,12 @@ import (
 
 // batchSpec is what a scene says of a batch, batch{...}.
 type batchSpec struct {
-	Values  []string // one record each; "null" is a null value
-	Keys    []string // beside the values; "null" or absent is a null key
-	Headers []string // name=value, on every record
-	Time    int64    // of the first record, in ms since 1970
-	Step    int64    // from record to record, in ms
-	Codec   string   // none, gzip, snappy, lz4, zstd
+	Values  []*string // one record each, or null
+	Keys    []*string // beside the values; null where absent
+	Headers []string  // name=value, on every record
+	Time    int64     // of the first record, in ms since 1970
+	Step    int64     // from record to record, in ms
+	Codec   string    // none, gzip, snappy, lz4, zstd
 	Pid     int64
 	Epoch   int16
 	Seq     int32
@@ -95,11 +95,11 @@ func (s batchSpec) encode() ([]byte, error) {
 
 func (s batchSpec) record(i int) []byte {
 	r := kmsg.Record{TimestampDelta64: s.Step * int64(i), OffsetDelta: int32(i) + s.FirstAt} //nolint:gosec // few records
-	if s.Values[i] != "null" {
-		r.Value = []byte(s.Values[i])
+	if v := s.Values[i]; v != nil {
+		r.Value = []byte(*v)
 	}
-	if i < len(s.Keys) && s.Keys[i] != "null" {
-		r.Key = []byte(s.Keys[i])
+	if i < len(s.Keys) && s.Keys[i] != nil {
+		r.Key = []byte(*s.Keys[i])
 	}
 	for _, h := range s.Headers {
 		k, v, _ := strings.Cut(h, "=")

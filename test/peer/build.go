@@ -58,6 +58,9 @@ func (e *env) fill(dst reflect.Value, obj object) error {
 // set stores v, evaluated, in dst, converted to the type of dst.
 func (e *env) set(dst reflect.Value, v value) error {
 	if v == value(word("null")) {
+		if dst.Kind() != reflect.Pointer && dst.Kind() != reflect.Slice {
+			return fmt.Errorf("a %s cannot be null", dst.Type())
+		}
 		dst.SetZero()
 		return nil
 	}
