@@ -172,7 +172,7 @@ func (p *preparer) run(ctx context.Context) error {
 			err = p.extend()
 		}
 		var again <-chan time.Time
-		if vfs.IsNoSpace(err) {
+		if isFull(err) {
 			retry.Reset(noSpaceRetry)
 			again, err = retry.C, nil
 		}
@@ -232,7 +232,7 @@ func (p *preparer) retire(f *file) error {
 	return p.keep(&file{f: w, name: spare, allocated: f.allocated})
 }
 
-// extend prepares until enough is ready. An error that IsNoSpace accepts has been noted: appends are refused until a later call succeeds.
+// extend prepares until enough is ready. An error that isFull accepts has been noted: appends are refused until a later call succeeds.
 func (p *preparer) extend() error {
 	l := p.l
 	for first := true; ; first = false {
@@ -259,7 +259,7 @@ func (p *preparer) extend() error {
 			err = p.add(held)
 		}
 		if err != nil {
-			if vfs.IsNoSpace(err) {
+			if isFull(err) {
 				p.publish(nil, 0, true)
 			}
 			return err
@@ -291,7 +291,7 @@ func (p *preparer) heldBytes() int64 {
 	return n
 }
 
-// errChainFull says that MaxBytes are held; IsNoSpace accepts it.
+// errChainFull says that MaxBytes are held; isFull accepts it.
 var errChainFull = fmt.Errorf("the chain has its most bytes: %w", errNoSpaceSystem)
 
 // grow gives the last file of the chain more blocks.
@@ -304,7 +304,7 @@ func (p *preparer) grow(f *file, held int64) error {
 	if err := f.f.Allocate(f.allocated, n); err != nil {
 		// Blocks may have been had for a part; nothing is written there, so they can go.
 		if terr := f.f.Truncate(f.allocated); terr != nil {
-			return fmt.Errorf("cut %s back to %d after %w: %w", f.name, f.allocated, errNotRetriable(err), terr)
+			return fmt.Errorf("cut %s back to %d after %w: %w", f.name, f.allocated, fatal(err), terr)
 		}
 		return fmt.Errorf("allocate %d bytes of %s: %w", n, f.name, err)
 	}
@@ -340,7 +340,7 @@ func (p *preparer) add(held int64) error {
 		f.f = w
 		if err := w.Allocate(0, n); err != nil {
 			if rerr := errors.Join(w.Close(), l.o.FS.Remove(l.path(from))); rerr != nil {
-				return fmt.Errorf("remove %s after %w: %w", from, errNotRetriable(err), rerr)
+				return fmt.Errorf("remove %s after %w: %w", from, fatal(err), rerr)
 			}
 			return fmt.Errorf("allocate %d bytes for a log file: %w", n, err)
 		}
@@ -350,16 +350,16 @@ func (p *preparer) add(held int64) error {
 		Start: l.o.Start, Recovered: l.o.Recovered}
 	h.encode(page[:])
 	if _, err := f.f.WriteAt(page[:], 0); err != nil {
-		return fmt.Errorf("write the header of %s: %w", f.name, errNotRetriable(err))
+		return fmt.Errorf("write the header of %s: %w", f.name, fatal(err))
 	}
 	if err := f.f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", f.name, errNotRetriable(err))
+		return fmt.Errorf("sync %s: %w", f.name, fatal(err))
 	}
 	if err := l.o.FS.Rename(l.path(from), l.path(f.name)); err != nil {
-		return fmt.Errorf("name %s: %w", f.name, errNotRetriable(err))
+		return fmt.Errorf("name %s: %w", f.name, fatal(err))
 	}
 	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
-		return fmt.Errorf("sync the log's directory: %w", errNotRetriable(err))
+		return fmt.Errorf("sync the log's directory: %w", fatal(err))
 	}
 	p.publish(f, n, false)
 	return nil
@@ -391,5 +391,17 @@ func (p *preparer) publish(f *file, allocated int64, noSpace bool) {
 	}
 }
 
-// errNotRetriable hides from IsNoSpace an error after which the state of the directory or the file is unknown.
-func errNotRetriable(err error) error { return errors.New(err.Error()) }
+// fatalError is an error after which the state of the directory or of a file is unknown, even if the cause is a full disk.
+type fatalError struct{ error }
+
+func (e fatalError) Unwrap() error { return e.error }
+
+func fatal(err error) error { return fatalError{err} }
+
+// isFull reports whether err says that there is no space and nothing has happened.
+func isFull(err error) bool {
+	if _, ok := errors.AsType[fatalError](err); ok {
+		return false
+	}
+	return vfs.IsNoSpace(err)
+}

@@ -29,7 +29,7 @@ func (l *Log) Run(ctx context.Context, ready func()) error {
 	if err := l.prep.open(); err != nil {
 		return l.fail(fmt.Errorf("open the write-ahead log: %w", err))
 	}
-	if err := l.prep.extend(); err != nil && !l.isNoSpace() {
+	if err := l.prep.extend(); err != nil && !isFull(err) {
 		return l.fail(fmt.Errorf("open the write-ahead log: %w", err))
 	}
 	l.enter(stateRunning)
@@ -67,12 +67,6 @@ func (l *Log) enter(s state) {
 		l.admit()
 	}
 	l.work.Broadcast()
-}
-
-func (l *Log) isNoSpace() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.noSpace
 }
 
 // shutDown closes what nobody reads. All goroutines of Run have ended.

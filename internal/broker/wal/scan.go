@@ -126,6 +126,13 @@ func (s *scanner) open() error {
 		}
 		s.files = append(s.files, f)
 	}
+	if len(s.files) > 1 && s.files[0].end() <= s.o.From && !follows(s.files[0], s.files[1]) {
+		// A trimmed file whose removal a crash has undone.
+		if err := s.files[0].f.Close(); err != nil {
+			return fmt.Errorf("close %s: %w", s.files[0].path, err)
+		}
+		s.files = s.files[1:]
+	}
 	if len(s.files) == 0 {
 		return nil
 	}
@@ -135,15 +142,20 @@ func (s *scanner) open() error {
 	if f := s.files[0]; f.base < s.o.From && s.o.From < f.end() {
 		s.res.NextStart = f.end()
 	}
-	for i := 1; i < len(s.files); i++ {
-		a, b := &s.files[i-1].header, s.files[i]
-		if b.base < s.files[i-1].end() || b.header.Incarnation < a.Incarnation ||
-			b.header.Incarnation == a.Incarnation && (b.header.Nonce != a.Nonce || b.header.Start != a.Start) ||
-			b.header.Incarnation != a.Incarnation && b.header.Start != b.base {
-			return &CorruptError{File: b.path, Position: b.base, Reason: "file header does not follow from that of the file before it"}
+	for i, b := range s.files[1:] {
+		if a := s.files[i]; b.header.Incarnation < a.header.Incarnation || !follows(a, b) && (b.header.Incarnation != a.header.Incarnation || b.base < a.end()) {
+			return &CorruptError{File: b.path, Position: b.base, Reason: fmt.Sprintf("file header does not follow from that of %s", a.path)}
 		}
 	}
 	return nil
+}
+
+// follows reports whether b can be the next file of the chain after a: of the same incarnation, or the first of a later one.
+func follows(a, b *chainFile) bool {
+	if a.header.Incarnation == b.header.Incarnation {
+		return a.end() == b.base && a.header.Nonce == b.header.Nonce && a.header.Start == b.header.Start
+	}
+	return a.header.Incarnation < b.header.Incarnation && b.header.Start == b.base && a.end() <= b.base
 }
 
 // scanLife visits the frames of one incarnation, whose files are life. later are the files of the incarnations after it.
