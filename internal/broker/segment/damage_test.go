@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -95,17 +96,18 @@ func checkDamaged(t *testing.T, bad, good []byte, model []*modelRun, at int) {
 			}
 		}
 	}
-	if err := r.Scrub(noStop); !isCorrupt(err) {
+	if err := r.Scrub(t.Context()); !isCorrupt(err) {
 		t.Fatalf("byte %d: Scrub: got %v, want a CorruptError", at, err)
 	}
 }
 
-func TestScrubEndsWhenToldTo(t *testing.T) {
+func TestScrubEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	object, _, _ := randomObject(t, rand.New(rand.NewPCG(21, 1)), shape{runs: 8, batches: 4, payload: 100, indexBytes: 512})
-	enough := errors.New("enough")
-	if err := mustOpen(t, object).Scrub(func() error { return enough }); !errors.Is(err, enough) {
-		t.Fatalf("got %v, want what stop returned", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := mustOpen(t, object).Scrub(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the cancellation", err)
 	}
 }
 
@@ -150,5 +152,5 @@ func TestGoldenFileKeepsTheFormat(t *testing.T) {
 	if got != string(want) {
 		t.Errorf("the format has changed\ngot\n%swant\n%s", got, want)
 	}
-	must(t, mustOpen(t, out.Bytes()).Scrub(noStop))
+	must(t, mustOpen(t, out.Bytes()).Scrub(t.Context()))
 }

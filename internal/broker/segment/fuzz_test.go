@@ -20,7 +20,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_ = r.Scrub(noStop) // any verdict will do, a crash will not
+		_ = r.Scrub(t.Context()) // any verdict will do, a crash will not
 		for _, run := range r.Runs() {
 			if got, ok := r.FindRun(run.Topic, run.Partition); !ok || got != run {
 				t.Fatalf("FindRun: got %+v %v, want %+v", got, ok, run)

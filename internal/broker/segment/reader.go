@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -173,8 +174,8 @@ func (r *Reader) ReadAt(p []byte, pos int64) (int, error) {
 }
 
 // Scrub reads the whole object and checks every byte of it, whether it was checked before or not. It returns all
-// that is wrong, joined; stop, called between blocks, ends it early with the error it returns.
-func (r *Reader) Scrub(stop func() error) error {
+// that is wrong, joined; if ctx ends first, its error alone.
+func (r *Reader) Scrub(ctx context.Context) error {
 	var found []error
 	head := make([]byte, headerBytes)
 	if err := r.readAt(head, 0); err != nil {
@@ -191,8 +192,8 @@ func (r *Reader) Scrub(stop func() error) error {
 			continue
 		}
 		for i := range s.blocks {
-			if err := stop(); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return fmt.Errorf("scrub %s: %w", r.key, context.Cause(ctx))
 			}
 			if err := r.checkBlock(&e, s, int64(i), buf); err != nil {
 				found = append(found, err)

@@ -50,7 +50,7 @@ func TestWriterRefusesDisorder(t *testing.T) {
 	if len(footer.Runs) != 1 || r.Runs()[0].Bytes != int64(len(one)) || footer.RecordCount != 5 {
 		t.Fatalf("got %+v, want one run of one batch", footer)
 	}
-	must(t, r.Scrub(noStop))
+	must(t, r.Scrub(t.Context()))
 }
 
 func TestWriterLeavesOutEmptyRuns(t *testing.T) {
@@ -82,7 +82,7 @@ func TestObjectWithoutRunsOpens(t *testing.T) {
 	if _, ok := r.FindRun([16]byte{}, 0); ok {
 		t.Fatal("found a run in an empty object")
 	}
-	must(t, r.Scrub(noStop))
+	must(t, r.Scrub(t.Context()))
 }
 
 func TestWriterFailsForGoodAfterWriteError(t *testing.T) {
@@ -158,5 +158,5 @@ func TestObjectOfLeastRunsOpens(t *testing.T) {
 	if got := (len(r.dir.raw) - headerBytes) / 3000; got != minEntryBytes {
 		t.Errorf("a least entry takes %d bytes, the bound says %d", got, minEntryBytes)
 	}
-	must(t, r.Scrub(noStop))
+	must(t, r.Scrub(t.Context()))
 }
