@@ -22,7 +22,7 @@ func (f *osFile) control(call func(fd int) error) error {
 		}
 	})
 	if ctlErr != nil {
-		return ctlErr
+		return os.ErrClosed // the only reason for which the call is not made
 	}
 	return err
 }

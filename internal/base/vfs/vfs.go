@@ -38,7 +38,8 @@ var ErrLocked = errors.New("locked by another process")
 
 // FS is a file system.
 type FS interface {
-	// Open opens a file for reading. Writing to it is an error.
+	// Open opens a file for reading. Writing to it is an error. Whether a directory opens is up to the
+	// implementation; reading from one is an error everywhere.
 	Open(name string) (File, error)
 	// OpenReadWrite opens an existing file for reading and writing, with its contents kept.
 	OpenReadWrite(name string) (File, error)
