@@ -161,9 +161,9 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// isAbsent reports whether err says that a name is not there, or stands below an object.
+// isAbsent reports whether err says that there is no object: no such name, a name below an object, a folder.
 func isAbsent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR)
 }
 
 func (d *Dir) file(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
