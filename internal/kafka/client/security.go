@@ -1,0 +1,271 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+func (s *settings) get(name string) string { return strings.TrimSpace(s.values[name]) }
+
+func (s *settings) protocol() string {
+	if p := strings.ToUpper(s.get("security.protocol")); p != "" {
+		return p
+	}
+	return "PLAINTEXT"
+}
+
+func (s *settings) usesTLS() bool {
+	p := s.protocol()
+	return p == "SSL" || p == "SASL_SSL"
+}
+
+// sasl returns the mechanism that the properties ask for, nil if none.
+func (s *settings) sasl() (sasl.Mechanism, error) {
+	switch s.protocol() {
+	case "PLAINTEXT", "SSL":
+		return nil, nil
+	case "SASL_PLAINTEXT", "SASL_SSL":
+	default:
+		return nil, fmt.Errorf("property security.protocol: want PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, got %q", s.get("security.protocol"))
+	}
+	login := map[string]string{}
+	if text := s.values["sasl.jaas.config"]; strings.TrimSpace(text) != "" {
+		var err error
+		if login, err = parseJAAS(text); err != nil {
+			return nil, fmt.Errorf("property sasl.jaas.config: %w", err)
+		}
+	}
+	for property, option := range map[string]string{"sasl.username": "username", "sasl.password": "password"} {
+		if value, ok := s.values[property]; ok {
+			login[option] = value
+		}
+	}
+	mechanism := strings.ToUpper(s.get("sasl.mechanism"))
+	switch mechanism {
+	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+		if login["username"] == "" {
+			return nil, fmt.Errorf("%s needs a user: set sasl.jaas.config, or sasl.username and sasl.password", mechanism)
+		}
+	}
+	switch mechanism {
+	case "PLAIN":
+		return plain.Auth{User: login["username"], Pass: login["password"]}.AsMechanism(), nil
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		auth := scram.Auth{User: login["username"], Pass: login["password"], IsToken: strings.EqualFold(login["tokenauth"], "true")}
+		if mechanism == "SCRAM-SHA-256" {
+			return auth.AsSha256Mechanism(), nil
+		}
+		return auth.AsSha512Mechanism(), nil
+	case "OAUTHBEARER":
+		if login["token"] == "" {
+			return nil, errors.New("OAUTHBEARER needs the option token in sasl.jaas.config")
+		}
+		return oauth.Auth{Token: login["token"]}.AsMechanism(), nil
+	}
+	// Java falls back to GSSAPI; a missing mechanism is far more often forgotten than meant.
+	return nil, fmt.Errorf("property sasl.mechanism: want PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, got %q", s.get("sasl.mechanism"))
+}
+
+// parseJAAS reads the options of a login module: "class required name="value" name=value;". Errors never quote the
+// text, which holds a password.
+func parseJAAS(text string) (map[string]string, error) {
+	tokens, err := jaasTokens(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(tokens) < 2 {
+		return nil, errors.New("want a login module, a flag such as required, and options")
+	}
+	if !slices.Contains([]string{"required", "requisite", "sufficient", "optional"}, strings.ToLower(tokens[1])) {
+		return nil, errors.New("after the login module want required, requisite, sufficient or optional")
+	}
+	out := map[string]string{}
+	rest := tokens[2:]
+	for len(rest) > 0 && rest[0] != ";" {
+		if len(rest) < 3 || rest[1] != "=" {
+			return nil, errors.New("options must have the form name=\"value\"")
+		}
+		out[rest[0]] = strings.TrimPrefix(rest[2], `"`)
+		rest = rest[3:]
+	}
+	if len(rest) != 1 {
+		return nil, errors.New("one login module must end with a semicolon")
+	}
+	return out, nil
+}
+
+// jaasTokens splits text into words, quoted strings (marked by a leading quote), "=" and ";".
+func jaasTokens(text string) ([]string, error) {
+	var tokens []string
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case strings.IndexByte(" \t\r\n", c) >= 0:
+			i++
+		case c == '=' || c == ';':
+			tokens = append(tokens, string(c))
+			i++
+		case c == '"':
+			value := []byte{'"'}
+			i++
+			for i < len(text) && text[i] != '"' {
+				if text[i] == '\\' && i+1 < len(text) {
+					i++
+				}
+				value = append(value, text[i])
+				i++
+			}
+			if i == len(text) {
+				return nil, errors.New("a quoted value has no end")
+			}
+			i++
+			tokens = append(tokens, string(value))
+		default:
+			start := i
+			for i < len(text) && strings.IndexByte(" \t\r\n=;\"", text[i]) < 0 {
+				i++
+			}
+			tokens = append(tokens, text[start:i])
+		}
+	}
+	return tokens, nil
+}
+
+// tls returns the configuration of connections. Names of servers are filled in when dialling.
+func (s *settings) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if protocols := s.get("ssl.enabled.protocols"); protocols == "TLSv1.3" {
+		config.MinVersion = tls.VersionTLS13
+	}
+	roots, err := s.pem("ssl.ca.pem", "ssl.ca.location", "ssl.truststore.certificates", "ssl.truststore.location", "ssl.truststore.type")
+	if err != nil {
+		return nil, err
+	}
+	if roots != nil {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(roots) {
+			return nil, errors.New("no certificate in PEM form is among the trusted ones (ssl.truststore.*, ssl.ca.*)")
+		}
+	}
+	if err := s.clientCertificate(config); err != nil {
+		return nil, err
+	}
+	if algorithm, set := s.values["ssl.endpoint.identification.algorithm"]; set && strings.TrimSpace(algorithm) == "" {
+		verifyChainOnly(config)
+	}
+	switch v := strings.ToLower(s.get("enable.ssl.certificate.verification")); v {
+	case "", "true":
+	case "false":
+		config.InsecureSkipVerify, config.VerifyConnection = true, nil
+	default:
+		return nil, fmt.Errorf("property enable.ssl.certificate.verification: want true or false, got %q", v)
+	}
+	return config, nil
+}
+
+func (s *settings) clientCertificate(config *tls.Config) error {
+	chain, err := s.pem("ssl.certificate.pem", "ssl.certificate.location", "ssl.keystore.certificate.chain", "ssl.keystore.location", "ssl.keystore.type")
+	if err != nil {
+		return err
+	}
+	// A PEM key store file holds key and certificates together.
+	key, err := s.pem("ssl.key.pem", "ssl.key.location", "ssl.keystore.key", "ssl.keystore.location", "ssl.keystore.type")
+	if err != nil {
+		return err
+	}
+	if chain == nil && key == nil {
+		return nil
+	}
+	if s.get("ssl.key.password") != "" {
+		return errors.New("property ssl.key.password: encrypted keys are not supported; decrypt the key and protect its file")
+	}
+	certificate, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		// The library's text may hold bytes of neither key nor certificate, but there is no promise of that.
+		return errors.New("client certificate and key (ssl.keystore.*, ssl.certificate.*, ssl.key.*) are missing, do not match, or are not PEM")
+	}
+	config.Certificates = []tls.Certificate{certificate}
+	return nil
+}
+
+// pem returns the first of: the text of the first name, the file of the second, the text of the third, the file of the
+// fourth; nil if none is set. Java's key stores in other forms than PEM are refused.
+func (s *settings) pem(text, file, storeText, storeFile, storeType string) ([]byte, error) {
+	for _, name := range []string{text, storeText} {
+		if v := s.get(name); v != "" {
+			return []byte(v), nil
+		}
+	}
+	for _, name := range []string{file, storeFile} {
+		path := s.get(name)
+		if path == "" {
+			continue
+		}
+		if kind := strings.ToUpper(s.get(storeType)); name == storeFile && kind != "PEM" {
+			return nil, fmt.Errorf("property %s: only stores of type PEM can be read: convert the store and set %s=PEM", name, storeType)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("property %s: %w", name, err)
+		}
+		return b, nil
+	}
+	return nil, nil
+}
+
+// verifyChainOnly checks the certificate but not the host's name, as Java does with an empty
+// ssl.endpoint.identification.algorithm.
+func verifyChainOnly(config *tls.Config) {
+	roots := config.RootCAs
+	config.InsecureSkipVerify = true
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the broker sent no certificate")
+		}
+		intermediates := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			intermediates.AddCert(c)
+		}
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
+		return err
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialTLS speaks TLS on what dial returns. timeout bounds the dialling and the handshake together.
+func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("dial %s: %w", address, err)
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := config.Clone()
+		c.ServerName = host
+		secure := tls.Client(conn, c)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = conn.Close() // The handshake's error says more.
+			return nil, fmt.Errorf("tls handshake with %s: %w", address, err)
+		}
+		return secure, nil
+	}
+}
