@@ -71,6 +71,9 @@ func (s *Shard) joinNew(id RequestID, e *Join, g *live) {
 		s.maybeCompleteJoin(g)
 		s.settle(g.id)
 	}}
+	if g.pending == nil {
+		g.pending = map[string]*alarm{}
+	}
 	g.pending[e.NewMemberID] = offer
 	s.alarms.set(offer, s.now.Add(e.SessionTimeout))
 	s.replyJoinError(id, e.NewMemberID, kafka.MemberIDRequired)

@@ -71,21 +71,10 @@ type live struct {
 	subscribedKnown bool
 }
 
-func newLive(id string) *live {
-	return &live{
-		id:       id,
-		state:    Empty,
-		byID:     map[string]*member{},
-		static:   map[string]*member{},
-		pending:  map[string]*alarm{},
-		supports: map[string]int{},
-		unsynced: map[*member]struct{}{},
-	}
-}
-
-// restore builds the live layer of a group from its metadata. Sessions are not started.
+// restore builds the live layer of a group from its metadata, nil if it has none. Sessions are not started.
 func restore(id string, metadata *offsetrecord.Metadata) *live {
-	g := newLive(id)
+	// The maps are made by the first member or offer: most groups that are restored are Empty, and only for a moment.
+	g := &live{id: id, state: Empty}
 	if metadata == nil {
 		return g
 	}
@@ -145,6 +134,10 @@ func (g *live) idle() bool { return g.state == Empty && len(g.members) == 0 && l
 
 // add takes m in. The first member is the leader, if the group has none.
 func (g *live) add(m *member) {
+	if g.byID == nil {
+		g.byID, g.static = map[string]*member{}, map[string]*member{}
+		g.supports, g.unsynced = map[string]int{}, map[*member]struct{}{}
+	}
 	g.members = append(g.members, m)
 	g.byID[m.id] = m
 	if m.instanceID != "" {

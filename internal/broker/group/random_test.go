@@ -61,7 +61,9 @@ func TestRandomHistories(t *testing.T) {
 	})
 }
 
-func (w *world) group(t *rapid.T) string { return rapid.SampledFrom([]string{"a", "b"}).Draw(t, "group") }
+func (w *world) group(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b"}).Draw(t, "group")
+}
 
 func (w *world) identity(t *rapid.T, group string) identity {
 	known := w.members[group]
@@ -92,7 +94,8 @@ func (w *world) joinEvent(t *rapid.T, group string, id identity) Join {
 	w.drawn++
 	return Join{
 		Group: group, MemberID: id.member, InstanceID: id.instance, ClientID: "c", ClientHost: "/h",
-		SessionTimeout: 10 * time.Second, RebalanceTimeout: 20 * time.Second, ProtocolType: "consumer",
+		SessionTimeout: 10 * time.Second, RebalanceTimeout: rapid.SampledFrom([]time.Duration{20 * time.Second, 5 * time.Second, 0, -1}).Draw(t, "timeout"),
+		ProtocolType: "consumer",
 		Protocols: rapid.SampledFrom([][]Protocol{
 			{{"range", subscription("t")}}, {{"range", subscription("t")}, {"sticky", subscription("t")}},
 			{{"sticky", subscription("t")}, {"range", subscription("u")}},

@@ -2,6 +2,7 @@ package group
 
 import (
 	"slices"
+	"time"
 
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -88,8 +89,9 @@ func (s *Shard) completeJoin(g *live) {
 		return
 	}
 	if !g.electLeader() {
-		// Only static members that are away: wait until one comes or the sessions end.
-		s.alarms.set(&g.joinExpiry, s.now.Add(g.rebalanceTimeout()))
+		// Only static members that are away: wait until one comes or the sessions end. Clients choose the timeout, and it
+		// must not be so short that the group is busy with waiting.
+		s.alarms.set(&g.joinExpiry, s.now.Add(max(g.rebalanceTimeout(), time.Second)))
 		return
 	}
 	g.generation++

@@ -3,6 +3,7 @@ package group
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -449,7 +450,7 @@ func checkLive(g *live) error {
 		return fmt.Errorf("%d ids for %d members", len(g.byID), len(g.members))
 	case joining != g.joining:
 		return fmt.Errorf("%d members wait, counted are %d", joining, g.joining)
-	case !reflect.DeepEqual(counts, g.supports):
+	case !maps.Equal(counts, g.supports):
 		return fmt.Errorf("protocols %v, counted are %v", counts, g.supports)
 	case g.leader != "" && g.byID[g.leader] == nil:
 		return fmt.Errorf("leader %s is no member", g.leader)

@@ -146,10 +146,11 @@ func (s *Shard) open(id string) *live {
 	if g != nil {
 		return g
 	}
-	g = newLive(id)
+	var metadata *offsetrecord.Metadata
 	if stored := s.durable.groups[id]; stored != nil {
-		g = restore(id, stored.metadata)
+		metadata = stored.metadata
 	}
+	g = restore(id, metadata)
 	g.joinExpiry.fire = func() { s.joinExpired(g); s.settle(id) }
 	g.syncExpiry.fire = func() { s.syncExpired(g); s.settle(id) }
 	s.live[id] = g
