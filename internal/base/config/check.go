@@ -86,6 +86,19 @@ func parseValue(name string, t Type, text string) (any, error) {
 	}
 }
 
+// firstOfEach drops what stands earlier in the list, without changing list.
+func firstOfEach(list []string) []string {
+	out := make([]string, 0, len(list))
+	seen := make(map[string]struct{}, len(list))
+	for _, w := range list {
+		if _, again := seen[w]; !again {
+			seen[w] = struct{}{}
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // formatValue prints a parsed value so that parseValue gives it back.
 func formatValue(v any) string {
 	switch v := v.(type) {
@@ -185,9 +198,14 @@ type oneOf struct {
 	fold  bool
 }
 
-// OneOf allows only these words, for a String; for a List it allows only these elements, each once, and the
-// empty list.
-func OneOf(words ...string) Option { return addCheck(oneOf{words: words}) }
+// OneOf allows only these words, for a String; for a List it allows only these elements and the empty list, and an
+// element given again is dropped.
+func OneOf(words ...string) Option {
+	return func(s *Setting) {
+		s.distinct = true
+		s.checks = append(s.checks, oneOf{words: words})
+	}
+}
 
 // OneOfFold is OneOf without regard to case.
 func OneOfFold(words ...string) Option { return addCheck(oneOf{words: words, fold: true}) }
@@ -210,7 +228,7 @@ func (o oneOf) check(s *Setting, v any) error {
 			return refuse(s, v, "%s%s", text, strings.Join(o.words, ", "))
 		}
 	case []string:
-		if err := uniqueWords(s, v); err != nil {
+		if err := noEmptyWords(s, v); err != nil {
 			return err
 		}
 		for _, w := range v {
@@ -224,31 +242,25 @@ func (o oneOf) check(s *Setting, v any) error {
 
 func (o oneOf) describe() string { return "[" + strings.Join(o.words, ", ") + "]" }
 
-func uniqueWords(s *Setting, list []string) error {
-	plain := func(what string) error {
-		return &ValueError{Name: s.name, Value: strings.Join(list, ","), Plain: true,
-			Reason: fmt.Sprintf("Configuration '%s' values must not be %s.", s.name, what)}
+func noEmptyWords(s *Setting, list []string) error {
+	if !slices.Contains(list, "") {
+		return nil
 	}
-	// Kafka looks for an element given twice before it looks for an empty one.
-	for i, w := range list {
-		if slices.Contains(list[:i], w) {
-			return plain("duplicated")
-		}
-	}
-	if slices.Contains(list, "") {
-		return plain("empty")
-	}
-	return nil
+	return &ValueError{Name: s.name, Value: strings.Join(list, ","), Plain: true,
+		Reason: fmt.Sprintf("Configuration '%s' values must not be empty.", s.name)}
 }
 
 type unique struct{}
 
-// Unique refuses a List that holds an element twice, or an empty one.
-func Unique(s *Setting) { s.checks = append(s.checks, unique{}) }
+// Unique drops the elements of a List that stand in it before, and refuses an empty one.
+func Unique(s *Setting) {
+	s.distinct = true
+	s.checks = append(s.checks, unique{})
+}
 
 func (unique) check(s *Setting, v any) error {
 	if list, ok := v.([]string); ok {
-		return uniqueWords(s, list)
+		return noEmptyWords(s, list)
 	}
 	return nil
 }

@@ -77,9 +77,9 @@ func TestRefusedValuesReadAsKafkaWordsThem(t *testing.T) {
 		{autoCreate, "yes", "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false"},
 		{timestampType, "now", "Invalid value now for configuration log.message.timestamp.type: String must be one of: CreateTime, LogAppendTime"},
 		{policy, "compact,keep", "Invalid value keep for configuration log.cleanup.policy: String must be one of: compact, delete"},
-		{policy, "delete,delete", "Configuration 'log.cleanup.policy' values must not be duplicated."},
+		{policy, "delete,x,delete", "Invalid value x for configuration log.cleanup.policy: String must be one of: compact, delete"},
 		{policy, "delete,", "Configuration 'log.cleanup.policy' values must not be empty."},
-		{mechanisms, "A, A", "Configuration 'sasl.enabled.mechanisms' values must not be duplicated."},
+		{mechanisms, "A,,A", "Configuration 'sasl.enabled.mechanisms' values must not be empty."},
 		{migration, "x", "Invalid value x for configuration group.consumer.migration.policy: String must be one of (case insensitive): DISABLED, BIDIRECTIONAL"},
 		{level, "0", "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1"},
 		{dataDir, " ", "Invalid value  for configuration data.dir: String must be non-empty"},
@@ -94,7 +94,7 @@ func TestRefusedValuesReadAsKafkaWordsThem(t *testing.T) {
 func TestAcceptedValuesAreRead(t *testing.T) {
 	t.Parallel()
 	v, err := schema(t).Defaults().With(config.FromFile, map[string]string{
-		"log.segment.bytes": " 1024 ", "log.cleanup.policy": "", "sasl.enabled.mechanisms": "A , B", "auto.create.topics.enable": "FALSE",
+		"log.segment.bytes": " 1024 ", "log.cleanup.policy": "", "sasl.enabled.mechanisms": "A , B,A", "auto.create.topics.enable": "FALSE",
 		"log.cleaner.min.cleanable.ratio": "1", "group.consumer.migration.policy": "disabled", "log.flush.interval.messages": "+7",
 	})
 	if err != nil {

@@ -70,6 +70,7 @@ type Setting struct {
 	common     bool
 	inert      bool
 	internal   bool
+	distinct   bool // of a list: an element counts once
 	fallbacks  []fallback
 }
 
@@ -171,6 +172,9 @@ func (s *Setting) Parse(text string) (any, error) {
 	v, err := parseValue(s.name, s.typ, text)
 	if err != nil {
 		return nil, err
+	}
+	if list, ok := v.([]string); ok && s.distinct {
+		v = firstOfEach(list)
 	}
 	for _, c := range s.checks {
 		if err := c.check(s, v); err != nil {

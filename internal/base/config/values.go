@@ -137,6 +137,15 @@ func (v *Values) With(origin Origin, texts map[string]string) (*Values, error) {
 	return next, errors.Join(errs...)
 }
 
+// WithSchema is v under a schema that has all settings of v's own, and more. A nil v becomes the defaults.
+func (v *Values) WithSchema(s *Schema) *Values {
+	next := s.Defaults()
+	if v != nil {
+		next.entries = v.entries
+	}
+	return next
+}
+
 // put is for a Values that nobody else has seen yet.
 func (v *Values) put(name string, e Entry) error {
 	s, ok := v.schema.Lookup(name)
