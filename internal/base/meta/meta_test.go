@@ -17,7 +17,10 @@ import (
 )
 
 // closeLater closes s at the end of a test, unless the test has.
-func closeLater(t *testing.T, s meta.Store) {
+func closeLater(t interface {
+	Cleanup(f func())
+	Errorf(format string, args ...any)
+}, s meta.Store) {
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil && !errors.Is(err, meta.ErrClosed) {
 			t.Errorf("close: %v", err)
@@ -88,7 +91,7 @@ func TestPebbleFollowsTheModelOverReopening(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		closeLater(t, s)
+		closeLater(rt, s)
 		return metatest.Subject{Store: disk{s, fs}, Advance: clock.Advance}
 	}
 	metatest.RunModel(t, func(rt *rapid.T) metatest.Subject {
