@@ -29,11 +29,11 @@ var mayImport = map[string][]string{
 	"internal/kafka":          {"internal/base"},
 
 	"internal/broker":             {"internal/base", "internal/kafka", "internal/broker/api"},
-	"internal/broker/api":         {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal"},
+	"internal/broker/api":         {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/group", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal"},
 	"internal/broker/coordinator": {"internal/base", "internal/kafka", "internal/broker/group"},
 	"internal/broker/group":       {"internal/base/invariant", "internal/kafka"},
 	"internal/broker/topics":      {"internal/base", "internal/kafka"},
-	"internal/broker/shard":       {"internal/base", "internal/kafka", "internal/broker/partition", "internal/broker/segment", "internal/broker/wal"},
+	"internal/broker/shard":       {"internal/base", "internal/kafka", "internal/broker/partition", "internal/broker/shard/state", "internal/broker/segment", "internal/broker/wal"},
 	"internal/broker/shard/state": {"internal/base/invariant", "internal/kafka"},
 	"internal/broker/partition":   {"internal/base", "internal/kafka", "internal/broker/segment", "internal/broker/wal", "internal/broker/shard/state"},
 	"internal/broker/segment":     {"internal/base", "internal/kafka"},

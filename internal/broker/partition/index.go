@@ -43,6 +43,8 @@ type Object struct {
 	Key   string
 	Level uint8
 	Bytes int64
+	// Data is how many bytes of runs the object held when it was made or, after a restart, when it was last counted.
+	Data int64
 }
 
 // run is the log's stretch of an object.

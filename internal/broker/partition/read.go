@@ -353,3 +353,26 @@ func errOr(err error) error {
 	}
 	return record.ErrTruncated
 }
+
+// ReadBytes returns whole batches from offset on as one piece of memory, about maxBytes of them but at least one batch,
+// and the offset after them.
+func (l *Log) ReadBytes(ctx context.Context, offset, maxBytes int64) (b []byte, next int64, err error) {
+	r, err := l.Read(ctx, ReadRequest{Offset: offset, MaxBytes: maxBytes, AtLeastOne: true})
+	if err != nil {
+		return nil, offset, err
+	}
+	defer r.Drop()
+	b = make([]byte, 0, r.Bytes)
+	for _, c := range r.Chunks {
+		if c.File == nil {
+			b = append(b, c.Bytes...)
+			continue
+		}
+		at := len(b)
+		b = b[:at+int(c.Len)]
+		if _, err := c.File.ReadAt(b[at:], c.Off); err != nil {
+			return nil, offset, fmt.Errorf("read %s at offset %d: %w", l.id, offset, err)
+		}
+	}
+	return b, r.NextOffset, nil
+}

@@ -1,0 +1,150 @@
+package shard
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errDamaged marks a stretch of the WAL that cannot be moved because its bytes are not what was written.
+var errDamaged = errors.New("checksum mismatch")
+
+// cut moves the shard's extents below end into one L1 object, sorted by topic, partition and offset. The object is
+// durable before the logs are pointed at it; the checkpoint that follows makes it part of the shard.
+func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error {
+	var cuts []partition.Cut
+	for _, l := range s.logsOf(sh.id) {
+		if c := l.CutBelow(end); len(c.Extents) > 0 {
+			cuts = append(cuts, c)
+		}
+	}
+	if len(cuts) == 0 {
+		return nil
+	}
+	object, footer, err := s.writeObject(ctx, sh, segment.L1, func(w *segment.Writer) error {
+		for _, c := range cuts {
+			if err := s.copyCut(ctx, w, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || object == nil {
+		return err
+	}
+	sh.objects = append(sh.objects, object)
+	runs := runsByLog(footer.Runs)
+	for _, c := range cuts {
+		id := c.Log.Identity()
+		if info, ok := runs[logKey{id.Topic, id.Partition}]; ok {
+			c.Log.Install(object, info)
+		}
+	}
+	s.metrics.cuts.Inc()
+	s.metrics.objectBytes.Add(float64(object.Bytes))
+	return nil
+}
+
+// copyCut copies the extents of one log until the first damaged one: that and what follows stays in the WAL.
+func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut) error {
+	id := c.Log.Identity()
+	begun := false
+	var buf []byte
+	for _, e := range c.Extents {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if int64(cap(buf)) < e.Bytes {
+			buf = make([]byte, e.Bytes)
+		}
+		buf = buf[:e.Bytes]
+		if err := s.wal.Read(buf, e.Pos); err != nil {
+			if errors.Is(err, wal.ErrTrimmed) {
+				continue // DeleteRecords or retention has overtaken the cut
+			}
+			return fmt.Errorf("read WAL position %d for %s: %w", e.Pos, id, err)
+		}
+		if crc32.Checksum(buf, castagnoli) != e.CRC {
+			s.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d) of %s: %w", e.Pos, e.BaseOffset, e.NextOffset, id, errDamaged))
+			c.Log.Quarantine(e.BaseOffset)
+			return nil
+		}
+		if !begun {
+			if err := w.BeginRun(id.Topic, id.Partition); err != nil {
+				return err
+			}
+			begun = true
+		}
+		if err := appendBatches(w, buf); err != nil {
+			return fmt.Errorf("copy offsets [%d, %d) of %s: %w", e.BaseOffset, e.NextOffset, id, err)
+		}
+	}
+	return nil
+}
+
+func appendBatches(w *segment.Writer, b []byte) error {
+	for len(b) > 0 {
+		h, err := record.ParseHeader(b)
+		if err != nil {
+			return err
+		}
+		if h.Size() > int64(len(b)) {
+			return record.ErrTruncated
+		}
+		if err := w.AppendBatch(b[:h.Size()]); err != nil {
+			return err
+		}
+		b = b[h.Size():]
+	}
+	return nil
+}
+
+// writeObject makes a new object of the shard and commits it. It returns nil without error if fill wrote nothing.
+func (s *Store) writeObject(ctx context.Context, sh *shardState, level segment.Level, fill func(*segment.Writer) error) (*partition.Object, segment.Footer, error) {
+	sh.nextObject++
+	key := objectKey(objectPrefix, sh.id, sh.epoch, sh.nextObject)
+	out, err := s.o.Blob.Create(ctx, key)
+	if err != nil {
+		return nil, segment.Footer{}, fmt.Errorf("create %s: %w", key, err)
+	}
+	footer, err := s.fillObject(out, sh, level, fill)
+	if err == nil && len(footer.Runs) > 0 {
+		err = out.Commit(ctx)
+	} else {
+		err = errors.Join(err, out.Abort())
+	}
+	if err != nil {
+		return nil, segment.Footer{}, fmt.Errorf("write %s: %w", key, err)
+	}
+	if len(footer.Runs) == 0 {
+		return nil, footer, nil
+	}
+	o := &partition.Object{Key: key, Level: uint8(level), Bytes: footer.Bytes}
+	for _, r := range footer.Runs {
+		o.Data += r.Bytes
+	}
+	return o, footer, nil
+}
+
+func (s *Store) fillObject(out blob.Writer, sh *shardState, level segment.Level, fill func(*segment.Writer) error) (segment.Footer, error) {
+	buffered := bufio.NewWriterSize(out, 1<<20)
+	w := segment.NewWriter(buffered, segment.Options{Shard: sh.id, Level: level, Epoch: uint64(sh.epoch), CreatedAt: s.o.Now()})
+	if err := fill(w); err != nil {
+		return segment.Footer{}, err
+	}
+	footer, err := w.Finish()
+	if err != nil {
+		return segment.Footer{}, err
+	}
+	return footer, buffered.Flush()
+}

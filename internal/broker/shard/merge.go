@@ -1,0 +1,195 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+const (
+	// mergeObjects is how many neighbouring L1 objects make a merge worth its writes.
+	mergeObjects = 16
+	// mergeBytesMax bounds the object that a merge makes.
+	mergeBytesMax = 2 << 30
+)
+
+// mergeInput is what the planner knows of an object.
+type mergeInput struct {
+	level      uint8
+	data, live int64 // bytes of runs when it was made, and now
+}
+
+// planMerge picks the neighbouring objects [from, to) to be rewritten as one. Dead and half-dead objects come first, on
+// their own; then the oldest stretch of mergeObjects L1 objects. Objects must be neighbours, so that the runs of a
+// partition stay in the order of offsets. from == to means that nothing is due.
+func planMerge(objects []mergeInput) (from, to int) {
+	for i, o := range objects {
+		if o.live*2 < o.data || o.live == 0 {
+			return i, i + 1
+		}
+	}
+	first, total := 0, int64(0)
+	for i, o := range objects {
+		if o.level != uint8(segment.L1) || total+o.live > mergeBytesMax {
+			first, total = i, 0
+			if o.level != uint8(segment.L1) {
+				first = i + 1
+				continue
+			}
+		}
+		total += o.live
+		if i+1-first == mergeObjects {
+			return first, i + 1
+		}
+	}
+	return 0, 0
+}
+
+func (s *Store) mergeIfDue(ctx context.Context) error {
+	for _, sh := range s.shards {
+		for {
+			from, to := planMerge(s.mergeInputs(sh))
+			if from == to {
+				break
+			}
+			if err := s.merge(ctx, sh, from, to); err != nil {
+				return fmt.Errorf("merge objects of shard %d: %w", sh.id, err)
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) mergeInputs(sh *shardState) []mergeInput {
+	if len(sh.objects) == 0 {
+		return nil
+	}
+	at := make(map[*partition.Object]int, len(sh.objects))
+	in := make([]mergeInput, len(sh.objects))
+	for i, o := range sh.objects {
+		at[o], in[i] = i, mergeInput{level: o.Level, data: o.Data}
+	}
+	for _, l := range s.logsOf(sh.id) {
+		l.RunsIn(func(*partition.Object) bool { return true }, func(o *partition.Object, r segment.RunInfo) {
+			if i, ok := at[o]; ok {
+				in[i].live += r.Bytes
+			}
+		})
+	}
+	return in
+}
+
+// merge rewrites the live runs of objects [from, to) into one object in their place, publishes that, and deletes them.
+func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
+	victims := sh.objects[from:to]
+	old := map[string]bool{}
+	for _, o := range victims {
+		old[o.Key] = true
+	}
+	logs := s.logsOf(sh.id)
+	object, footer, err := s.writeObject(ctx, sh, segment.L2, func(w *segment.Writer) error {
+		for _, l := range logs {
+			if err := s.copyRuns(ctx, w, l, old); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	runs := runsByLog(footer.Runs)
+	for _, l := range logs {
+		id := l.Identity()
+		l.Replace(old, object, runs[logKey{id.Topic, id.Partition}])
+	}
+	next := append([]*partition.Object(nil), sh.objects[:from]...)
+	if object != nil {
+		next = append(next, object)
+		s.metrics.objectBytes.Add(float64(object.Bytes))
+	}
+	sh.objects = append(next, sh.objects[to:]...)
+	s.metrics.merges.Inc()
+	if err := s.checkpoint(ctx, sh); err != nil {
+		return err
+	}
+	for key := range old {
+		s.discard(ctx, key)
+		s.env.Segments.Forget(key)
+	}
+	return nil
+}
+
+func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, l *partition.Log, old map[string]bool) error {
+	id, begun := l.Identity(), false
+	var inner error
+	start := l.Offsets().LogStart
+	l.RunsIn(func(o *partition.Object) bool { return old[o.Key] }, func(o *partition.Object, r segment.RunInfo) {
+		if inner != nil {
+			return
+		}
+		if !begun {
+			inner, begun = w.BeginRun(id.Topic, id.Partition), true
+		}
+		if inner == nil {
+			inner = s.copyRun(ctx, w, o, r, start)
+		}
+	})
+	if inner != nil {
+		return fmt.Errorf("copy runs of %s: %w", id, inner)
+	}
+	return nil
+}
+
+// copyRun copies the batches of a run that reach beyond the log start, after their checksums were checked.
+func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Object, r segment.RunInfo, logStart int64) error {
+	reader, release, err := s.env.Segments.Get(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	pos := int64(0)
+	if logStart > r.BaseOffset {
+		if pos, err = reader.Locate(r, logStart); err != nil {
+			return err
+		}
+	}
+	var buf []byte
+	var head [record.HeaderBytes]byte
+	for pos < r.Bytes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := reader.ReadAt(head[:], r.Pos+pos); err != nil {
+			return err
+		}
+		h, err := record.ParseHeader(head[:])
+		if err != nil {
+			return err
+		}
+		n := h.Size()
+		if n > r.Bytes-pos {
+			return record.ErrTruncated
+		}
+		if err := reader.Verify(r, pos, n); err != nil {
+			return err
+		}
+		if int64(cap(buf)) < n {
+			buf = make([]byte, n)
+		}
+		if _, err := reader.ReadAt(buf[:n], r.Pos+pos); err != nil {
+			return err
+		}
+		if err := w.AppendBatch(buf[:n]); err != nil {
+			return err
+		}
+		pos += n
+	}
+	return nil
+}

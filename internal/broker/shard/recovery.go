@@ -1,0 +1,290 @@
+package shard
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/shard/state"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// recover reads pointers, manifests and checkpoints, replays the WAL's footers over them, seals the incarnation before
+// this one and begins a new one. It reads no record data but the tail that was not known to be synced.
+func (s *Store) recover(ctx context.Context) error {
+	if err := s.loadShards(ctx); err != nil {
+		return err
+	}
+	lives, sealed, err := s.loadLives(ctx)
+	if err != nil {
+		return err
+	}
+	from := s.replayFrom()
+	res, err := wal.Scan(ctx, wal.ScanOptions{FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, From: from, Sealed: sealed}, s.replay)
+	if err != nil {
+		return fmt.Errorf("scan the write-ahead log from position %d: %w", from, err)
+	}
+	for _, l := range s.logs {
+		l.Recovered()
+	}
+	start := res.NextStart
+	if err := s.beginIncarnation(ctx, lives, res, start); err != nil {
+		return err
+	}
+	s.durable.Store(int64(start))
+	s.wal = wal.New(wal.Options{FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: s.incarnation, Nonce: s.o.Nonce(),
+		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer})
+	s.env.WAL = s.wal
+	for _, l := range s.logs {
+		l.SetLeaderEpoch(s.shards[l.Identity().Shard].epoch)
+	}
+	return s.sweepOrphans(ctx)
+}
+
+func (s *Store) loadShards(ctx context.Context) error {
+	entries, err := s.o.Meta.Range(ctx, shardPrefix, "", 0)
+	if err != nil {
+		return fmt.Errorf("read shard pointers: %w", err)
+	}
+	for id := range s.o.Shards {
+		s.shards = append(s.shards, &shardState{id: id, epoch: -1, pointer: pointer{Epoch: -1}})
+	}
+	for _, e := range entries {
+		var id int32
+		if _, err := fmt.Sscanf(strings.TrimPrefix(e.Key, shardPrefix), "%d", &id); err != nil || id < 0 || id >= s.o.Shards {
+			return fmt.Errorf("metadata key %s is no shard of [0, %d): the data directory was made with another number of shards", e.Key, s.o.Shards)
+		}
+		sh := s.shards[id]
+		if sh.pointer, err = decodePointer(e); err != nil {
+			return err
+		}
+		sh.revision, sh.version = e.Revision, sh.pointer.Version
+		if err := s.loadShard(ctx, sh); err != nil {
+			return fmt.Errorf("load shard %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadShard(ctx context.Context, sh *shardState) error {
+	if sh.pointer.Manifest == "" {
+		return nil
+	}
+	b, err := readObject(ctx, s.o.Blob, sh.pointer.Manifest)
+	if err != nil {
+		return err
+	}
+	m, err := state.DecodeManifest(b)
+	if err != nil {
+		return fmt.Errorf("manifest %s: %w", sh.pointer.Manifest, err)
+	}
+	for _, o := range m.Objects {
+		sh.objects = append(sh.objects, &partition.Object{Key: o.Key, Level: o.Level, Bytes: o.Bytes, Data: o.LiveBytes})
+	}
+	if b, err = readObject(ctx, s.o.Blob, sh.pointer.Checkpoint); err != nil {
+		return err
+	}
+	c, err := state.DecodeCheckpoint(b)
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", sh.pointer.Checkpoint, err)
+	}
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		if l := s.recoveredLog(p.Topic, p.Partition); l != nil {
+			if err := checkOrdinals(p, len(sh.objects)); err != nil {
+				return err
+			}
+			l.Restore(p, sh.objects)
+		}
+	}
+	return nil
+}
+
+func checkOrdinals(p *state.Partition, objects int) error {
+	for _, r := range p.Runs {
+		if r.Object < 0 || r.Object >= objects {
+			return fmt.Errorf("checkpoint names object %d of a manifest of %d", r.Object, objects)
+		}
+	}
+	return nil
+}
+
+// recoveredLog returns the log of a partition while recovery runs, or nil if its topic is gone.
+func (s *Store) recoveredLog(topic kafka.TopicID, index int32) *partition.Log {
+	key := logKey{topic, index}
+	if l := s.logs[key]; l != nil {
+		return l
+	}
+	l, err := s.makeLog(key)
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
+func (s *Store) loadLives(ctx context.Context) (map[uint64]life, map[uint64]uint64, error) {
+	entries, err := s.o.Meta.Range(ctx, incarnationPrefix, "", 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read incarnations: %w", err)
+	}
+	lives, sealed := map[uint64]life{}, map[uint64]uint64{}
+	for _, e := range entries {
+		n, l, err := decodeLife(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		lives[n] = l
+		if l.Sealed >= 0 {
+			sealed[n] = uint64(l.Sealed)
+		}
+	}
+	return lives, sealed, nil
+}
+
+// replayFrom returns the oldest position that any shard must replay.
+func (s *Store) replayFrom() wal.Position {
+	from := wal.Position(-1)
+	for _, sh := range s.shards {
+		if p := wal.Position(sh.pointer.Replay); from < 0 || p < from {
+			from = p
+		}
+	}
+	return max(from, 0)
+}
+
+// replay applies a frame's sections to the logs. Sections of an incarnation that did not own the shard are not part of
+// the log.
+func (s *Store) replay(f *wal.Frame) error {
+	for i := range f.Runs {
+		r := &f.Runs[i]
+		epoch, ok := s.epochOf(r.Shard, f.Incarnation)
+		if !ok {
+			return fmt.Errorf("frame %d of incarnation %d holds shard %d, which it did not own", f.Seq, f.Incarnation, r.Shard)
+		}
+		if l := s.recoveredLog(r.Topic, r.Partition); l != nil {
+			l.Replay(r, epoch)
+		}
+	}
+	for _, c := range f.Controls {
+		if l := s.recoveredLog(c.Topic, c.Partition); l != nil {
+			l.ReplayControl(c)
+		}
+	}
+	return nil
+}
+
+func (s *Store) epochOf(shard int32, incarnation uint64) (int32, bool) {
+	if shard < 0 || int(shard) >= len(s.shards) {
+		return 0, false
+	}
+	return s.shards[shard].pointer.epochOf(incarnation)
+}
+
+// beginIncarnation seals the incarnations before this one, and takes all shards with the next epoch, in one transaction.
+func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res wal.ScanResult, start wal.Position) error {
+	var compares []meta.Compare
+	var ops []meta.Op
+	number := uint64(1)
+	entry, err := s.o.Meta.Get(ctx, incarnationCounterKey)
+	switch {
+	case err == nil && len(entry.Value) == 8:
+		number = binary.BigEndian.Uint64(entry.Value) + 1
+	case err == nil:
+		return fmt.Errorf("metadata key %s holds %d bytes, not 8", incarnationCounterKey, len(entry.Value))
+	case !errors.Is(err, meta.ErrNotFound):
+		return fmt.Errorf("read the incarnation counter: %w", err)
+	}
+	compares = append(compares, meta.Compare{Key: incarnationCounterKey, Revision: entry.Revision})
+	ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationCounterKey, Value: binary.BigEndian.AppendUint64(nil, number)})
+	for n, l := range lives {
+		if l.Sealed >= 0 {
+			continue
+		}
+		l.Sealed = 0
+		if n == res.Incarnation {
+			l.Sealed = int64(res.NextSeq)
+		}
+		ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(n), Value: l.encode()})
+	}
+	ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(number), Value: life{Broker: s.o.Broker, Start: int64(start), Sealed: -1}.encode()})
+	for _, sh := range s.shards {
+		sh.epoch = sh.pointer.Epoch + 1
+		p := sh.pointer
+		p.Epoch, p.Owner = sh.epoch, number
+		p.History = append(p.History[:len(p.History):len(p.History)], tenure{sh.epoch, number})
+		compares = append(compares, meta.Compare{Key: shardKey(sh.id), Revision: sh.revision})
+		ops = append(ops, meta.Op{Kind: meta.Put, Key: shardKey(sh.id), Value: p.encode()})
+		sh.pointer = p
+	}
+	r, err := s.o.Meta.Txn(ctx, compares, ops)
+	if err != nil {
+		return fmt.Errorf("begin incarnation %d: %w", number, err)
+	}
+	if !r.Succeeded {
+		return fmt.Errorf("begin incarnation %d: another process began one at the same time", number)
+	}
+	for _, sh := range s.shards {
+		sh.revision = r.Revision
+	}
+	s.incarnation = number
+	return nil
+}
+
+// sweepOrphans deletes the objects of this node's shards that no manifest names: a dead process left them between
+// writing and publishing. Nobody else makes objects for these shards in this epoch, and this process has made none yet.
+func (s *Store) sweepOrphans(ctx context.Context) error {
+	for _, sh := range s.shards {
+		live := map[string]bool{sh.pointer.Manifest: true, sh.pointer.Checkpoint: true}
+		for _, o := range sh.objects {
+			live[o.Key] = true
+		}
+		for _, kind := range []string{objectPrefix, manifestPrefix, checkpointPrefix} {
+			prefix := fmt.Sprintf("%s/%05d/", kind, sh.id)
+			for after := ""; ; {
+				infos, err := s.o.Blob.List(ctx, prefix, after, 1000)
+				if err != nil {
+					return fmt.Errorf("list %s: %w", prefix, err)
+				}
+				for _, i := range infos {
+					after = i.Key
+					if live[i.Key] {
+						continue
+					}
+					if err := s.o.Blob.Delete(ctx, i.Key); err != nil {
+						return fmt.Errorf("delete orphan %s: %w", i.Key, err)
+					}
+				}
+				if len(infos) < 1000 {
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// objectBytesMax bounds a manifest or checkpoint that is read whole.
+const objectBytesMax = 1 << 30
+
+func readObject(ctx context.Context, store blob.Store, key string) ([]byte, error) {
+	r, err := store.Open(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", key, err)
+	}
+	defer r.Close()
+	if r.Size() > objectBytesMax {
+		return nil, fmt.Errorf("%s holds %d bytes, at most %d are read", key, r.Size(), int64(objectBytesMax))
+	}
+	b := make([]byte, r.Size())
+	if _, err := r.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,360 @@
+// Package shard is the storage of a broker: the shards that it owns, the write-ahead log that they share, and what
+// turns one into the other and keeps both bounded: recovery, checkpoints, cuts from the WAL into L1 objects, merges,
+// retention and garbage collection.
+//
+//	append ─ partition.Log ─ wal.Log ── frames ──┐ cut (lazily, sorted by partition)
+//	                                             v
+//	read ─── partition.Log ── L0 extents    L1 objects ── merge ──> L2 objects
+//	                             blob store: objects, manifests, checkpoints; meta store: one pointer a shard
+//
+// A shard is the unit of ownership and of manifests. Its pointer in the metadata store, moved by compare-and-swap, names
+// the manifest (the list of its objects) and the checkpoint (the state of its logs and the WAL position from which
+// frames must be replayed); that swap is the commit point of checkpoints, cuts, merges and trims. What no pointer names
+// does not exist.
+//
+// A process is one incarnation: it seals the one before it in the metadata store, takes a new number and begins a new
+// WAL file, so frames that a dead process left behind can never be taken for its own. A write or sync that fails ends
+// Run with an error; the process must end with it, and the next one recovers (crash-only).
+//
+// Lock order: Store.mu, then partition.Log.mu. Neither is held during I/O. Maintenance (checkpoint, cut, merge,
+// retention) is done by one goroutine, so manifests have a single writer.
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/vfs"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// Topics tells which topics exist. It is asked for a partition's configuration when its log is made.
+type Topics interface {
+	// LogConfig returns the configuration of a topic's logs and the number of its partitions; false if there is no such topic.
+	LogConfig(id kafka.TopicID) (config *partition.Config, partitions int32, ok bool)
+	// Shard returns the shard of a topic's partition, in [0, shards).
+	Shard(id kafka.TopicID, partition int32) int32
+}
+
+// Options of a Store. All but the sizes are required.
+type Options struct {
+	FS        vfs.FS
+	WALDir    string
+	Blob      blob.Store
+	Meta      meta.Store
+	Topics    Topics
+	ClusterID [16]byte
+	// Broker is this broker's node id, written beside its incarnation.
+	Broker int32
+	// Shards is the number of shards, 1 to 16 in the embedded profile; it is fixed when the data directory is made.
+	Shards int32
+	Now    func() time.Time
+	Nonce  func() [16]byte
+	Logger *slog.Logger
+	// Registerer takes the metrics of the store and of its WAL.
+	Registerer prometheus.Registerer
+
+	// WALFileBytes is the size of a WAL file, 0 for 128 MiB.
+	WALFileBytes int64
+	// WALGroupBytes is the size near which a group is flushed, 0 for 1 MiB.
+	WALGroupBytes int
+	// WALKeepBytes is how much the WAL holds before its older half is cut into objects, 0 for 4 GiB.
+	WALKeepBytes int64
+	// ExtentsMax is how many L0 extents the index holds before they are cut, 0 for 400,000.
+	ExtentsMax int
+	// CheckpointInterval is the time between checkpoints while there are writes, 0 for 60 s.
+	CheckpointInterval time.Duration
+	// RetentionInterval is the time between retention checks, 0 for 5 min (log.retention.check.interval.ms).
+	RetentionInterval time.Duration
+	// ProducerExpiry is after how long an idle producer is forgotten, 0 for 24 h (producer.id.expiration.ms).
+	ProducerExpiry time.Duration
+	// OpenObjects bounds the objects that are open for reading, 0 for 64.
+	OpenObjects int
+}
+
+func (o Options) withDefaults() Options {
+	set := func(v *int64, def int64) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	set(&o.WALFileBytes, 128<<20)
+	set(&o.WALKeepBytes, 4<<30)
+	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
+	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
+	set((*int64)(&o.ProducerExpiry), int64(24*time.Hour))
+	if o.WALGroupBytes == 0 {
+		o.WALGroupBytes = 1 << 20
+	}
+	if o.ExtentsMax == 0 {
+		o.ExtentsMax = 400_000
+	}
+	if o.OpenObjects == 0 {
+		o.OpenObjects = 64
+	}
+	if o.Shards == 0 {
+		o.Shards = 4
+	}
+	return o
+}
+
+// logKey names a log within the node.
+type logKey struct {
+	topic     kafka.TopicID
+	partition int32
+}
+
+// shardState is what the maintenance goroutine knows of one shard. Nothing else touches it after recovery, but epoch,
+// which never changes in a process's life.
+type shardState struct {
+	id      int32
+	epoch   int32
+	pointer pointer
+	// revision of the pointer in the metadata store, for the next compare-and-swap.
+	revision int64
+	// objects of the manifest, oldest data first.
+	objects []*partition.Object
+	version uint64
+	// nextObject numbers the objects that this epoch makes.
+	nextObject uint64
+}
+
+// Store is the storage of one broker.
+type Store struct {
+	o       Options
+	env     *partition.Env
+	wal     *wal.Log
+	metrics *metrics
+
+	incarnation uint64
+	shards      []*shardState
+
+	mu   sync.RWMutex
+	logs map[logKey]*partition.Log
+
+	// durable is the end of the last frame whose runs have reached their logs.
+	durable atomic.Int64
+	// written counts frames since the last checkpoint.
+	written atomic.Int64
+	wake    chan struct{}
+	jobs    chan job
+	ready   atomic.Bool
+}
+
+// New returns a store that has opened nothing yet.
+func New(o Options) *Store {
+	o = o.withDefaults()
+	s := &Store{o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer)}
+	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
+	return s
+}
+
+// ErrNotReady is returned while recovery has not ended.
+var ErrNotReady = errors.New("storage is not recovered yet")
+
+// Run recovers, calls ready, and then writes and maintains the store until ctx ends. It returns after a last checkpoint
+// when asked to end, and at once with the cause when storage fails.
+func (s *Store) Run(ctx context.Context, ready func()) error {
+	start := s.o.Now()
+	if err := s.recover(ctx); err != nil {
+		return fmt.Errorf("recover storage: %w", err)
+	}
+	s.metrics.recovery.Set(s.o.Now().Sub(start).Seconds())
+	// The WAL outlives ctx: what was accepted is written, and the last checkpoint needs it.
+	walCtx, stopWAL := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWAL()
+	g, gctx := errgroup.WithContext(ctx)
+	walDone := make(chan error, 1)
+	started := make(chan struct{})
+	var once sync.Once
+	go func() { walDone <- s.wal.Run(walCtx, func() { once.Do(func() { close(started) }) }) }()
+	select {
+	case <-started:
+	case err := <-walDone:
+		return errors.Join(errors.New("write-ahead log ended before it began"), err)
+	}
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	ready()
+	g.Go(func() error { return s.maintain(gctx) })
+	g.Go(func() error {
+		select {
+		case err := <-walDone:
+			walDone <- err
+			return errors.Join(errors.New("write-ahead log failed"), err)
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	err := g.Wait()
+	if err == nil {
+		err = s.shutdown(context.WithoutCancel(ctx))
+	}
+	stopWAL()
+	return errors.Join(err, <-walDone)
+}
+
+// shutdown makes the next start short.
+func (s *Store) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := s.checkpointAll(ctx); err != nil {
+		s.o.Logger.Warn("no checkpoint at shutdown, the next start replays more", "err", err)
+	}
+	return nil
+}
+
+// Log returns the log of a partition, made at its first use. UnknownTopicOrPartition if there is no such partition.
+func (s *Store) Log(topic kafka.TopicID, index int32) (*partition.Log, error) {
+	key := logKey{topic, index}
+	s.mu.RLock()
+	l := s.logs[key]
+	s.mu.RUnlock()
+	if l != nil {
+		return l, nil
+	}
+	if !s.ready.Load() {
+		return nil, ErrNotReady
+	}
+	return s.makeLog(key)
+}
+
+func (s *Store) makeLog(key logKey) (*partition.Log, error) {
+	config, n, ok := s.o.Topics.LogConfig(key.topic)
+	if !ok || key.partition < 0 || key.partition >= n {
+		return nil, kafka.UnknownTopicOrPartition
+	}
+	id := partition.Identity{Shard: s.o.Topics.Shard(key.topic, key.partition), Topic: key.topic, Partition: key.partition}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.logs[key]; l != nil {
+		return l, nil
+	}
+	// Asked again under the lock: Drop, which comes after the topic is gone, then finds the log or prevents it.
+	if _, _, ok := s.o.Topics.LogConfig(key.topic); !ok {
+		return nil, kafka.UnknownTopicOrPartition
+	}
+	l := partition.New(id, s.env, s.shards[id.Shard].epoch, config)
+	s.logs[key] = l
+	return l, nil
+}
+
+// Existing returns the log of a partition if something was done with it in this process or anything is kept of it.
+func (s *Store) Existing(topic kafka.TopicID, index int32) (*partition.Log, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	l, ok := s.logs[logKey{topic, index}]
+	return l, ok
+}
+
+// Reconfigure gives the logs of a topic its new configuration.
+func (s *Store) Reconfigure(topic kafka.TopicID) {
+	config, n, ok := s.o.Topics.LogConfig(topic)
+	if !ok {
+		return
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for p := range n {
+		if l := s.logs[logKey{topic, p}]; l != nil {
+			l.SetConfig(config)
+		}
+	}
+}
+
+// Drop closes the logs of a deleted topic. Their bytes go with the next trims and merges.
+func (s *Store) Drop(topic kafka.TopicID, partitions int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range partitions {
+		key := logKey{topic, p}
+		if l := s.logs[key]; l != nil {
+			l.Close()
+			delete(s.logs, key)
+		}
+	}
+	s.poke()
+}
+
+func (s *Store) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Admit blocks while the WAL has too many bytes queued. n is the size of what is about to be appended.
+func (s *Store) Admit(ctx context.Context, n int64) error { return s.wal.Admit(ctx, n) }
+
+// LeaderEpoch returns the epoch of a shard, which is the leader epoch of its partitions.
+func (s *Store) LeaderEpoch(shard int32) int32 { return s.shards[shard].epoch }
+
+// Logs visits the logs that are in use, in no order, without a lock held.
+func (s *Store) Logs(visit func(*partition.Log)) {
+	s.mu.RLock()
+	all := make([]*partition.Log, 0, len(s.logs))
+	for _, l := range s.logs {
+		all = append(all, l)
+	}
+	s.mu.RUnlock()
+	for _, l := range all {
+		visit(l)
+	}
+}
+
+// logsOf returns the logs of a shard in the order of topic and partition, the order of objects.
+func (s *Store) logsOf(shard int32) []*partition.Log {
+	var out []*partition.Log
+	s.Logs(func(l *partition.Log) {
+		if l.Identity().Shard == shard {
+			out = append(out, l)
+		}
+	})
+	slices.SortFunc(out, func(a, b *partition.Log) int {
+		x, y := a.Identity(), b.Identity()
+		if c := slices.Compare(x.Topic[:], y.Topic[:]); c != 0 {
+			return c
+		}
+		return int(x.Partition) - int(y.Partition)
+	})
+	return out
+}
+
+// onDurable is the WAL's call for each frame, in order.
+func (s *Store) onDurable(f *wal.Frame) {
+	for i := range f.Runs {
+		f.Runs[i].Stream.Owner.(*partition.Log).Committed(&f.Runs[i])
+	}
+	for _, c := range f.Controls {
+		s.mu.RLock()
+		l := s.logs[logKey{c.Topic, c.Partition}]
+		s.mu.RUnlock()
+		if l != nil {
+			l.Controlled(c)
+		}
+	}
+	s.durable.Store(int64(f.End()))
+	s.written.Add(1)
+}
+
+func (s *Store) corrupt(err error) {
+	s.metrics.corrupt.Inc()
+	s.o.Logger.Error("damaged bytes found; they are quarantined and not served", "err", err)
+}
+
+// Free returns the free and total bytes of the file system that holds the WAL.
+func (s *Store) Free() (vfs.Usage, error) { return s.o.FS.Usage(s.o.WALDir) }
