@@ -1,0 +1,222 @@
+package api
+
+// Fetch (key 1), versions 4-18.
+//
+// Batches go out as the bytes that came in, from memory or straight from a file. A fetch that finds fewer than min.bytes
+// waits for the logs, not for a timer, until max.wait; errors are answered at once. The first partition with data gives
+// at least one whole batch whatever the limits (KIP-74). Partitions are served in the order of the request, in a session
+// in turns.
+//
+// 4: isolation level, aborted transactions. 5: log start offset. 7: sessions. 9: leader epochs. 11: rack. 12: flexible,
+// last fetched epoch. 13: topic ids. 14: tiered storage. 15: replica state. 16: node endpoints. 17: replica directory.
+// 18: high watermark of the follower.
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/wire"
+)
+
+// FetchMaxBytes bounds an answer whatever the client asks for.
+var FetchMaxBytes = config.Int("fetch.max.bytes", 55<<20, config.AtLeast(1024), "Most bytes of records in the answer to a fetch.")
+
+// AutoCreateTopics tells whether a Metadata request may create topics.
+var AutoCreateTopics = config.Bool("auto.create.topics.enable", true, "Create a topic when a client asks for the metadata of one that does not exist.")
+
+const fetchVersionIDs = 13
+
+// fetchResult is what one partition gives.
+type fetchResult struct {
+	partition *fetchPartition
+	code      kafka.Error
+	read      partition.ReadResult
+	diverging *partition.EpochStart
+	log       *partition.Log
+	topic     *topics.Topic
+}
+
+func (s *Server) fetch(ctx context.Context, _ *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
+	req := r.(*kmsg.FetchRequest)
+	session, partitions, all, err := s.fetchPlan(h, req)
+	if err != nil {
+		return fetchReply(h, &wire.FetchResponse{Version: h.Version, Err: codeOf(err)}), nil
+	}
+	results := s.awaitFetch(ctx, req, partitions)
+	res := &wire.FetchResponse{Version: h.Version}
+	if session != nil {
+		res.SessionID = session.id
+		results = session.filter(results, all)
+	}
+	s.fillFetch(res, results)
+	return fetchReply(h, res), nil
+}
+
+func fetchReply(h wire.RequestHeader, res *wire.FetchResponse) Reply {
+	return func(context.Context) (wire.Response, bool, error) {
+		return wire.EncodeFetchResponse(h, res), false, nil
+	}
+}
+
+// fetchPlan finds the session and the partitions that the request speaks of. all says that the answer must name every
+// partition, changed or not.
+func (s *Server) fetchPlan(h wire.RequestHeader, req *kmsg.FetchRequest) (session *fetchSession, partitions []*fetchPartition, all bool, err error) {
+	withIDs := h.Version >= fetchVersionIDs
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for _, p := range t.Partitions {
+			f := &fetchPartition{FetchRequestTopicPartition: p}
+			if withIDs {
+				f.topicID = t.TopicID
+			} else {
+				f.topic = t.Topic
+			}
+			partitions = append(partitions, f)
+		}
+	}
+	if h.Version < 7 || req.SessionEpoch == sessionEpochFinal || req.SessionEpoch == sessionEpochFirst {
+		if req.SessionID != sessionNone {
+			s.sessions.drop(req.SessionID)
+		}
+		if h.Version >= 7 && req.SessionEpoch == sessionEpochFirst {
+			session = s.sessions.create(partitions, withIDs)
+		}
+		return session, partitions, true, nil
+	}
+	if session, err = s.sessions.get(req.SessionID); err != nil {
+		return nil, nil, false, err
+	}
+	var forgotten []fetchKey
+	for _, t := range req.ForgottenTopics {
+		for _, p := range t.Partitions {
+			k := fetchKey{topic: t.Topic, partition: p}
+			if withIDs {
+				k = fetchKey{id: t.TopicID, partition: p}
+			}
+			forgotten = append(forgotten, k)
+		}
+	}
+	partitions, err = session.advance(req.SessionEpoch, partitions, forgotten, withIDs)
+	return session, partitions, false, err
+}
+
+// awaitFetch reads, and where that gives too little waits for more and reads again.
+func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition) []fetchResult {
+	results, bytes, final := s.readAll(ctx, req, partitions)
+	if final || bytes >= int64(req.MinBytes) || req.MaxWaitMillis <= 0 || len(partitions) == 0 {
+		return results
+	}
+	w := partition.NewWaiter(int64(req.MinBytes) - bytes)
+	for i := range results {
+		results[i].log.Watch(w, results[i].read.NextOffset)
+	}
+	timer := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
+	select {
+	case <-w.C:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	timer.Stop()
+	for i := range results {
+		results[i].log.Unwatch(w)
+		results[i].read.Drop()
+	}
+	results, _, _ = s.readAll(ctx, req, partitions)
+	return results
+}
+
+// readAll reads the partitions in order. final says that waiting cannot help, as there is an error to tell.
+func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition) (results []fetchResult, bytes int64, final bool) {
+	view := s.topics.View()
+	left := min(int64(req.MaxBytes), int64(FetchMaxBytes.Get(s.topics.Values())))
+	if req.Version < 3 {
+		left = int64(FetchMaxBytes.Get(s.topics.Values()))
+	}
+	results = make([]fetchResult, len(partitions))
+	for i, p := range partitions {
+		r := &results[i]
+		r.partition = p
+		err := s.readPartition(ctx, view, r, partition.ReadRequest{Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
+			AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1})
+		if err != nil {
+			r.code = codeOf(err)
+			if r.code == kafka.UnknownTopicOrPartition && p.topic == "" && r.topic == nil {
+				r.code = kafka.UnknownTopicID
+			}
+			r.read = partition.ReadResult{Offsets: partition.Offsets{LogStart: -1, HighWatermark: -1, LastStable: -1}}
+			if codeOf(err) == kafka.UnknownServerError {
+				s.logger.Error("fetch failed", "topic", p.topic, "partition", p.Partition, "offset", p.FetchOffset, "err", err)
+			}
+		}
+		if r.code != kafka.None || r.diverging != nil {
+			final = true
+		}
+		bytes += r.read.Bytes
+		left -= r.read.Bytes
+	}
+	return results, bytes, final
+}
+
+func (s *Server) readPartition(ctx context.Context, view *topics.View, r *fetchResult, req partition.ReadRequest) error {
+	p := r.partition
+	topic, ok := view.ByName(p.topic)
+	if p.topic == "" {
+		topic, ok = view.ByID(p.topicID)
+	}
+	if !ok {
+		return kafka.UnknownTopicOrPartition
+	}
+	r.topic = topic
+	log, err := s.log(topic, p.Partition)
+	if err != nil {
+		return err
+	}
+	r.log = log
+	o := log.Offsets()
+	if err := checkLeaderEpoch(p.CurrentLeaderEpoch, o.LeaderEpoch); err != nil {
+		return err
+	}
+	if p.LastFetchedEpoch >= 0 {
+		epoch, end := log.EpochEnd(p.LastFetchedEpoch)
+		if end < 0 {
+			return kafka.OffsetOutOfRange
+		}
+		if epoch < p.LastFetchedEpoch || end < p.FetchOffset {
+			r.diverging = &partition.EpochStart{Epoch: epoch, Start: end}
+			r.read.Offsets = o
+			return nil
+		}
+	}
+	r.read, err = log.Read(ctx, req)
+	return err
+}
+
+// fillFetch turns results, which are in the order of service, into the answer's topics.
+func (s *Server) fillFetch(res *wire.FetchResponse, results []fetchResult) {
+	for i := range results {
+		r := &results[i]
+		p := r.partition
+		if n := len(res.Topics); n == 0 || res.Topics[n-1].Topic != p.topic || res.Topics[n-1].TopicID != p.topicID {
+			res.Topics = append(res.Topics, wire.FetchTopic{Topic: p.topic, TopicID: p.topicID})
+		}
+		t := &res.Topics[len(res.Topics)-1]
+		out := wire.NewFetchPartition(p.Partition, r.code)
+		out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.read.HighWatermark, r.read.LastStable, r.read.LogStart
+		if r.diverging != nil {
+			out.DivergingEpoch = &wire.EpochEnd{Epoch: r.diverging.Epoch, EndOffset: r.diverging.Start}
+		}
+		for _, c := range r.read.Chunks {
+			out.Records = append(out.Records, wire.Part{Bytes: c.Bytes, File: c.File, Off: c.Off, Len: c.Len, Done: c.Done})
+		}
+		t.Partitions = append(t.Partitions, out)
+		if r.topic != nil {
+			s.metrics.fetched(r.topic.Name, r.read.Bytes, r.code != kafka.None)
+		}
+	}
+}

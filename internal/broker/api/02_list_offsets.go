@@ -1,0 +1,113 @@
+package api
+
+// ListOffsets (key 2), versions 1-11.
+//
+// Timestamps below 0 are names: -1 latest (the last stable offset under read_committed, else the high watermark), -2
+// earliest, -3 the record with the largest timestamp, -4 earliest local and -5 latest tiered and -6 earliest pending
+// upload; without a tier -4 is the log start and -5 is none. Any other is looked up record by record; a time after the
+// last record gives offset -1 without an error.
+//
+// 1: one offset. 2: isolation level. 4: leader epochs. 6: flexible. 7: -3. 8: -4. 9: -5. 10: timeout. 11: -6.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// Special timestamps of ListOffsets and the versions that know them.
+const (
+	timeLatest          = -1
+	timeEarliest        = -2
+	timeMax             = -3
+	timeEarliestLocal   = -4
+	timeLatestTiered    = -5
+	timeEarliestPending = -6
+)
+
+var timeSince = map[int64]int16{timeLatest: 1, timeEarliest: 1, timeMax: 7, timeEarliestLocal: 8, timeLatestTiered: 9, timeEarliestPending: 11}
+
+type topicIndex struct {
+	topic string
+	index int32
+}
+
+func (s *Server) listOffsets(ctx context.Context, _ *Conn, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
+	res := kmsg.NewPtrListOffsetsResponse()
+	view := s.topics.View()
+	times := map[topicIndex]int{}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			times[topicIndex{t.Topic, p.Partition}]++
+		}
+	}
+	for _, t := range req.Topics {
+		topic, _ := view.ByName(t.Topic)
+		out := kmsg.NewListOffsetsResponseTopic()
+		out.Topic = t.Topic
+		for _, p := range t.Partitions {
+			a := kmsg.NewListOffsetsResponseTopicPartition()
+			a.Partition, a.Offset, a.Timestamp, a.LeaderEpoch = p.Partition, -1, -1, -1
+			var f partition.Found
+			err := error(kafka.InvalidRequest)
+			if times[topicIndex{t.Topic, p.Partition}] == 1 {
+				f, err = s.listOffset(ctx, topic, &p, req.Version, req.IsolationLevel == 1)
+			}
+			if err != nil {
+				a.ErrorCode = codeOf(err).Code()
+			} else {
+				a.Offset, a.Timestamp, a.LeaderEpoch = f.Offset, f.Timestamp, f.LeaderEpoch
+			}
+			out.Partitions = append(out.Partitions, a)
+		}
+		res.Topics = append(res.Topics, out)
+	}
+	return res, nil
+}
+
+func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.ListOffsetsRequestTopicPartition, version int16, committed bool) (partition.Found, error) {
+	none := partition.Found{Offset: -1, Timestamp: -1, LeaderEpoch: -1}
+	if p.Timestamp < 0 {
+		if since, ok := timeSince[p.Timestamp]; !ok || version < since {
+			return none, kafka.UnsupportedVersion
+		}
+	}
+	log, err := s.log(topic, p.Partition)
+	if err != nil {
+		return none, err
+	}
+	o := log.Offsets()
+	if err := checkLeaderEpoch(p.CurrentLeaderEpoch, o.LeaderEpoch); err != nil {
+		return none, err
+	}
+	limit := o.HighWatermark
+	if committed {
+		limit = o.LastStable
+	}
+	switch p.Timestamp {
+	case timeLatest:
+		return partition.Found{Offset: limit, Timestamp: -1, LeaderEpoch: o.LeaderEpoch}, nil
+	case timeEarliest, timeEarliestLocal:
+		return partition.Found{Offset: o.LogStart, Timestamp: -1, LeaderEpoch: log.EpochAt(o.LogStart)}, nil
+	case timeLatestTiered, timeEarliestPending:
+		return none, nil
+	case timeMax:
+		return log.MaxTimestamp(ctx, limit)
+	}
+	return log.OffsetForTime(ctx, p.Timestamp, limit)
+}
+
+// checkLeaderEpoch compares the epoch that a client knows with the present one (KIP-320). -1 is no epoch.
+func checkLeaderEpoch(client, present int32) error {
+	switch {
+	case client < 0 || client == present:
+		return nil
+	case client < present:
+		return kafka.FencedLeaderEpoch
+	}
+	return kafka.UnknownLeaderEpoch
+}

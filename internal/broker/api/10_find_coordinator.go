@@ -1,0 +1,56 @@
+package api
+
+// FindCoordinator (key 10), versions 0-6: names the broker that coordinates a group.
+//
+// The first request creates __consumer_offsets, for which the answer waits; should that not succeed it is
+// COORDINATOR_NOT_AVAILABLE, which clients retry.
+//
+// 0: groups only. 1: type of coordinator, error text. 3: flexible. 4: many keys in one request. 6: share groups.
+//
+// Unlike Kafka there is no coordinator of transactions or share groups yet: INVALID_REQUEST with a text that says so,
+// rather than an error that clients retry for ever.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// coordinatorOfGroups is the type of coordinator that there is.
+const coordinatorOfGroups = 0
+
+func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
+	res := kmsg.NewPtrFindCoordinatorResponse()
+	found := s.coordinator(ctx, c, req.CoordinatorType)
+	if req.Version < 4 {
+		res.ErrorCode, res.ErrorMessage = found.ErrorCode, found.ErrorMessage
+		res.NodeID, res.Host, res.Port = found.NodeID, found.Host, found.Port
+		return res, nil
+	}
+	for _, key := range req.CoordinatorKeys {
+		found.Key = key
+		res.Coordinators = append(res.Coordinators, found)
+	}
+	return res, nil
+}
+
+// coordinator answers for any key: one broker coordinates them all.
+func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8) kmsg.FindCoordinatorResponseCoordinator {
+	found := kmsg.NewFindCoordinatorResponseCoordinator()
+	var err error
+	if kind == coordinatorOfGroups {
+		err = s.groups.Coordinator(ctx)
+	} else {
+		err = kafka.Errorf(kafka.InvalidRequest, "There is no coordinator of type %d.", kind)
+	}
+	if err != nil {
+		found.ErrorCode, found.ErrorMessage = codeOf(err).Code(), textOf(err)
+		found.NodeID, found.Port = -1, -1
+		return found
+	}
+	found.ErrorMessage = kmsg.StringPtr("")
+	found.NodeID, found.Host, found.Port = s.nodeID, c.Host, c.Port
+	return found
+}

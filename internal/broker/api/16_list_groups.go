@@ -1,0 +1,38 @@
+package api
+
+// ListGroups (key 16), versions 0-5: the groups that this broker coordinates.
+//
+// 3: flexible. 4: state, and a filter by states. 5: type, and a filter by types. Filters do not look at case, and a name
+// that nothing has matches nothing.
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func (s *Server) listGroups(ctx context.Context, _ *Conn, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
+	res := kmsg.NewPtrListGroupsResponse()
+	all, err := s.groups.List(ctx)
+	if err != nil {
+		res.ErrorCode = codeOf(err).Code()
+		return res, nil
+	}
+	for i := range all {
+		state := all[i].State.String()
+		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, groupTypeClassic) {
+			continue
+		}
+		g := kmsg.NewListGroupsResponseGroup()
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = all[i].Group, all[i].ProtocolType, state, groupTypeClassic
+		res.Groups = append(res.Groups, g)
+	}
+	return res, nil
+}
+
+// selected tells whether a filter, if there is one, lets a value through.
+func selected(filter []string, value string) bool {
+	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
+}

@@ -1,0 +1,96 @@
+// CreateTopics, key 19, versions 2 to 7.
+//
+// Makes topics durable and usable before it answers: the first produce or metadata request after it finds them. Topics
+// of one request are written together and fail one by one. validate_only checks everything and creates nothing.
+//
+//	v4  -1 for partitions and replication factor means the broker's default
+//	v5  the answer carries the numbers and all configs of the topic; flexible
+//	v6  throttling may be answered by an error
+//	v7  the answer carries the topic's id
+//
+// Differences from Kafka: there is one copy of the metadata, so a replication factor above 1 cannot be had; a request may
+// ask for more than 10,000 partitions, up to max.partitions.per.broker altogether; internal.segment.bytes is unknown.
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+func (s *Server) createTopics(ctx context.Context, _ *Conn, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+	res := kmsg.NewPtrCreateTopicsResponse()
+	times := make(map[string]int, len(req.Topics))
+	for i := range req.Topics {
+		times[req.Topics[i].Topic]++
+	}
+	specs := make([]topics.Spec, 0, len(req.Topics))
+	var twice []string
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		switch times[t.Topic] {
+		case 1:
+			specs = append(specs, createSpec(t))
+		case 0: // answered already
+		default:
+			times[t.Topic] = 0
+			twice = append(twice, t.Topic)
+		}
+	}
+	view := s.topics.View()
+	created := s.topics.CreateAll(ctx, specs, req.ValidateOnly)
+	for i, c := range created {
+		if c.Err != nil {
+			res.Topics = append(res.Topics, createFailed(specs[i].Name, c.Err))
+			continue
+		}
+		res.Topics = append(res.Topics, createSucceeded(view, c.Topic))
+	}
+	for _, name := range twice {
+		res.Topics = append(res.Topics, createFailed(name, kafka.Errorf(kafka.InvalidRequest, "Duplicate topic name.")))
+	}
+	return res, nil
+}
+
+func createSpec(t *kmsg.CreateTopicsRequestTopic) topics.Spec {
+	spec := topics.Spec{Name: t.Topic, Partitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
+	for i := range t.ReplicaAssignment {
+		a := &t.ReplicaAssignment[i]
+		spec.Assignments = append(spec.Assignments, topics.Assignment{Partition: a.Partition, Replicas: a.Replicas})
+	}
+	for i := range t.Configs {
+		c := &t.Configs[i]
+		if c.Value == nil {
+			spec.NullConfigs = append(spec.NullConfigs, c.Name)
+			continue
+		}
+		if spec.Configs == nil {
+			spec.Configs = make(map[string]string, len(t.Configs))
+		}
+		spec.Configs[c.Name] = *c.Value // the last of a name counts
+	}
+	return spec
+}
+
+func createSucceeded(view *topics.View, t *topics.Topic) kmsg.CreateTopicsResponseTopic {
+	out := kmsg.NewCreateTopicsResponseTopic()
+	out.Topic, out.TopicID = t.Name, t.ID
+	out.NumPartitions, out.ReplicationFactor = t.Partitions, 1
+	for _, c := range view.EffectiveTopicConfigs(t) {
+		x := kmsg.NewCreateTopicsResponseTopicConfig()
+		x.Name, x.Value, x.Source = c.Name, c.Value, int8(c.Source)
+		out.Configs = append(out.Configs, x)
+	}
+	return out
+}
+
+func createFailed(name string, err error) kmsg.CreateTopicsResponseTopic {
+	out := kmsg.NewCreateTopicsResponseTopic()
+	out.Topic, out.ErrorCode, out.ErrorMessage = name, codeOf(err).Code(), textOf(err)
+	out.NumPartitions, out.ReplicationFactor = -1, -1
+	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // null would mean that the configs are hidden
+	return out
+}

@@ -1,0 +1,58 @@
+package api
+
+// DescribeLogDirs (key 35), versions 1-4.
+//
+// There is one log directory, the data directory. The size of a partition is what its log keeps, wherever the bytes lie.
+//
+// 2: flexible. 3: top-level error. 4: total and usable bytes.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+func (s *Server) describeLogDirs(_ context.Context, _ *Conn, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
+	res := kmsg.NewPtrDescribeLogDirsResponse()
+	dir := kmsg.NewDescribeLogDirsResponseDir()
+	dir.Dir, dir.TotalBytes, dir.UsableBytes = s.logDir, -1, -1
+	if u, err := s.storage.Free(); err == nil {
+		dir.TotalBytes, dir.UsableBytes = int64(u.TotalBytes), int64(u.FreeBytes)
+	} else {
+		dir.ErrorCode = codeOf(err).Code()
+	}
+	view := s.topics.View()
+	if req.Topics == nil {
+		for _, t := range view.All() {
+			all := make([]int32, t.Partitions)
+			for i := range all {
+				all[i] = int32(i)
+			}
+			dir.Topics = append(dir.Topics, s.logSizes(t, all))
+		}
+	}
+	for _, t := range req.Topics {
+		if topic, ok := view.ByName(t.Topic); ok {
+			dir.Topics = append(dir.Topics, s.logSizes(topic, t.Partitions))
+		}
+	}
+	res.Dirs = append(res.Dirs, dir)
+	return res, nil
+}
+
+func (s *Server) logSizes(t *topics.Topic, partitions []int32) kmsg.DescribeLogDirsResponseDirTopic {
+	out := kmsg.NewDescribeLogDirsResponseDirTopic()
+	out.Topic = t.Name
+	for _, i := range partitions {
+		log, err := s.log(t, i)
+		if err != nil {
+			continue // Kafka leaves out partitions that it does not host
+		}
+		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+		p.Partition, p.Size = i, log.Bytes()
+		out.Partitions = append(out.Partitions, p)
+	}
+	return out
+}

@@ -1,0 +1,46 @@
+// IncrementalAlterConfigs, key 44, versions 0 and 1.
+//
+// Sets and deletes single configs of a resource, and appends to and subtracts from lists. The changes of one resource
+// happen all or not at all; each resource succeeds or fails by itself.
+//
+//	v1  flexible
+//
+// Differences from Kafka: an operation that does not exist is INVALID_REQUEST, not an unknown error; broker settings are
+// checked for type and range, not for what only Kafka's own parts would ask (num.io.threads may more than double);
+// min.insync.replicas may be set for one broker and deleted for all, since there is no replication that depends on it.
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+func (s *Server) incrementalAlterConfigs(ctx context.Context, _ *Conn, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
+	res := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	times := make(map[topics.Resource]int, len(req.Resources))
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		times[topics.Resource{Type: topics.ResourceType(r.ResourceType), Name: r.ResourceName}]++
+	}
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		resource := topics.Resource{Type: topics.ResourceType(r.ResourceType), Name: r.ResourceName}
+		changes := make([]topics.Change, len(r.Configs))
+		for j := range r.Configs {
+			c := &r.Configs[j]
+			changes[j] = topics.Change{Name: c.Name, Op: topics.Op(c.Op), Value: c.Value}
+		}
+		err := errResourceTwice
+		if times[resource] == 1 {
+			err = s.topics.AlterConfigs(ctx, resource, changes, req.ValidateOnly)
+		}
+		out := kmsg.NewIncrementalAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)
+		res.Resources = append(res.Resources, out)
+	}
+	return res, nil
+}

@@ -1,0 +1,95 @@
+package api
+
+// DescribeTopicPartitions (key 75), version 0.
+//
+// The paged form of Metadata (KIP-966): topics in order of name, at most max.request.partition.size.limit partitions an
+// answer, and a cursor that says where the next one begins. An empty list asks for all topics.
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// partitionsPerAnswer is max.request.partition.size.limit.
+const partitionsPerAnswer = 2000
+
+func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
+	res := kmsg.NewPtrDescribeTopicPartitionsResponse()
+	view := s.topics.View()
+	var names []string
+	for _, t := range req.Topics {
+		names = append(names, t.Topic)
+	}
+	if len(req.Topics) == 0 {
+		for _, t := range view.All() {
+			names = append(names, t.Name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	from := int32(0)
+	if req.Cursor != nil {
+		if req.Cursor.Partition < 0 {
+			return nil, kafka.InvalidRequest
+		}
+		names = slices.DeleteFunc(names, func(n string) bool { return strings.Compare(n, req.Cursor.Topic) < 0 })
+		if len(names) > 0 && names[0] == req.Cursor.Topic {
+			from = req.Cursor.Partition
+		}
+	}
+	left := int32(partitionsPerAnswer)
+	if req.ResponsePartitionLimit > 0 {
+		left = min(left, req.ResponsePartitionLimit)
+	}
+	for _, name := range names {
+		topic, ok := view.ByName(name)
+		if left == 0 {
+			res.NextCursor = cursorAt(name, from)
+			break
+		}
+		if !ok {
+			missing := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			missing.Topic, missing.ErrorCode = kmsg.StringPtr(name), kafka.UnknownTopicOrPartition.Code()
+			if kafka.ValidateTopicName(name) != nil {
+				missing.ErrorCode = kafka.InvalidTopicException.Code()
+			}
+			res.Topics = append(res.Topics, missing)
+			continue
+		}
+		to := min(topic.Partitions, from+left)
+		res.Topics = append(res.Topics, s.describePartitions(topic, from, to))
+		left -= max(to-from, 0)
+		if to < topic.Partitions {
+			res.NextCursor = cursorAt(name, to)
+			break
+		}
+		from = 0
+	}
+	return res, nil
+}
+
+func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNextCursor {
+	c := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
+	c.Topic, c.Partition = name, index
+	return &c
+}
+
+func (s *Server) describePartitions(t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
+	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
+	out.AuthorizedOperations = operationsTopic
+	node := []int32{s.nodeID}
+	for i := from; i < to; i++ {
+		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
+		p.Partition, p.LeaderID, p.LeaderEpoch = i, s.nodeID, s.leaderEpoch(t, i)
+		p.Replicas, p.ISR = node, node
+		out.Partitions = append(out.Partitions, p)
+	}
+	return out
+}

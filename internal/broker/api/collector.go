@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+// collectTimeout bounds how long a scrape waits for the groups.
+const collectTimeout = 5 * time.Second
+
+// Collector gives what is counted by partition and by group, at the time of a scrape, under the names that dashboards
+// for Kafka ask for: those of the JMX exporter as Strimzi maps them, and those of kafka_exporter.
+type Collector struct {
+	server *Server
+	fixed  []prometheus.Metric
+
+	partitions, leaders, logSize                                *prometheus.Desc
+	topicPartitions, current, oldest, inSync, leader, preferred *prometheus.Desc
+	replicas, underReplicated                                   *prometheus.Desc
+	groupOffset, groupLag, groupOffsetSum, groupLagSum          *prometheus.Desc
+}
+
+// NewCollector returns the collector of a server.
+func NewCollector(s *Server) *Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	byPartition := func(name, help string) *prometheus.Desc {
+		return desc("kafka_topic_partition_"+name, help, "topic", "partition")
+	}
+	c := &Collector{server: s,
+		partitions:      desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
+		leaders:         desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
+		logSize:         desc("kafka_log_log_size", "Bytes that a partition keeps.", "topic", "partition"),
+		topicPartitions: desc("kafka_topic_partitions", "Partitions of a topic.", "topic"),
+		current:         byPartition("current_offset", "High watermark."),
+		oldest:          byPartition("oldest_offset", "Log start offset."),
+		inSync:          byPartition("in_sync_replica", "In-sync replicas; durability is the store's, so the owner alone counts."),
+		leader:          byPartition("leader", "Node id of the leader."),
+		preferred:       byPartition("leader_is_preferred", "1 if the leader is the preferred one."),
+		replicas:        byPartition("replicas", "Replicas."),
+		underReplicated: byPartition("under_replicated_partition", "1 if replicas are missing."),
+		groupOffset:     desc("kafka_consumergroup_current_offset", "Committed offset.", "consumergroup", "topic", "partition"),
+		groupLag:        desc("kafka_consumergroup_lag", "Records between the committed offset and the high watermark.", "consumergroup", "topic", "partition"),
+		groupOffsetSum:  desc("kafka_consumergroup_current_offset_sum", "Committed offsets of a topic, added up.", "consumergroup", "topic"),
+		groupLagSum:     desc("kafka_consumergroup_lag_sum", "Lag of a topic, added up.", "consumergroup", "topic"),
+	}
+	constant := func(name, help string, v float64) {
+		c.fixed = append(c.fixed, prometheus.MustNewConstMetric(desc(name, help), prometheus.GaugeValue, v))
+	}
+	constant("kafka_brokers", "Brokers of the cluster.", 1)
+	constant("kafka_controller_kafkacontroller_activecontrollercount", "Controllers that are active.", 1)
+	constant("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.", 0)
+	constant("kafka_server_replicamanager_underreplicatedpartitions", "Partitions that lack replicas.", 0)
+	constant("kafka_cluster_partition_underminisr", "Partitions below min.insync.replicas.", 0)
+	constant("kafka_controller_controllerstats_uncleanleaderelections_total", "Elections that could lose records: there are none.", 0)
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.fixed {
+		ch <- m.Desc()
+	}
+	for _, d := range []*prometheus.Desc{c.partitions, c.leaders, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
+		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupOffsetSum, c.groupLagSum} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range c.fixed {
+		ch <- m
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	view := c.server.topics.View()
+	total := 0
+	for _, t := range view.All() {
+		gauge(c.topicPartitions, float64(t.Partitions), t.Name)
+		total += int(t.Partitions)
+		for i := range t.Partitions {
+			c.partition(gauge, t, i)
+		}
+	}
+	gauge(c.partitions, float64(total))
+	gauge(c.leaders, float64(total))
+	c.groups(gauge, view)
+}
+
+type gaugeFunc func(d *prometheus.Desc, v float64, labels ...string)
+
+func (c *Collector) offsets(t *topics.Topic, i int32) (partition.Offsets, int64) {
+	if l, ok := c.server.storage.Existing(t.ID, i); ok {
+		return l.Offsets(), l.Bytes()
+	}
+	return partition.Offsets{}, 0
+}
+
+func (c *Collector) partition(gauge gaugeFunc, t *topics.Topic, i int32) {
+	o, bytes := c.offsets(t, i)
+	index := strconv.Itoa(int(i))
+	gauge(c.logSize, float64(bytes), t.Name, index)
+	gauge(c.current, float64(o.HighWatermark), t.Name, index)
+	gauge(c.oldest, float64(o.LogStart), t.Name, index)
+	gauge(c.inSync, 1, t.Name, index)
+	gauge(c.leader, float64(c.server.nodeID), t.Name, index)
+	gauge(c.preferred, 1, t.Name, index)
+	gauge(c.replicas, 1, t.Name, index)
+	gauge(c.underReplicated, 0, t.Name, index)
+}
+
+func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout) // a scrape has no context of its own
+	defer cancel()
+	committed, err := c.server.groups.Committed(ctx)
+	if err != nil {
+		c.server.logger.Debug("no group offsets for this scrape", "err", err)
+		return
+	}
+	type groupTopic struct{ group, topic string }
+	offsets, lags := map[groupTopic]float64{}, map[groupTopic]float64{}
+	for _, o := range committed {
+		t, ok := view.ByName(o.Topic)
+		if !ok || o.Partition < 0 || o.Partition >= t.Partitions {
+			continue
+		}
+		at, _ := c.offsets(t, o.Partition)
+		lag := float64(max(at.HighWatermark-o.Offset, 0))
+		index := strconv.Itoa(int(o.Partition))
+		gauge(c.groupOffset, float64(o.Offset), o.Group, o.Topic, index)
+		gauge(c.groupLag, lag, o.Group, o.Topic, index)
+		offsets[groupTopic{o.Group, o.Topic}] += float64(o.Offset)
+		lags[groupTopic{o.Group, o.Topic}] += lag
+	}
+	for k, v := range offsets {
+		gauge(c.groupOffsetSum, v, k.group, k.topic)
+		gauge(c.groupLagSum, lags[k], k.group, k.topic)
+	}
+}

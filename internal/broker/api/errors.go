@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// codeOf turns any error of the layers below into the protocol's. A log that was closed under the request belongs to a
+// deleted topic; a full disk is a storage error, which every client retries.
+func codeOf(err error) kafka.Error {
+	switch {
+	case err == nil:
+		return kafka.None
+	case errors.Is(err, partition.ErrClosed):
+		return kafka.UnknownTopicOrPartition
+	case errors.Is(err, shard.ErrNotReady):
+		return kafka.LeaderNotAvailable
+	case errors.Is(err, wal.ErrNoSpace), errors.Is(err, wal.ErrFailed), errors.Is(err, wal.ErrClosed):
+		return kafka.StorageError
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return kafka.RequestTimedOut
+	}
+	return kafka.CodeOf(err)
+}
+
+// textOf returns what a client should read beside the code, or nil where the code says it all.
+func textOf(err error) *string {
+	if err == nil {
+		return nil
+	}
+	var d *kafka.Detail
+	if errors.As(err, &d) {
+		return &d.Text
+	}
+	var e kafka.Error
+	if errors.As(err, &e) {
+		m := e.Message()
+		return &m
+	}
+	return nil
+}

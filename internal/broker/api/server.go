@@ -1,0 +1,150 @@
+// Package api holds the handlers of the Kafka protocol: one file per API key, named NN_name.go, and one table that lists
+// them all. A handler checks and authorizes a request, calls the one owner of what it is about, and fills the answer; it
+// holds no state and knows no file. Message types of the wire (kmsg) end here.
+//
+// Server.Handle turns one decoded frame into a Reply. Everything that fixes the order of effects happens before it
+// returns: a produce is in the log's queue by then, so requests of a connection take effect in the order in which they
+// were sent. What has to be waited for, such as the disk, is waited for inside the Reply, which the connection's writer
+// runs in order; so several produces of a connection may be in flight.
+//
+// errors.go is the only place that turns an error into a code of the protocol. The package may import the owners
+// (topics, shard, partition, coordinator), kafka and base; nothing imports it but the broker that owns the listeners.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/wire"
+)
+
+// Options of a Server; all are required.
+type Options struct {
+	Topics     *topics.Store
+	Groups     *coordinator.Groups
+	Storage    *shard.Store
+	NodeID     int32
+	Rack       string
+	LogDir     string
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Server answers requests. Its methods may be called from many connections at once.
+type Server struct {
+	topics  *topics.Store
+	groups  *coordinator.Groups
+	storage *shard.Store
+	nodeID  int32
+	rack    string
+	logDir  string
+	now     func() time.Time
+	logger  *slog.Logger
+
+	decoder  *wire.Decoder
+	sessions *fetchSessions
+	metrics  *metrics
+	table    []entry
+	handlers map[int16]*entry
+}
+
+// New returns a server that answers at once.
+func New(o Options) *Server {
+	s := &Server{topics: o.Topics, groups: o.Groups, storage: o.Storage, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
+		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}}
+	for i := range s.table {
+		s.handlers[int16(s.table[i].key)] = &s.table[i]
+	}
+	return s
+}
+
+// decodeBudgetBytes bounds the memory that requests being decoded may take, all connections together.
+const decodeBudgetBytes = 128 << 20
+
+// Conn is what a handler may know of a connection. The fields below Listener are written by the connection's own
+// requests only.
+type Conn struct {
+	ID       uint64
+	Peer     string // address of the client, without port
+	Listener string
+	// Host and Port are where clients of this listener find the broker.
+	Host string
+	Port int32
+
+	ClientID        string
+	SoftwareName    string
+	SoftwareVersion string
+}
+
+// Reply waits for what the answer needs and returns it. Silent replies have no answer (acks=0). An error closes the
+// connection.
+type Reply func(ctx context.Context) (response wire.Response, silent bool, err error)
+
+// errUnsupported closes a connection that asked for an unknown key or version, as Kafka does.
+var errUnsupported = errors.New("unsupported request")
+
+// Handle starts to serve one request. body may be kept until the reply has been run.
+func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body []byte) (Reply, error) {
+	if h.HasClientID {
+		c.ClientID = h.ClientID
+	}
+	e := s.handlers[h.Key]
+	if e == nil || h.Version < e.serves() || h.Version > e.max {
+		if kmsg.Key(h.Key) == kmsg.ApiVersions {
+			return s.apiVersionsFallback(h), nil
+		}
+		return nil, fmt.Errorf("%w: key %d version %d", errUnsupported, h.Key, h.Version)
+	}
+	started := s.now()
+	req, charge, err := s.decoder.Decode(ctx, h, body)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s version %d: %w", kmsg.Key(h.Key).Name(), h.Version, err)
+	}
+	reply, err := e.handle(s, ctx, c, h, req)
+	if err != nil {
+		charge.Release()
+		return nil, fmt.Errorf("%s: %w", kmsg.Key(h.Key).Name(), err)
+	}
+	return func(ctx context.Context) (wire.Response, bool, error) {
+		defer charge.Release()
+		r, silent, err := reply(ctx)
+		s.metrics.requests.WithLabelValues(e.name).Observe(s.now().Sub(started).Seconds())
+		return r, silent, err
+	}, nil
+}
+
+// handler serves one key.
+type handler func(s *Server, ctx context.Context, c *Conn, h wire.RequestHeader, req kmsg.Request) (Reply, error)
+
+// serve adapts a handler whose answer is known when it returns.
+func serve[Req any, Res kmsg.Response](f func(*Server, context.Context, *Conn, *Req) (Res, error)) handler {
+	return func(s *Server, ctx context.Context, c *Conn, h wire.RequestHeader, req kmsg.Request) (Reply, error) {
+		res, err := f(s, ctx, c, any(req).(*Req))
+		if err != nil {
+			return nil, err
+		}
+		res.SetVersion(h.Version)
+		return func(context.Context) (wire.Response, bool, error) { return wire.EncodeResponse(h, res), false, nil }, nil
+	}
+}
+
+// log returns the log of a partition that the metadata knows.
+func (s *Server) log(t *topics.Topic, index int32) (*partition.Log, error) {
+	if t == nil || index < 0 || index >= t.Partitions {
+		return nil, kafka.UnknownTopicOrPartition
+	}
+	return s.storage.Log(t.ID, index)
+}

@@ -1,0 +1,212 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/kafka/wire"
+)
+
+// readAhead is how many requests of a connection are read before the first of them is started, and repliesAhead how many
+// are started before the first answer is sent. Their bytes are bounded by the budget.
+const (
+	readAhead    = 4
+	repliesAhead = 64
+)
+
+// connection is one client's TCP connection.
+type connection struct {
+	broker *Broker
+	conn   net.Conn
+	api    *api.Conn
+	done   chan struct{}
+
+	inFlight atomic.Int64
+	stopping atomic.Bool
+}
+
+func newConnection(b *Broker, conn net.Conn, a *api.Conn) *connection {
+	return &connection{broker: b, conn: conn, api: a, done: make(chan struct{})}
+}
+
+type pendingReply struct {
+	reply api.Reply
+	frame *wire.Frame
+}
+
+// Reasons for the end of a connection, as the metric names them.
+const (
+	reasonClient   = "client"
+	reasonIdle     = "idle"
+	reasonProtocol = "protocol"
+	reasonIO       = "io"
+	reasonShutdown = "shutdown"
+)
+
+// serve runs the connection until it ends.
+func (c *connection) serve(ctx context.Context) {
+	defer close(c.done)
+	defer c.broker.forget(c)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
+	var wg sync.WaitGroup
+	frames := make(chan *wire.Frame, readAhead)
+	replies := make(chan pendingReply, repliesAhead)
+	var reason atomic.Pointer[string]
+	end := func(why string) { reason.CompareAndSwap(nil, &why) }
+	wg.Go(func() {
+		defer close(frames)
+		why := c.read(ctx, frames)
+		end(why)
+		if why != reasonShutdown {
+			cancel() // a client that is gone wants no answers
+		}
+	})
+	wg.Go(func() {
+		defer close(replies)
+		if !c.handle(ctx, frames, replies) {
+			end(reasonProtocol)
+			c.stopReading()
+		}
+		for f := range frames {
+			f.Release()
+			c.inFlight.Add(-1)
+		}
+	})
+	wg.Go(func() {
+		if !c.write(ctx, replies) {
+			end(reasonIO)
+			cancel()
+		}
+		c.stopReading()
+	})
+	wg.Wait()
+	c.conn.Close() //nolint:errcheck // nothing is left to be sent
+	c.broker.metrics.closed.WithLabelValues(*reason.Load()).Inc()
+}
+
+// stopReading makes the reader end; what was read is still answered.
+func (c *connection) stopReading() {
+	c.stopping.Store(true)
+	c.conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
+}
+
+// read reads frames until the client ends, is idle for too long, or breaks the protocol.
+func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reason string) {
+	idle := ConnectionsMaxIdle.Get(c.broker.o.Values)
+	timed := &timedReader{c: c, idle: idle}
+	r := wire.NewFrameReader(timed, wire.FrameReaderOptions{MaxBytes: int64(RequestBytesMax.Get(c.broker.o.Values)), Budget: c.broker.budget, BodyTimeout: frameTimeout})
+	for {
+		f, err := r.Next(ctx)
+		timed.body = time.Time{}
+		switch {
+		case err == nil:
+		case c.stopping.Load() || ctx.Err() != nil:
+			return reasonShutdown
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return reasonIdle
+		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+			return reasonClient
+		case errors.Is(err, wire.ErrFrameSize):
+			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "err", err)
+			return reasonProtocol
+		default:
+			return reasonIO
+		}
+		c.inFlight.Add(1)
+		select {
+		case frames <- f:
+		case <-ctx.Done():
+			f.Release()
+			return reasonShutdown
+		}
+	}
+}
+
+// timedReader gives each read its deadline: the idle time before a frame, and inside one the deadline that the frame
+// reader asks for. A connection whose requests are still being answered is not idle.
+type timedReader struct {
+	c    *connection
+	idle time.Duration
+	body time.Time // deadline of the frame that has begun
+}
+
+// SetReadDeadline is called by the frame reader for the rest of a frame.
+func (t *timedReader) SetReadDeadline(at time.Time) error {
+	t.body = at
+	return nil
+}
+
+func (t *timedReader) Read(p []byte) (int, error) {
+	for {
+		at := t.body
+		if at.IsZero() {
+			at = time.Now().Add(t.idle)
+		}
+		if err := t.c.conn.SetReadDeadline(at); err != nil {
+			return 0, err
+		}
+		// After the deadline is set: stopReading may have set its own just before.
+		if t.c.stopping.Load() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		n, err := t.c.conn.Read(p)
+		if n == 0 && t.body.IsZero() && errors.Is(err, os.ErrDeadlineExceeded) && t.c.inFlight.Load() > 0 && !t.c.stopping.Load() {
+			continue
+		}
+		return n, err
+	}
+}
+
+// handle starts the requests in order. It returns false if the connection must end for one of them.
+func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, replies chan<- pendingReply) bool {
+	for f := range frames {
+		h, body, err := wire.ParseRequestHeader(f.Bytes)
+		var reply api.Reply
+		if err == nil {
+			reply, err = c.broker.o.API.Handle(ctx, c.api, h, body)
+		}
+		if err != nil {
+			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)
+			f.Release()
+			c.inFlight.Add(-1)
+			return false
+		}
+		replies <- pendingReply{reply, f}
+	}
+	return true
+}
+
+// write runs the replies in order and sends their answers. After a failure the replies are still run, since they own
+// frames whose bytes may be on their way to the disk.
+func (c *connection) write(ctx context.Context, replies <-chan pendingReply) bool {
+	ok := true
+	for p := range replies {
+		res, silent, err := p.reply(ctx)
+		switch {
+		case err != nil:
+			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)
+			ok = false
+			c.stopReading()
+		case silent:
+		case !ok:
+			res.Drop()
+		default:
+			if _, err := res.WriteTo(c.conn); err != nil {
+				ok = false
+				c.stopReading()
+			}
+		}
+		p.frame.Release()
+		c.inFlight.Add(-1)
+	}
+	return ok
+}
