@@ -1,0 +1,237 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/weir-stream/weir/internal/cli/table"
+	"github.com/weir-stream/weir/internal/cli/text"
+)
+
+func newClusterCommand(s *session) *cobra.Command {
+	return newNoun("cluster", "The brokers and their health",
+		"Ask a cluster whether it is well, and list its brokers.",
+		`  weir cluster health
+  weir cluster nodes`,
+		newClusterHealthCommand(s), newClusterNodesCommand(s))
+}
+
+// health is the answer of 'cluster health'.
+type health struct {
+	Healthy         bool     `json:"healthy"`
+	ClusterID       string   `json:"cluster_id"`
+	Controller      int32    `json:"controller"`
+	Brokers         int      `json:"brokers"`
+	Topics          int      `json:"topics"`
+	Partitions      int      `json:"partitions"`
+	Leaderless      int      `json:"leaderless"`
+	UnderReplicated int      `json:"under_replicated"`
+	AnswerMs        float64  `json:"answer_ms"`
+	Problems        []string `json:"problems"`
+}
+
+// errUnhealthy makes 'cluster health' exit with 1.
+var errUnhealthy = errors.New("the cluster is not healthy")
+
+func newClusterHealthCommand(s *session) *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Tell whether the cluster is well, also by the exit code",
+		Long: `Ask for the cluster's metadata and tell whether all is well: every broker that is named answers, there is a controller,
+every partition has a leader, and none misses replicas. The exit code is 0 if healthy and 1 if not, so that it can be a probe.`,
+		Example: `  weir cluster health
+  weir cluster health --wait 30s && start-my-service`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := s.awaitHealth(cmd.Context(), wait)
+			if err != nil {
+				return err
+			}
+			if err := s.printDocument(h, h.write); err != nil {
+				return err
+			}
+			if !h.Healthy {
+				return errUnhealthy
+			}
+			return nil
+		},
+	}
+	s.addOutput(cmd)
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait up to this long for the cluster to be healthy")
+	return cmd
+}
+
+// healthInterval is the pause between two questions of --wait.
+const healthInterval = 250 * time.Millisecond
+
+// awaitHealth asks until the cluster is healthy or the time is over, and returns the last answer.
+func (s *session) awaitHealth(ctx context.Context, wait time.Duration) (*health, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		h, err := s.health(ctx)
+		if err == nil && h.Healthy || time.Now().After(deadline) {
+			return h, err
+		}
+		select {
+		case <-ctx.Done():
+			return h, ctx.Err()
+		case <-time.After(healthInterval):
+		}
+	}
+}
+
+func (s *session) health(ctx context.Context) (*health, error) {
+	adm, done, err := s.admin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	asked := time.Now()
+	m, err := adm.Metadata(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for metadata: %w", err)
+	}
+	h := judge(m)
+	h.AnswerMs = float64(time.Since(asked).Microseconds()) / 1000
+	// Every broker is asked, not only the one that gave the metadata.
+	if _, err := adm.ApiVersions(ctx); err != nil {
+		h.Healthy = false
+		h.Problems = append(h.Problems, fmt.Sprintf("not every broker answers: %v", err))
+	}
+	return h, nil
+}
+
+// judge tells from metadata alone whether a cluster is well.
+func judge(m kadm.Metadata) *health {
+	h := &health{ClusterID: m.Cluster, Controller: m.Controller, Brokers: len(m.Brokers), Topics: len(m.Topics), Problems: []string{}}
+	var broken []string
+	for _, t := range m.Topics.Sorted() {
+		if t.Err != nil {
+			broken = append(broken, t.Topic)
+		}
+		for _, p := range t.Partitions {
+			h.Partitions++
+			if p.Leader < 0 {
+				h.Leaderless++
+			}
+			if len(p.ISR) < len(p.Replicas) || len(p.OfflineReplicas) > 0 {
+				h.UnderReplicated++
+			}
+		}
+	}
+	if m.Controller < 0 {
+		h.Problems = append(h.Problems, "there is no controller")
+	}
+	if h.Leaderless > 0 {
+		h.Problems = append(h.Problems, plural(int64(h.Leaderless), "partition")+" without a leader: cannot be written or read")
+	}
+	if h.UnderReplicated > 0 {
+		h.Problems = append(h.Problems, plural(int64(h.UnderReplicated), "partition")+" with missing replicas")
+	}
+	if len(broken) > 0 {
+		h.Problems = append(h.Problems, fmt.Sprintf("%s cannot be loaded, first %s", plural(int64(len(broken)), "topic"), broken[0]))
+	}
+	h.Healthy = len(h.Problems) == 0
+	return h
+}
+
+func (h *health) write(w io.Writer, _ bool) error {
+	word := "healthy"
+	if !h.Healthy {
+		word = "NOT HEALTHY"
+	}
+	t := fmt.Sprintf("%s  cluster %s  answered in %s\n%s, controller %d; %s, %s\n", word, text.Safe(h.ClusterID), text.Duration(time.Duration(h.AnswerMs*float64(time.Millisecond))),
+		plural(int64(h.Brokers), "broker"), h.Controller, plural(int64(h.Topics), "topic"), plural(int64(h.Partitions), "partition"))
+	for _, p := range h.Problems {
+		t += "  " + text.Safe(p) + "\n"
+	}
+	_, err := io.WriteString(w, t)
+	return err
+}
+
+// nodeRow is a broker.
+type nodeRow struct {
+	ID         int32  `json:"id"`
+	Host       string `json:"host"`
+	Port       int32  `json:"port"`
+	Rack       string `json:"rack,omitempty"`
+	Controller bool   `json:"controller"`
+	Leads      int    `json:"leads"`
+	Replicas   int    `json:"replicas"`
+	Bytes      *int64 `json:"bytes,omitempty"`
+}
+
+func newClusterNodesCommand(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "nodes",
+		Short: "List the brokers and what they carry",
+		Long:  "List the brokers with their addresses, the partitions that they lead, and (-o wide) the bytes of their logs.",
+		Example: `  weir cluster nodes
+  weir cluster nodes -o wide`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			adm, done, err := s.admin(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			rows, err := listNodes(cmd.Context(), adm)
+			if err != nil {
+				return err
+			}
+			t := &table.Table{Columns: []table.Column{{Title: "ID", Right: true}, {Title: "ADDRESS"}, {Title: "RACK"}, {Title: "ROLE"}, {Title: "LEADS", Right: true}, {Title: "REPLICAS", Right: true}, {Title: "LOGS", Right: true, Wide: true}}}
+			for _, r := range rows {
+				role := ""
+				if r.Controller {
+					role = "controller"
+				}
+				t.Add(strconv.Itoa(int(r.ID)), fmt.Sprintf("%s:%d", r.Host, r.Port), r.Rack, role, strconv.Itoa(r.Leads), strconv.Itoa(r.Replicas), optional(r.Bytes, text.Bytes))
+			}
+			return s.print(rows, t)
+		},
+	}
+	s.addOutput(cmd)
+	return cmd
+}
+
+func listNodes(ctx context.Context, adm *kadm.Client) ([]nodeRow, error) {
+	m, err := adm.Metadata(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for metadata: %w", err)
+	}
+	leads, replicas := map[int32]int{}, map[int32]int{}
+	m.Topics.EachPartition(func(p kadm.PartitionDetail) {
+		leads[p.Leader]++
+		for _, r := range p.Replicas {
+			replicas[r]++
+		}
+	})
+	// A broker may refuse to tell log sizes; the list is useful without.
+	dirs, _ := adm.DescribeAllLogDirs(ctx, nil)
+	rows := []nodeRow{}
+	for _, b := range m.Brokers {
+		row := nodeRow{ID: b.NodeID, Host: b.Host, Port: b.Port, Controller: b.NodeID == m.Controller, Leads: leads[b.NodeID], Replicas: replicas[b.NodeID]}
+		if b.Rack != nil {
+			row.Rack = *b.Rack
+		}
+		if d, ok := dirs[b.NodeID]; ok {
+			bytes := d.Size()
+			row.Bytes = &bytes
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b nodeRow) int { return cmp.Compare(a.ID, b.ID) })
+	return rows, nil
+}

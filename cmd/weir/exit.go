@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Exit codes of every command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is an error of the one who typed: exit code 2.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usageErrorf(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// fixError is an error together with what to do about it.
+type fixError struct {
+	err error
+	fix string
+}
+
+func (e *fixError) Error() string { return e.err.Error() }
+func (e *fixError) Unwrap() error { return e.err }
+
+// withFix adds the way out to an error. It returns nil for nil.
+func withFix(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &fixError{err, fmt.Sprintf(format, args...)}
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// describeError returns what a person reads on standard error: what went wrong and, where one is known, the fix.
+func describeError(err error, s *session) string {
+	out := "weir: " + err.Error() + "\n"
+	if fix := fixFor(err, s); fix != "" {
+		out += "  fix: " + fix + "\n"
+	}
+	return out
+}
+
+func fixFor(err error, s *session) string {
+	if e, ok := errors.AsType[*fixError](err); ok {
+		return e.fix
+	}
+	if ke, ok := errors.AsType[*kerr.Error](err); ok {
+		return kafkaFixes[ke.Code]
+	}
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("start a server with 'weir server', or name another with --bootstrap host:port (tried %s)", strings.Join(s.seeds(), ","))
+	case errors.As(err, &dns):
+		return "check the name in --bootstrap, or a name that the broker advertises"
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("is %s a Kafka listener, and does it ask for TLS or a login? See -X security.protocol, -X sasl.mechanism", strings.Join(s.seeds(), ","))
+	case strings.Contains(err.Error(), "EOF"), strings.Contains(err.Error(), "TLS"):
+		return "use what the listener asks for: -X security.protocol=PLAINTEXT or SSL, or with a login SASL_PLAINTEXT or SASL_SSL, -X sasl.mechanism and -X sasl.jaas.config"
+	}
+	return ""
+}
+
+// kafkaFixes names the way out of the errors that people meet.
+var kafkaFixes = map[int16]string{
+	kerr.UnknownTopicOrPartition.Code:    "'weir topic list' shows the topics, 'weir topic create NAME' makes one",
+	kerr.TopicAlreadyExists.Code:         "choose another name, or pass --if-not-exists",
+	kerr.InvalidTopicException.Code:      "topic names have up to 249 of the characters a-z A-Z 0-9 . _ -",
+	kerr.InvalidPartitions.Code:          "partitions can only grow: name a number above the present one",
+	kerr.InvalidReplicationFactor.Code:   "leave --replicas out to take the broker's default, or see 'weir cluster nodes'",
+	kerr.InvalidConfig.Code:              "'weir topic describe NAME -o wide' lists every setting with its value",
+	kerr.PolicyViolation.Code:            "the broker's policy refuses this: change the settings it names",
+	kerr.MessageTooLarge.Code:            "raise the topic's max.message.bytes: 'weir topic alter NAME --set max.message.bytes=...'",
+	kerr.TopicAuthorizationFailed.Code:   "ask for an ACL on the topic, or log in as another user with -X sasl.jaas.config",
+	kerr.GroupAuthorizationFailed.Code:   "ask for an ACL on the group, or log in as another user with -X sasl.jaas.config",
+	kerr.ClusterAuthorizationFailed.Code: "ask for an ACL on the cluster, or log in as another user with -X sasl.jaas.config",
+	kerr.SaslAuthenticationFailed.Code:   "check user and password in -X sasl.jaas.config or --kafka-config",
+	kerr.NonEmptyGroup.Code:              "stop the group's members first: 'weir group describe NAME' lists them",
+	kerr.UnknownMemberID.Code:            "stop the group's members first: 'weir group describe NAME' lists them",
+	kerr.GroupIDNotFound.Code:            "'weir group list' shows the groups",
+	kerr.NotEnoughReplicas.Code:          "lower the topic's min.insync.replicas or bring brokers back: 'weir cluster health'",
+	kerr.OffsetOutOfRange.Code:           "'weir topic offsets NAME' shows what the topic holds",
+	kerr.UnsupportedVersion.Code:         "the broker is too old, or does not offer this",
+}
+
+// brokerError joins a broker's code with the text it sent along, which says more than the code.
+func brokerError(err error, text string) error {
+	if err == nil || text == "" || strings.Contains(err.Error(), text) {
+		return err
+	}
+	return fmt.Errorf("%s (%w)", strings.TrimSuffix(text, "."), err)
+}
+
+// noSuchCommand refuses arguments of a command that only has sub-commands, naming those that are near.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no '%s %s'", cmd.CommandPath(), args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usageErrorf("%s; did you mean '%s %s'?", text, cmd.CommandPath(), near[0])
+	}
+	return usageErrorf("%s; see '%s --help'", text, cmd.CommandPath())
+}
+
+// args checks the number of arguments; atMost < 0 means any number.
+func args(atLeast, atMost int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		switch {
+		case len(given) < atLeast:
+			return usageErrorf("an argument is missing: %s", cmd.UseLine())
+		case atMost >= 0 && len(given) > atMost:
+			return usageErrorf("argument %q is one too many: %s", given[atMost], cmd.UseLine())
+		}
+		return nil
+	}
+}

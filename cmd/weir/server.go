@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-stream/weir/internal/app"
+	"github.com/weir-stream/weir/internal/base/config"
+)
+
+func newServerCommand(s *session) *cobra.Command {
+	settings := &settingFlags{}
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a server: broker, storage and everything around them in one process",
+		Long: `Run a Weir server in this process until it is told to stop. Without any flag it keeps its data in ./weir-data and
+serves Kafka clients on 127.0.0.1:9092, synced: what is acknowledged is on the disk.
+
+Settings come from flags, then WEIR_* variables, then the file given with -c, then defaults; --set takes any of them
+by its Kafka name. 'weir config show' tells what is in force and where it comes from, 'weir config docs' what there is.
+
+When everything answers, one line with the word "ready" is logged and DIR/run.json holds the addresses. SIGTERM stops
+the server within five seconds; a killed server loses nothing that was acknowledged.`,
+		Example: `  weir server
+  weir server --data /var/lib/weir --kafka-listen 0.0.0.0:9092 --kafka-advertise broker.example.com:9092
+  weir server -c weir.yaml --set log.retention.hours=24`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			values, err := settings.load(cmd)
+			if err != nil {
+				return err
+			}
+			return runServer(cmd.Context(), s, values)
+		},
+	}
+	settings.bind(cmd)
+	return cmd
+}
+
+func runServer(ctx context.Context, s *session, values *config.Values) error {
+	level := &slog.LevelVar{}
+	if err := level.UnmarshalText([]byte(app.LogLevel.Get(values))); err != nil {
+		return usageErrorf("setting %s: %v", app.LogLevel.Name(), err)
+	}
+	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: newLogger(s.errOut, app.LogFormat.Get(values), level), Level: level})
+	return a.Run(ctx, func() {})
+}
+
+func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// settingFlags are the flags of a command that reads settings: one for each, -c and --set.
+type settingFlags struct {
+	file   string
+	set    []string
+	schema *config.Schema
+	err    error
+}
+
+func (f *settingFlags) bind(cmd *cobra.Command) {
+	if f.schema, f.err = app.Schema(); f.err != nil {
+		return // told when the command runs
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.file, "config", "c", "", "YAML `file` with settings")
+	flags.StringArrayVar(&f.set, "set", nil, "any setting as `name=value`; repeatable")
+	f.schema.BindFlags(flags)
+}
+
+func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	v, err := f.schema.Load(config.Sources{Flags: cmd.Flags(), Set: f.set, Env: os.Environ(), IgnoreEnv: clientVariables, File: f.file})
+	if err != nil {
+		return nil, usageErrorf("%v", err)
+	}
+	return v, nil
+}
+
+// clientVariables are the WEIR_ variables that are no settings of a server.
+var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG"}
+
+// startEmbedded starts a throw-away server on free ports of this machine, whose data goes with it.
+func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {
+	schema, err := app.Schema()
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp("", "weir-demo-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder for the throw-away server: %w", err)
+	}
+	remove := func() { os.RemoveAll(dir) } //nolint:errcheck // a leftover in the temporary folder harms nobody
+	values, err := schema.Load(config.Sources{Set: []string{"data=" + filepath.Join(dir, "data"), "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+		"group.initial.rebalance.delay.ms=0", "storage.wal.file.bytes=8388608", "offsets.topic.num.partitions=1"}})
+	if err != nil {
+		remove()
+		return "", nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, NoRunFile: true})
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- a.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		cancel()
+		remove()
+		return "", nil, errors.Join(errors.New("the throw-away server did not start"), err)
+	}
+	return a.Addresses()["kafka"], func() {
+		cancel()
+		<-done
+		remove()
+	}, nil
+}

@@ -1,0 +1,284 @@
+// Package app assembles a Weir server: it opens the stores, makes the parts and hands each what it needs, and starts and
+// stops them in order. It holds no logic of its own beyond that and the glue between interfaces that the parts declare.
+//
+//	meta, blob ◄── topics ◄── storage ◄── groups ◄── kafka (listeners)
+//	                                       admin: answers /healthz from the first moment, /readyz when all are ready
+//
+// Everything that can be swapped (file system, object store, metadata store, clock, logger) comes in by Options, so a test
+// runs the real server in memory. A part that ends with an error ends the server with it: storage is crash-only, and the
+// next start recovers.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/service"
+	"github.com/weir-stream/weir/internal/base/vfs"
+	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+// Options of an App. Values and Version are required.
+type Options struct {
+	Values  *config.Values
+	Version string
+	// Logger defaults to one that discards. Level, if given, can be changed by clients as the logger "root".
+	Logger *slog.Logger
+	Level  *slog.LevelVar
+	// FS, Blob and Meta default to the ones that the settings name. With FS alone in memory, Blob and Meta must be too.
+	FS   vfs.FS
+	Blob blob.Store
+	Meta meta.Store
+	Now  func() time.Time
+	// NoRunFile leaves out run.json; the server then writes nothing outside its stores.
+	NoRunFile bool
+}
+
+// App is a server.
+type App struct {
+	o         Options
+	data      string
+	clusterID string
+	kafka     *broker.Broker
+	admin     *admin
+}
+
+// New returns a server that has opened nothing.
+func New(o Options) *App {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &App{o: o, data: Data.Get(o.Values)}
+}
+
+// Addresses returns where the parts answer, by name, once Run has called ready.
+func (a *App) Addresses() map[string]string {
+	return map[string]string{"kafka": a.kafka.Address(kafkaListener), "admin": *a.admin.bound.Load()}
+}
+
+const kafkaListener = "PLAINTEXT"
+
+// stopTimeouts of the parts add up to less than the 5 s in which a server has to be gone.
+const (
+	kafkaStopTimeout   = 3 * time.Second
+	groupsStopTimeout  = 3500 * time.Millisecond
+	storageStopTimeout = 4 * time.Second
+)
+
+// Run opens the stores, starts everything, calls ready, and serves until ctx ends.
+func (a *App) Run(ctx context.Context, ready func()) (err error) {
+	closers := closers{}
+	defer func() { err = errors.Join(err, closers.close()) }()
+	parts, err := a.assemble(ctx, &closers)
+	if err != nil {
+		return err
+	}
+	g, err := service.NewGroup(parts...)
+	if err != nil {
+		return err
+	}
+	err = g.Run(ctx, func() {
+		a.admin.isReady.Store(true)
+		if werr := a.announce(); werr != nil {
+			a.o.Logger.Warn("run file not written", "err", werr)
+		}
+		ready()
+	})
+	if !a.o.NoRunFile {
+		err = errors.Join(err, removeRunFile(a.data))
+	}
+	return err
+}
+
+func (a *App) announce() error {
+	addresses := a.Addresses()
+	attrs := []any{"cluster_id", a.clusterID, "data", a.data}
+	for _, name := range []string{"kafka", "admin"} {
+		attrs = append(attrs, name, addresses[name])
+	}
+	a.o.Logger.Info("ready", attrs...)
+	if a.o.NoRunFile {
+		return nil
+	}
+	return RunFile{PID: pid(), Version: a.o.Version, ClusterID: a.clusterID, Addresses: addresses}.write(a.data)
+}
+
+// closers are closed in reverse order.
+type closers []io.Closer
+
+func (c *closers) add(x io.Closer) { *c = append(*c, x) }
+
+func (c *closers) close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// assemble opens the stores and returns the parts of the server.
+func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error) {
+	v := a.o.Values
+	store, objects, err := a.openStores(c)
+	if err != nil {
+		return nil, err
+	}
+	shards, err := shardCount(ctx, store, Shards.Get(v))
+	if err != nil {
+		return nil, err
+	}
+	nodeID := int32(NodeID.Get(v))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	tps, err := topics.Open(ctx, store, topics.Options{Values: v, Shards: shards, NodeID: nodeID, Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level})
+	if err != nil {
+		return nil, fmt.Errorf("open topics: %w", err)
+	}
+	a.clusterID = tps.ClusterID()
+	storage := shard.New(shard.Options{FS: a.o.FS, WALDir: filepath.Join(a.data, "wal"), Blob: objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
+		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
+		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
+		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v)})
+	groups := coordinator.New(coordinator.Options{Topics: offsetsTopic{tps, storage, OffsetsPartitions.Get(v)}, Logger: a.o.Logger, Registerer: registry, Group: groupOptions(v)})
+	server := api.New(api.Options{Topics: tps, Groups: groups, Storage: storage, NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry})
+	registry.MustRegister(api.NewCollector(server))
+	follower := newFollower(tps, storage, groups, server, a.o.Logger)
+	listener, err := kafkaListenerOf(v)
+	if err != nil {
+		return nil, err
+	}
+	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Values: v, Logger: a.o.Logger, Registerer: registry})
+	a.admin = &admin{address: AdminListen.Get(v), gather: registry, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
+	return []service.Member{
+		{Name: "admin", Service: a.admin},
+		{Name: "topics", Service: tps},
+		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
+		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
+		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
+		{Name: "kafka", Needs: []string{"groups", "follower", "admin"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+	}, nil
+}
+
+// openStores takes the data directory and opens what keeps metadata and objects.
+func (a *App) openStores(c *closers) (meta.Store, blob.Store, error) {
+	for _, dir := range []string{a.data, filepath.Join(a.data, "wal")} {
+		if err := a.o.FS.MkdirAll(dir); err != nil {
+			return nil, nil, fmt.Errorf("make %s: %w", dir, err)
+		}
+	}
+	lock, err := a.o.FS.Lock(filepath.Join(a.data, "lock"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("take the data directory %s (is another server using it?): %w", a.data, err)
+	}
+	c.add(lock)
+	store := a.o.Meta
+	if store == nil {
+		if store, err = meta.OpenPebble(filepath.Join(a.data, "meta"), meta.PebbleOptions{Logger: a.o.Logger}); err != nil {
+			return nil, nil, fmt.Errorf("open the metadata store: %w", err)
+		}
+		c.add(store)
+	}
+	objects := a.o.Blob
+	if objects == nil {
+		root := filepath.Join(a.data, "segments")
+		if dir, ok := strings.CutPrefix(Blob.Get(a.o.Values), "file:"); ok {
+			root = dir
+		}
+		if objects, err = blob.NewDir(a.o.FS, root); err != nil {
+			return nil, nil, fmt.Errorf("open the object store: %w", err)
+		}
+	}
+	return store, objects, nil
+}
+
+func checkBlob(v any) error {
+	s, ok := v.(string)
+	if dir, file := strings.CutPrefix(s, "file:"); !ok || (s != "" && (!file || dir == "")) {
+		return errors.New("not of the form file:DIR")
+	}
+	return nil
+}
+
+// shardsKey holds the number of shards of a data directory, which the place of every partition depends on.
+const shardsKey = "shards"
+
+func shardCount(ctx context.Context, store meta.Store, wanted int) (int32, error) {
+	e, err := store.Get(ctx, shardsKey)
+	switch {
+	case err == nil && len(e.Value) == 4:
+		return int32(binary.BigEndian.Uint32(e.Value)), nil
+	case err == nil:
+		return 0, fmt.Errorf("metadata key %s holds %d bytes, not 4", shardsKey, len(e.Value))
+	case !errors.Is(err, meta.ErrNotFound):
+		return 0, fmt.Errorf("read the number of shards: %w", err)
+	}
+	_, err = store.Txn(ctx, []meta.Compare{{Key: shardsKey}}, []meta.Op{{Kind: meta.Put, Key: shardsKey, Value: binary.BigEndian.AppendUint32(nil, uint32(wanted))}})
+	if err != nil {
+		return 0, fmt.Errorf("keep the number of shards: %w", err)
+	}
+	return int32(wanted), nil
+}
+
+func nonce() [16]byte {
+	var n [16]byte
+	rand.Read(n[:]) //nolint:errcheck // crypto/rand.Read never fails
+	return n
+}
+
+func groupOptions(v *config.Values) group.Options {
+	o := group.Options{InitialRebalanceDelay: GroupInitialDelay.Get(v), MinSessionTimeout: GroupMinSession.Get(v), MaxSessionTimeout: GroupMaxSession.Get(v),
+		MaxSize: GroupMaxSize.Get(v), MaxMetadataBytes: OffsetMetadataMax.Get(v), Retention: time.Duration(OffsetsRetention.Get(v)) * time.Minute,
+		CleanupInterval: OffsetsCheckInterval.Get(v)}
+	// To the group 0 is "the default"; to the setting it is none.
+	if o.InitialRebalanceDelay == 0 {
+		o.InitialRebalanceDelay = -1
+	}
+	if o.MinSessionTimeout == 0 {
+		o.MinSessionTimeout = time.Nanosecond
+	}
+	return o
+}
+
+// kafkaListenerOf reads the address to listen on and the one to advertise.
+func kafkaListenerOf(v *config.Values) (broker.Listener, error) {
+	l := broker.Listener{Name: kafkaListener, Address: KafkaListen.Get(v)}
+	if a := KafkaAdvertise.Get(v); a != "" {
+		host, port, err := net.SplitHostPort(a)
+		if err != nil {
+			return l, fmt.Errorf("setting %s: %q is not host:port: %w", KafkaAdvertise.Name(), a, err)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return l, fmt.Errorf("setting %s: %q has no port number: %w", KafkaAdvertise.Name(), a, err)
+		}
+		l.AdvertisedHost, l.AdvertisedPort = host, int32(n)
+	}
+	return l, nil
+}

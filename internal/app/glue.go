@@ -1,0 +1,197 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+func pid() int { return os.Getpid() }
+
+// decompressedBytesMax bounds what one batch may expand to where its records must be looked at.
+const decompressedBytesMax = 256 << 20
+
+// logTopics tells storage of topics.
+type logTopics struct{ store *topics.Store }
+
+func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) {
+	t, ok := l.store.View().ByID(id)
+	if !ok {
+		return nil, 0, false
+	}
+	c := l.store.LogConfig(t)
+	return &partition.Config{MaxMessageBytes: int32(c.MaxMessageBytes), LogAppendTime: c.LogAppendTime, TimestampBeforeMaxMs: c.TimestampBeforeMaxMs,
+		TimestampAfterMaxMs: c.TimestampAfterMaxMs, Recompress: !c.KeepCompression, Codec: c.Compression, Level: c.Levels.Of(c.Compression),
+		SegmentBytes: int64(c.SegmentBytes), SegmentMs: c.SegmentMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes,
+		Delete: c.CleanupPolicy.Delete, Compact: c.CleanupPolicy.Compact, DecompressedBytesMax: decompressedBytesMax}, t.Partitions, true
+}
+
+func (l logTopics) Shard(id kafka.TopicID, index int32) int32 { return l.store.Shard(id, index) }
+
+// offsetsTopic is __consumer_offsets as the coordinator sees it.
+type offsetsTopic struct {
+	store      *topics.Store
+	storage    *shard.Store
+	partitions int
+}
+
+func (o offsetsTopic) Lookup() (int32, bool) {
+	t, ok := o.store.View().ByName(kafka.GroupMetadataTopic)
+	if !ok {
+		return 0, false
+	}
+	return t.Partitions, true
+}
+
+func (o offsetsTopic) Ensure(ctx context.Context) (int32, error) {
+	if n, ok := o.Lookup(); ok {
+		return n, nil
+	}
+	_, err := o.store.Create(ctx, topics.Spec{Name: kafka.GroupMetadataTopic, Partitions: int32(o.partitions), ReplicationFactor: -1,
+		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}}, false)
+	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return 0, fmt.Errorf("create %s: %w", kafka.GroupMetadataTopic, err)
+	}
+	n, ok := o.Lookup()
+	if !ok {
+		return 0, kafka.CoordinatorNotAvailable
+	}
+	return n, nil
+}
+
+func (o offsetsTopic) Open(index int32) (coordinator.Log, error) {
+	t, ok := o.store.View().ByName(kafka.GroupMetadataTopic)
+	if !ok {
+		return nil, kafka.UnknownTopicOrPartition
+	}
+	l, err := o.storage.Log(t.ID, index)
+	if err != nil {
+		return nil, err
+	}
+	return coordinatorLog{l}, nil
+}
+
+// coordinatorLog is a partition as a coordinator writes and replays it.
+type coordinatorLog struct{ log *partition.Log }
+
+func (c coordinatorLog) Append(_ context.Context, batch []byte) (func(context.Context) error, error) {
+	a, err := c.log.AppendInternal(batch)
+	if err != nil {
+		return nil, err
+	}
+	return a.Ticket.Wait, nil
+}
+
+// replayBytes is how much of a log is read at once in a replay.
+const replayBytes = 4 << 20
+
+func (c coordinatorLog) Replay(ctx context.Context, visit func(batch []byte) error) error {
+	o := c.log.Offsets()
+	for offset := o.LogStart; offset < o.HighWatermark; {
+		b, next, err := c.log.ReadBytes(ctx, offset, replayBytes)
+		if err != nil {
+			return err
+		}
+		if err := eachBatch(b, visit); err != nil {
+			return err
+		}
+		if next <= offset {
+			return fmt.Errorf("replay of %s stopped at offset %d of %d", c.log.Identity(), offset, o.HighWatermark)
+		}
+		offset = next
+	}
+	return nil
+}
+
+// follower carries changes of topics to those who keep something by topic: logs are closed and reconfigured before the
+// change is answered, offsets of groups and metrics go soon after.
+type follower struct {
+	storage *shard.Store
+	groups  *coordinator.Groups
+	server  *api.Server
+	logger  *slog.Logger
+
+	mu   sync.Mutex
+	gone []string
+	wake chan struct{}
+}
+
+func newFollower(t *topics.Store, storage *shard.Store, groups *coordinator.Groups, server *api.Server, logger *slog.Logger) *follower {
+	f := &follower{storage: storage, groups: groups, server: server, logger: logger, wake: make(chan struct{}, 1)}
+	t.OnChange(f.changed)
+	return f
+}
+
+func (f *follower) changed(before, after *topics.View) {
+	var gone []string
+	for _, t := range before.All() {
+		now, ok := after.ByID(t.ID)
+		switch {
+		case !ok:
+			f.storage.Drop(t.ID, t.Partitions)
+			gone = append(gone, t.Name)
+		case now != t || before.Values() != after.Values():
+			f.storage.Reconfigure(t.ID)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.gone = append(f.gone, gone...)
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run drops what groups and metrics keep of deleted topics.
+func (f *follower) Run(ctx context.Context, ready func()) error {
+	ready()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.wake:
+		}
+		f.mu.Lock()
+		gone := f.gone
+		f.gone = nil
+		f.mu.Unlock()
+		f.server.Forget(gone)
+		if err := f.groups.DeleteTopics(ctx, slices.Compact(gone)); err != nil && ctx.Err() == nil {
+			f.logger.Warn("offsets of deleted topics stay until they expire", "topics", gone, "err", err)
+		}
+	}
+}
+
+// eachBatch visits the batches that lie one after another in b.
+func eachBatch(b []byte, visit func([]byte) error) error {
+	for len(b) > 0 {
+		h, err := record.ParseHeader(b)
+		if err != nil {
+			return fmt.Errorf("split batches: %w", err)
+		}
+		if h.Size() > int64(len(b)) {
+			return record.ErrTruncated
+		}
+		if err := visit(b[:h.Size()]); err != nil {
+			return err
+		}
+		b = b[h.Size():]
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+// Settings of the assembly: where things are, and how large they may grow.
+var (
+	Data = config.String("data", "./weir-data", config.NonEmpty,
+		"Directory for everything that is kept. One process at a time may use it.")
+	Roles = config.List("roles", []string{"broker"}, config.OneOf("broker"),
+		"Parts of Weir that run in this process.")
+	Blob = config.String("blob", "", config.Check("empty, or file:DIR", checkBlob),
+		"Where segments are kept: file:DIR, by default a folder of the data directory.")
+	Meta = config.String("meta", "embedded", config.OneOf("embedded"),
+		"Where metadata is kept: embedded is a store in the data directory.")
+	KafkaListen = config.String("kafka.listen", "127.0.0.1:9092", config.NonEmpty,
+		"Address on which Kafka clients are served; port 0 takes a free one.")
+	KafkaAdvertise = config.String("kafka.advertise", "",
+		"host:port that clients are told to connect to, where it differs from the address that is listened on.")
+	AdminListen = config.String("admin.listen", "127.0.0.1:9644", config.NonEmpty,
+		"Address of the admin server: /healthz, /readyz, /metrics.")
+	AdminProfiling = config.Bool("admin.pprof", false,
+		"Serve Go's profiles under /debug/pprof/ on the admin address.")
+	NodeID = config.Int("node.id", 1, config.AtLeast(0),
+		"Id of this broker in the answers to clients.")
+	Rack = config.String("broker.rack", "",
+		"Rack, or zone, of this broker.")
+	LogLevel = config.String("log.level", "info", config.OneOf("debug", "info", "warn", "error"),
+		"Least severe messages that are logged.")
+	LogFormat = config.String("log.format", "text", config.OneOf("text", "json"),
+		"Form of the log on standard error.")
+
+	Shards = config.Int("storage.shards", 4, config.Range(1, 16),
+		"Shards of a new data directory; it keeps the number it was made with.")
+	WALFileBytes = config.Long("storage.wal.file.bytes", 128<<20, config.Range(1<<20, 4<<30),
+		"Size of a file of the write-ahead log, a multiple of 4096. It holds the largest request.")
+	WALGroupBytes = config.Int("storage.wal.group.bytes", 1<<20, config.Range(64<<10, 64<<20),
+		"Bytes of batches near which a write of the write-ahead log is closed.")
+	WALKeepBytes = config.Long("storage.wal.keep.bytes", 4<<30, config.AtLeast(int64(8<<20)),
+		"Bytes that the write-ahead log may hold before its older half is moved into segments.")
+	CheckpointInterval = config.Millis("storage.checkpoint.interval.ms", time.Minute, config.AtLeast(100),
+		"Time between checkpoints while there are writes; it bounds what a start has to replay.")
+	RetentionInterval = config.Millis("log.retention.check.interval.ms", 5*time.Minute, config.AtLeast(1),
+		"Time between looks for records that retention drops.")
+	ProducerExpiry = config.MillisInt("producer.id.expiration.ms", 24*time.Hour, config.AtLeast(1),
+		"Time after which the state of an idle producer is forgotten.")
+
+	GroupInitialDelay = config.MillisInt("group.initial.rebalance.delay.ms", 3*time.Second, config.AtLeast(0),
+		"Time that the first rebalance of an empty group waits for more members.")
+	GroupMinSession = config.MillisInt("group.min.session.timeout.ms", 6*time.Second, config.AtLeast(0),
+		"Shortest session timeout that a member may ask for.")
+	GroupMaxSession = config.MillisInt("group.max.session.timeout.ms", 30*time.Minute, config.AtLeast(0),
+		"Longest session timeout that a member may ask for.")
+	GroupMaxSize = config.Int("group.max.size", 1<<31-1, config.AtLeast(1),
+		"Most members of a group.")
+	OffsetMetadataMax = config.Int("offset.metadata.max.bytes", 4096, config.AtLeast(0),
+		"Longest metadata text with a committed offset.")
+	OffsetsRetention = config.Int("offsets.retention.minutes", 7*24*60, config.AtLeast(1),
+		"Minutes after which the offsets of an empty group are dropped.")
+	OffsetsCheckInterval = config.Millis("offsets.retention.check.interval.ms", 10*time.Minute, config.AtLeast(1),
+		"Time between looks for offsets that are to be dropped.")
+	OffsetsPartitions = config.Int("offsets.topic.num.partitions", 50, config.AtLeast(1),
+		"Partitions of __consumer_offsets, when it is created.")
+)
+
+// Schema returns every setting that a server knows: those that act, and the rest of Kafka's, which are accepted and
+// reported.
+func Schema() (*config.Schema, error) {
+	keys := []config.Declared{Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
+		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
+		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
+		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
+		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics}
+	s, err := config.NewSchema(append(keys, topics.Settings()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("declare settings: %w", err)
+	}
+	return s.WithKnown(topics.Known()...)
+}
