@@ -102,7 +102,7 @@ func fetchedOffset(partition int32, o *offsetrecord.Offset) FetchedOffset {
 	return FetchedOffset{Partition: partition, Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata}
 }
 
-// deleteOffsets handles OffsetDelete.
+// deleteOffsets handles OffsetDelete. A partition without a committed offset is as good as deleted.
 func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 	if e.Group == "" {
 		return DeleteOffsetsReply{Err: kafka.InvalidGroupID}
@@ -123,9 +123,7 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 			switch {
 			case g.state != Empty && g.subscribes(topic.Topic):
 				reply.Topics[i][j] = kafka.GroupSubscribedToTopic
-			case s.durable.groups[e.Group].offset(topic.Topic, partition) == nil:
-				reply.Topics[i][j] = kafka.UnknownTopicOrPartition
-			default:
+			case s.durable.groups[e.Group].offset(topic.Topic, partition) != nil:
 				s.emitOffsetTombstone(e.Group, topic.Topic, partition)
 			}
 		}
