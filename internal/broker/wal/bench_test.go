@@ -105,3 +105,49 @@ func BenchmarkFill(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkScan recovers a log of 256 MiB that was not closed in order, by the size of its frames. The files are in the page cache.
+func BenchmarkScan(b *testing.B) {
+	for _, size := range []int{3000, 64 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("frame=%d", size), func(b *testing.B) {
+			const total = 256 << 20
+			dir := b.TempDir()
+			l := startLog(b, Options{FS: vfs.OS(), Dir: dir, Incarnation: 1, GroupBytes: size})
+			s := NewStream(0, testTopic, 0)
+			batch := make([]byte, min(size, 16<<10))
+			for i := int64(0); i*int64(len(batch)) < total; i++ {
+				if err := l.Admit(b.Context(), int64(len(batch))); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := l.Append(s, batch, info(i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := l.Barrier().Wait(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(total)
+			var res ScanResult
+			for b.Loop() {
+				var err error
+				if res, err = scanAll(b, ScanOptions{FS: vfs.OS(), Dir: dir}, nil); err != nil || res.TornAt != 0 {
+					b.Fatal(res, err)
+				}
+			}
+			b.ReportMetric(float64(res.Frames), "frames")
+			if err := l.stop(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkStart opens a log in an empty directory and ends it.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		l := startLog(b, Options{FS: vfs.OS(), Dir: b.TempDir(), Incarnation: 1})
+		if err := l.stop(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

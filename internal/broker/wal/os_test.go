@@ -202,7 +202,7 @@ func TestLogOnTheOperatingSystemSurvivesRestarts(t *testing.T) {
 			streams[p] = NewStream(p%2, testTopic, p)
 		}
 		var last Ticket
-		for range 300 {
+		for range 100 {
 			p := rng.Int32N(5)
 			n := 1 + rng.IntN(20000)
 			if err := l.Admit(t.Context(), int64(n)); err != nil {

@@ -391,3 +391,41 @@ func (c *crafter) repair(off, size int64) {
 	binary.LittleEndian.PutUint32(b[n:], checksum(b[:n]))
 	c.write(b, Position(page))
 }
+
+// TestScanMakesDurableWhatItShows has a process die, but not the system: its writes are in the page cache. What the next life reads from there must
+// not be lost when the power fails after all.
+func TestScanMakesDurableWhatItShows(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		c := newCrafter(t)
+		c.frame(9000, 0)
+		c.sync()
+		c.frame(9000, c.ends[0])
+		c.frame(20000, c.ends[0])
+		if res, err := c.scan(ScanOptions{}); err != nil || res.Frames != 3 {
+			t.Fatalf("got %+v, %v, want 3 frames", res, err)
+		}
+		c.fs = c.fs.CrashClone(rand.New(rand.NewPCG(seed, 8)))
+		if res, err := c.scan(ScanOptions{}); err != nil || res.Frames != 3 {
+			t.Fatalf("after the power cut: got %+v, %v, want 3 frames", res, err)
+		}
+	}
+}
+
+func TestFrameInTheWrongPlaceProvesNothing(t *testing.T) {
+	t.Parallel()
+	c := newCrafter(t)
+	c.frame(9000, 0)
+	c.frame(9000, c.ends[0])
+	c.frame(9000, c.ends[1])
+	moved := make([]byte, c.ends[2]-c.begin[2])
+	if _, err := c.f.ReadAt(moved, int64(c.begin[2])); err != nil {
+		t.Fatal(err)
+	}
+	c.write(moved, c.ends[2]+5*pageBytes)
+	c.flip(c.begin[2])
+	c.flip(c.begin[1])
+	if res, err := c.scan(ScanOptions{}); err != nil || res.End != c.ends[0] {
+		t.Fatalf("got %+v, %v, want the end at %v", res, err, c.ends[0])
+	}
+}
