@@ -10,6 +10,7 @@ package table
 import (
 	"bufio"
 	"io"
+	"strings"
 
 	"github.com/weir-stream/weir/internal/cli/text"
 )
@@ -59,21 +60,19 @@ func (t *Table) Write(w io.Writer, wide bool) error {
 }
 
 func (t *Table) writeRow(out *bufio.Writer, row []string, shown, widths []int) {
-	// The writer keeps its first error, which Flush returns.
+	var line strings.Builder
 	for n, i := range shown {
-		s, last := cell(row, i), n == len(shown)-1
-		switch {
-		case t.Columns[i].Right:
-			s = text.PadLeft(s, widths[n])
-		case !last:
-			s = text.PadRight(s, widths[n])
+		if n > 0 {
+			line.WriteString("  ")
 		}
-		_, _ = out.WriteString(s)
-		if !last {
-			_, _ = out.WriteString("  ")
+		if t.Columns[i].Right {
+			line.WriteString(text.PadLeft(cell(row, i), widths[n]))
+		} else {
+			line.WriteString(text.PadRight(cell(row, i), widths[n]))
 		}
 	}
-	_ = out.WriteByte('\n')
+	// The writer keeps its first error, which Flush returns.
+	_, _ = out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 }
 
 func cell(row []string, i int) string {

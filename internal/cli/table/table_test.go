@@ -19,7 +19,7 @@ func TestTableAlignsColumnsByCells(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "NAME    PARTITIONS  NOTE\n" +
-		"orders           6  \n" +
+		"orders           6\n" +
 		"原神            12  wide␊name\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)

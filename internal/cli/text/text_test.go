@@ -60,6 +60,7 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 		{Bytes(1536), "1.50 KiB"},
 		{Bytes(20 << 20), "20.0 MiB"},
 		{Bytes(1023 << 20), "1.00 GiB"},
+		{Duration(0), "0 s"},
 		{Duration(850 * time.Nanosecond), "850 ns"},
 		{Duration(850 * time.Microsecond), "850 µs"},
 		{Duration(1250 * time.Microsecond), "1.25 ms"},
