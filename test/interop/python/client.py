@@ -1,0 +1,219 @@
+"""confluent-kafka against the broker at $BOOTSTRAP. Prints PASS or FAIL lines; see ../README.md."""
+
+import os
+import sys
+import time
+import traceback
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec, ResourceType
+
+SERVER = os.environ["BOOTSTRAP"]
+RUN = os.environ["RUN"] + "-python"
+SEED = os.environ["SEED"]
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+admin = AdminClient({"bootstrap.servers": SERVER})
+failed = False
+
+
+def check(name, func):
+    global failed
+    try:
+        func()
+        print("PASS", name, flush=True)
+    except Exception as e:  # any failure of a check is a line, and the next check runs
+        failed = True
+        print(f"FAIL {name}: {type(e).__name__}: {str(e)[:300]}".replace("\n", " "), flush=True)
+        traceback.print_exc()
+
+
+def wait_all(futures):
+    for f in futures.values():
+        f.result(30)
+
+
+def produce(topic, values, **conf):
+    p = Producer({"bootstrap.servers": SERVER, "acks": "all", **conf})
+    errors = []
+    for v in values:
+        p.produce(topic, v, on_delivery=lambda err, msg: errors.append(err) if err else None)
+    assert p.flush(30) == 0, "not everything was delivered"
+    assert not errors, errors
+
+
+def consumer(group, **conf):
+    return Consumer({"bootstrap.servers": SERVER, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False, **conf})
+
+
+def take(consumers, n, seconds=40):
+    got, end = [], time.time() + seconds
+    while len(got) < n and time.time() < end:
+        for c in consumers:
+            m = c.poll(0.1)
+            if m is None:
+                continue
+            if m.error():
+                raise KafkaException(m.error())
+            got.append(m)
+    return got
+
+
+def codec(name):
+    topic = f"{RUN}-{name}"
+    wait_all(admin.create_topics([NewTopic(topic, 3, 1)]))
+    produce(topic, [f"python-{name}-{i}" for i in range(10)], **{"compression.type": name, "enable.idempotence": True, "linger.ms": 50})
+
+
+def seed():
+    c = consumer(RUN + "-seed")
+    c.assign([TopicPartition(SEED, 0, 0)])
+    got = [m.value().decode() for m in take([c], 50)]
+    c.close()
+    assert got == [f"seed-{k}-{i}" for k in CODECS for i in range(10)], got
+
+
+def headers():
+    topic = RUN + "-headers"
+    wait_all(admin.create_topics([NewTopic(topic, 1, 1)]))
+    p = Producer({"bootstrap.servers": SERVER})
+    p.produce(topic, value=None, key=b"k", headers=[("h", b"1"), ("null", None)], timestamp=int(time.time() * 1000) - 5000)
+    p.produce(topic, value=b"", key=None)
+    assert p.flush(30) == 0
+    c = consumer(RUN + "-headers")
+    c.assign([TopicPartition(topic, 0, 0)])
+    a, b = take([c], 2)
+    assert (a.key(), a.value(), a.headers()) == (b"k", None, [("h", b"1"), ("null", None)]), a.headers()
+    assert (b.key(), b.value()) == (None, b"")
+    low, high = c.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+    assert (low, high) == (0, 2), (low, high)
+    at = c.offsets_for_times([TopicPartition(topic, 0, a.timestamp()[1] + 1)], timeout=10)
+    assert at[0].offset == 1, at
+    c.close()
+
+
+def group_of_two(strategy):
+    topic, group = f"{RUN}-{strategy}", f"{RUN}-{strategy}"
+    wait_all(admin.create_topics([NewTopic(topic, 6, 1)]))
+    conf = {"partition.assignment.strategy": strategy, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+    one, two = consumer(group, **conf), consumer(group, **conf)
+    one.subscribe([topic])
+    end = time.time() + 30
+    while len(one.assignment()) < 6 and time.time() < end:
+        one.poll(0.1)
+    assert len(one.assignment()) == 6, one.assignment()
+    two.subscribe([topic])
+    while time.time() < end and not (len(one.assignment()) == 3 and len(two.assignment()) == 3):
+        one.poll(0.1)
+        two.poll(0.1)
+    owned = {tp.partition for c in (one, two) for tp in c.assignment()}
+    assert len(one.assignment()) == len(two.assignment()) == 3 and owned == set(range(6)), owned
+    produce(topic, [str(i) for i in range(300)], **{"sticky.partitioning.linger.ms": 0})
+    got = take([one, two], 300)
+    assert sorted(int(m.value()) for m in got) == list(range(300)), len(got)
+    one.commit(asynchronous=False)
+    two.commit(asynchronous=False)
+    described = admin.describe_consumer_groups([group])[group].result(20)
+    assert described.state.name == "STABLE" and len(described.members) == 2, described.state
+    try:
+        admin.delete_consumer_groups([group])[group].result(20)
+        raise AssertionError("a group with members was deleted")
+    except KafkaException as e:
+        assert e.args[0].code() == KafkaError.NON_EMPTY_GROUP, e
+    two.close()
+    while len(one.assignment()) < 6 and time.time() < end + 20:
+        one.poll(0.1)
+    assert len(one.assignment()) == 6, "the member that stayed did not get everything"
+    one.close()
+    listed = admin.list_consumer_groups().result(20)
+    assert group in [g.group_id for g in listed.valid], listed.errors
+    offsets = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(20)
+    assert sum(tp.offset for tp in offsets.topic_partitions) == 300, offsets.topic_partitions
+    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, 1)])])[group].result(20)
+    offsets = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])])[group].result(20)
+    assert offsets.topic_partitions[0].offset == 1, offsets.topic_partitions
+    admin.delete_consumer_groups([group])[group].result(20)
+
+
+def static_member():
+    topic, group = RUN + "-static", RUN + "-static"
+    wait_all(admin.create_topics([NewTopic(topic, 2, 1)]))
+    produce(topic, ["a"])
+    for generation in range(2):  # the same instance comes back while its session lives
+        c = consumer(group, **{"group.instance.id": "i1", "session.timeout.ms": 10000})
+        c.subscribe([topic])
+        got = take([c], 1)
+        assert len(got) == 1, f"round {generation} read nothing"
+        c.close()
+
+
+def configs():
+    topic = RUN + "-configs"
+    wait_all(admin.create_topics([NewTopic(topic, 1, 1, config={"retention.ms": "3600000"})]))
+    res = ConfigResource(ResourceType.TOPIC, topic)
+    got = admin.describe_configs([res])[res].result(20)
+    assert got["retention.ms"].value == "3600000" and len(got) >= 30, len(got)
+    change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
+        ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.APPEND),
+        ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE)])
+    wait_all(admin.incremental_alter_configs([change]))
+    end = time.time() + 10
+    while time.time() < end:
+        got = admin.describe_configs([res])[res].result(20)
+        if got["cleanup.policy"].value == "delete,compact" and got["retention.ms"].value == "604800000":
+            break
+    assert got["cleanup.policy"].value == "delete,compact", got["cleanup.policy"].value
+    bad = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
+        ConfigEntry("no.such.setting", "1", incremental_operation=AlterConfigOpType.SET)])
+    try:
+        wait_all(admin.incremental_alter_configs([bad]))
+        raise AssertionError("an unknown setting was taken")
+    except KafkaException as e:
+        assert e.args[0].code() == KafkaError.INVALID_CONFIG, e
+    wait_all(admin.create_partitions([NewPartitions(topic, 4)]))
+
+
+def records():
+    topic = RUN + "-records"
+    wait_all(admin.create_topics([NewTopic(topic, 1, 1)]))
+    produce(topic, [str(i) for i in range(10)])
+    tp = TopicPartition(topic, 0, 4)
+    assert admin.delete_records([tp])[tp].result(20).low_watermark == 4
+    specs = {TopicPartition(topic, 0): OffsetSpec.earliest()}
+    for f in admin.list_offsets(specs).values():
+        assert f.result(20).offset == 4
+
+
+def describe():
+    cluster = admin.describe_cluster().result(20)
+    assert len(cluster.nodes) == 1 and cluster.cluster_id, cluster
+    names = admin.list_topics(timeout=20).topics
+    assert SEED in names, names
+    try:
+        wait_all(admin.create_topics([NewTopic(SEED, 1, 1)]))
+        raise AssertionError("a topic was made twice")
+    except KafkaException as e:
+        assert e.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, e
+
+
+def delete():
+    mine = [t for t in admin.list_topics(timeout=20).topics if t.startswith(RUN) and t[len(RUN) + 1:] not in CODECS]
+    assert len(mine) >= 5, mine
+    wait_all(admin.delete_topics(mine))
+    end = time.time() + 20
+    while time.time() < end and set(mine) & set(admin.list_topics(timeout=20).topics):
+        time.sleep(0.1)
+    assert not set(mine) & set(admin.list_topics(timeout=20).topics), "topics are still listed"
+
+
+for k in CODECS:
+    check(f"produce {k}", lambda k=k: codec(k))
+check("seed", seed)
+check("headers, nulls, times", headers)
+for s in ["range", "roundrobin", "cooperative-sticky"]:
+    check(f"group of two, {s}", lambda s=s: group_of_two(s))
+check("static member", static_member)
+check("configs", configs)
+check("records", records)
+check("cluster", describe)
+check("delete", delete)
+sys.exit(0)

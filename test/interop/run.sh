@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Runs other people's clients against a broker: run.sh HOST:PORT [CLIENT...]. See README.md. Needs kcat, Python 3, Java 17,
+# Maven, Node and Go; what a client is made of is fetched once, into $WEIR_CACHE (default ~/.cache/weir).
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+[[ $# -ge 1 ]] || { echo "usage: $0 HOST:PORT [CLIENT...]" >&2; exit 2; }
+export BOOTSTRAP=$1
+shift
+all=(kcat python java sarama kafkago kafkajs kgo)
+clients=("${@:-${all[@]}}")
+((${#clients[@]})) || clients=("${all[@]}")
+export WEIR_CACHE=${WEIR_CACHE:-$HOME/.cache/weir}
+RUN=it$(date +%s)x$$
+export RUN SEED=$RUN-seed
+work=$(mktemp -d)
+export WORK=$work
+results=$work/results
+: >"$results"
+[[ ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
+mkdir -p "$WEIR_CACHE"
+
+python_env() {
+  local env=$WEIR_CACHE/interop-python
+  [[ -x $env/bin/python ]] || python3 -m venv "$env" || return 1
+  cmp -s "$here/python/requirements.txt" "$env/done" || {
+    "$env/bin/pip" install -q --disable-pip-version-check -r "$here/python/requirements.txt" || return 1
+    cp "$here/python/requirements.txt" "$env/done"
+  }
+  "$env/bin/python" "$here/python/client.py"
+}
+
+node_env() {
+  local env=$WEIR_CACHE/interop-node
+  mkdir -p "$env"
+  cp "$here/node/package.json" "$here/node/package-lock.json" "$here/node/client.js" "$env" || return 1
+  cmp -s "$env/package-lock.json" "$env/done" || {
+    (cd "$env" && npm ci --ignore-scripts --no-audit --no-fund --silent) || return 1
+    cp "$env/package-lock.json" "$env/done"
+  }
+  KAFKAJS_NO_PARTITIONER_WARNING=1 node "$env/client.js"
+}
+
+go_client() {
+  (cd "$here/go" && go build -o "$work/goclient" . && "$work/goclient" "$1")
+}
+
+run_client() {
+  case $1 in
+    kcat) "$here/kcat/client.sh" ;;
+    python) python_env ;;
+    java) "$here/java/client.sh" ;;
+    sarama | kafkago) go_client "$1" ;;
+    kafkajs) node_env ;;
+    kgo) "$here/kgo/run.sh" ;;
+    *) echo "FAIL unknown client $1" ;;
+  esac
+}
+
+# The records that every client has to read, and what kcat finds of those that a client wrote.
+for codec in none gzip snappy lz4 zstd; do
+  seq -f "seed-$codec-%g" 0 9 | timeout 60 kcat -q -P -b "$BOOTSTRAP" -t "$SEED" -p 0 -z "$codec" -X acks=all || {
+    echo "FAIL seed: kcat could not write with $codec"
+    exit 1
+  }
+done
+for client in "${clients[@]}"; do
+  begin=$(date +%s)
+  timeout 600 "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work'; run_client $client" \
+    >"$work/$client.out" 2>"$work/$client.log" </dev/null
+  code=$?
+  grep -aE '^(PASS|FAIL) ' "$work/$client.out" >"$work/$client.lines"
+  ((code == 0)) || echo "FAIL the program ended with $code" >>"$work/$client.lines"
+  [[ -s $work/$client.lines ]] || echo "FAIL no check ran" >>"$work/$client.lines"
+  while read -r codec; do
+    topic=$RUN-$client-$codec
+    seq -f "$client-$codec-%g" 0 9 | sort >"$work/want"
+    timeout 60 kcat -q -C -b "$BOOTSTRAP" -t "$topic" -o beginning -e >"$work/got" 2>>"$work/$client.log"
+    if sort "$work/got" | cmp -s - "$work/want"; then
+      echo "PASS kcat reads what $client wrote with $codec"
+    else
+      echo "FAIL kcat reads $(wc -l <"$work/got") records of $topic instead of ten"
+    fi
+  done < <(sed -n 's/^PASS produce \([a-z0-9]*\)$/\1/p' "$work/$client.out") >>"$work/$client.lines"
+  sed "s/^\(PASS\|FAIL\) /\1 $client: /" "$work/$client.lines" >>"$results"
+  echo "== $client: $(grep -c ^PASS "$work/$client.lines") passed, $(grep -c ^FAIL "$work/$client.lines") failed, $(($(date +%s) - begin)) s"
+  grep ^FAIL "$work/$client.lines" && tail -n 15 "$work/$client.log" | cut -c1-300
+done
+[[ ${KEEP:-} ]] && echo "logs: $work"
+passed=$(grep -c ^PASS "$results") failed=$(grep -c ^FAIL "$results")
+echo "$passed passed, $failed failed"
+((failed == 0 && passed > 0))
