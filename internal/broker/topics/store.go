@@ -119,7 +119,10 @@ func Open(ctx context.Context, m meta.Store, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("declare configs: %w", err)
 	}
-	schema, err := o.Values.Schema().WithKnown(append(Settings(), Known()...)...)
+	schema, err := o.Values.Schema().WithKnown(Settings()...)
+	if err == nil {
+		schema, err = schema.WithKnown(Known()...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)
 	}
