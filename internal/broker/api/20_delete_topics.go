@@ -38,6 +38,7 @@ func (s *Server) deleteTopics(ctx context.Context, _ *Conn, req *kmsg.DeleteTopi
 		}
 		for i := range asked {
 			answer(asked[i].Topic, asked[i].TopicID, err)
+			res.Topics[i].ErrorMessage = nil // as Kafka has it
 		}
 		return res, nil
 	}
