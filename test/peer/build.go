@@ -103,7 +103,7 @@ func (e *env) setSlice(dst reflect.Value, vs list) error {
 // newDefault returns a pointer to a new t with the defaults that the protocol gives its fields.
 func newDefault(t reflect.Type) reflect.Value {
 	p := reflect.New(t)
-	if d, ok := p.Interface().(interface{ Default() }); ok {
+	if d, ok := reflect.TypeAssert[interface{ Default() }](p); ok {
 		d.Default()
 	}
 	return p

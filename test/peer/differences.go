@@ -29,10 +29,10 @@ func LoadAllowances(path string) ([]*Allowance, error) {
 
 func parseAllowances(src string) ([]*Allowance, error) {
 	var as []*Allowance
-	for _, para := range strings.Split(src, "\n\n") {
+	for para := range strings.SplitSeq(src, "\n\n") {
 		a := &Allowance{}
 		targets := map[string]*string{"reason": &a.Reason, "scene": &a.Scene, "request": &a.Prefix, "kafka": &a.Kafka, "other": &a.Other}
-		for _, line := range strings.Split(para, "\n") {
+		for line := range strings.SplitSeq(para, "\n") {
 			if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 				continue
 			}

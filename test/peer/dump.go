@@ -39,8 +39,10 @@ var omitted = map[string]bool{
 }
 
 // Fields shown even where they have the protocol's default, because an answer reads badly without them.
-var shown = map[string]bool{"ApiKey": true, "Partition": true, "BaseOffset": true, "HighWatermark": true, "Offset": true, "EndOffset": true, "Generation": true,
-	"ProducerID": true, "ProducerEpoch": true}
+var shown = map[string]bool{
+	"ApiKey": true, "Partition": true, "BaseOffset": true, "HighWatermark": true, "Offset": true, "EndOffset": true, "Generation": true,
+	"ProducerID": true, "ProducerEpoch": true,
+}
 
 // Lists whose order the protocol fixes; all others are sorted.
 var ordered = map[string]bool{"RecordBatches": true, "ConfigSynonyms": true, "ErrorRecords": true}
@@ -177,7 +179,7 @@ func (e *env) dumpList(name string, f reflect.Value) (plain string, below []stri
 	}
 	below = []string{name + ":"}
 	for _, item := range items {
-		for _, l := range strings.Split(item, "\n") {
+		for l := range strings.SplitSeq(item, "\n") {
 			below = append(below, "  "+strings.TrimRight(l, " "))
 		}
 	}

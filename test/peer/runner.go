@@ -156,7 +156,7 @@ func (r *Runner) request(ctx context.Context, name, cmd string) ([]string, error
 		}
 		if err := c.send(req, extra); err != nil {
 			r.drop(name)
-			return []string{err.Error()}, nil
+			return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer
 		}
 		switch m[4] {
 		case "&":
@@ -215,7 +215,7 @@ func (r *Runner) wait(name string) ([]string, error) {
 	r.took = took
 	if err != nil {
 		r.drop(name)
-		return []string{err.Error()}, nil
+		return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer
 	}
 	r.last = resp
 	return append(r.env.dumpResponse(resp), notes...), nil
@@ -236,12 +236,12 @@ func (r *Runner) raw(ctx context.Context, name string, framed bool, expr string)
 	}
 	if err := c.write(b); err != nil {
 		r.drop(name)
-		return []string{err.Error()}, nil
+		return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer
 	}
 	got, err := c.receive(2 * time.Second)
 	if err != nil {
 		r.drop(name)
-		return []string{err.Error()}, nil
+		return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer
 	}
 	if len(got) > 64 {
 		return []string{fmt.Sprintf("answer of %d bytes", len(got))}, nil

@@ -8,7 +8,7 @@ import (
 )
 
 // value is a parsed literal of a scene: word, text, list, object or call.
-type value interface{}
+type value any
 
 type (
 	word   string   // an unquoted word: a number, a name, true, null, $variable, text with $variables in it

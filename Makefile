@@ -1,0 +1,88 @@
+# make test needs nothing but Go. Whatever else a target needs it fetches once, into $WEIR_CACHE (default ~/.cache/weir).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GO ?= go
+WEIR_CACHE ?= $(HOME)/.cache/weir
+export WEIR_CACHE
+BINARY := $(CURDIR)/dist/weir
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(WEIR_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME ?= 5s
+SETTINGS := test/peer/broker.settings
+
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault bench clean
+
+## build: the binary, static, in dist/
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/weir
+
+## test: every test that needs nothing but Go
+test:
+	$(GO) test ./...
+
+## race: the same with the race detector and with invariants checked
+race:
+	$(GO) test -race -tags invariants ./...
+
+## check: what CI runs before it tests against anything else
+check: vet lint generate-check race fuzz-seeds
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags invariants,peer,fault ./...
+	cd test/interop/go && $(GO) vet ./...
+
+## lint: gofumpt, import order, staticcheck and the linters of .golangci.yml
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	mkdir -p $(dir $@)
+	GOBIN=$(dir $@)build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(dir $@)build/golangci-lint $@
+
+## fuzz: every fuzz target for FUZZTIME
+fuzz:
+	@grep -rlE '^func Fuzz' --include='*_test.go' cmd internal test | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
+	    echo "== $$dir $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+	  done; \
+	done
+
+## fuzz-seeds: every fuzz target on its seeds only
+fuzz-seeds:
+	$(GO) test -run '^Fuzz' ./...
+
+generate:
+	$(GO) generate ./...
+
+## generate-check: fails if generated files are not up to date
+generate-check: generate
+	git diff --exit-code
+
+## interop: other people's clients against the binary. CLIENTS="kcat java" runs only those
+interop: build
+	test/with-broker.sh weir $(SETTINGS) BROKER bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
+
+## peer: the same exchanges with the binary and with Apache Kafka, compared
+peer: build
+	test/with-broker.sh kafka $(SETTINGS) KAFKA_PEER test/with-broker.sh weir $(SETTINGS) WEIR_PEER \
+	  $(GO) test -tags peer -count=1 -v -run TestAnswersEqualKafkas ./test/peer
+
+## peer-record: records the answers of Apache Kafka anew
+peer-record:
+	test/with-broker.sh kafka $(SETTINGS) KAFKA_PEER $(GO) test -tags peer -count=1 ./test/peer -rewrite
+
+## fault: kills, a full disk and garbage. Needs root, for a tmpfs
+fault: build
+	WEIR_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
+
+## bench: workloads beside Apache Kafka, see bench/README.md
+bench: build
+	bench/run.sh
+
+clean:
+	rm -rf dist
