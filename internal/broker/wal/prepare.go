@@ -57,18 +57,20 @@ func (p *preparer) open() error {
 		return fmt.Errorf("list the log's directory: %w", err)
 	}
 	for _, name := range names {
-		base, ok := parseFileName(name)
-		switch {
-		case ok && base < l.o.Start:
-			err = p.register(name, base)
-		case ok:
-			// Prepared by an incarnation that never used it: its frames, if any, were never complete.
-			err = p.adopt(name)
-		case strings.HasPrefix(name, sparePrefix) || strings.HasPrefix(name, preparePrefix):
-			err = p.adopt(name)
+		if base, ok := parseFileName(name); ok && base < l.o.Start {
+			if err := p.register(name, base); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+	}
+	// The highest go first: if a crash undoes the last of these renames, what is left still follows from what is before it.
+	for _, name := range slices.Backward(names) {
+		base, ok := parseFileName(name)
+		// A file of the chain was prepared by an incarnation that never used it: its frames, if any, were never complete.
+		if ok && base >= l.o.Start || strings.HasPrefix(name, sparePrefix) || strings.HasPrefix(name, preparePrefix) {
+			if err := p.adopt(name); err != nil {
+				return err
+			}
 		}
 	}
 	// No leftover may come back under its old name behind files of this incarnation.
