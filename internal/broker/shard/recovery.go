@@ -159,12 +159,19 @@ func (s *Store) replayFrom() wal.Position {
 	return max(from, 0)
 }
 
-// replay applies a frame's sections to the logs. Sections of an incarnation that did not own the shard are not part of
-// the log.
+// replay applies a frame's sections to the logs. What lies below the replay position of a shard is part of its
+// checkpoint: a scan passes over it where another shard's checkpoint is older, and the pointer does not tell its epoch.
 func (s *Store) replay(f *wal.Frame) error {
 	for i := range f.Runs {
 		r := &f.Runs[i]
-		epoch, ok := s.epochOf(r.Shard, f.Incarnation)
+		if r.Shard < 0 || int(r.Shard) >= len(s.shards) {
+			return fmt.Errorf("frame %d of incarnation %d holds shard %d of %d", f.Seq, f.Incarnation, r.Shard, len(s.shards))
+		}
+		p := &s.shards[r.Shard].pointer
+		if f.End() <= wal.Position(p.Replay) {
+			continue
+		}
+		epoch, ok := p.epochOf(f.Incarnation)
 		if !ok {
 			return fmt.Errorf("frame %d of incarnation %d holds shard %d, which it did not own", f.Seq, f.Incarnation, r.Shard)
 		}
@@ -173,18 +180,14 @@ func (s *Store) replay(f *wal.Frame) error {
 		}
 	}
 	for _, c := range f.Controls {
+		if c.Shard < 0 || int(c.Shard) >= len(s.shards) || f.End() <= wal.Position(s.shards[c.Shard].pointer.Replay) {
+			continue
+		}
 		if l := s.recoveredLog(c.Topic, c.Partition); l != nil {
 			l.ReplayControl(c)
 		}
 	}
 	return nil
-}
-
-func (s *Store) epochOf(shard int32, incarnation uint64) (int32, bool) {
-	if shard < 0 || int(shard) >= len(s.shards) {
-		return 0, false
-	}
-	return s.shards[shard].pointer.epochOf(incarnation)
 }
 
 // beginIncarnation seals the incarnations before this one, and takes all shards with the next epoch, in one transaction.
