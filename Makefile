@@ -80,7 +80,7 @@ peer-record:
 fault: build
 	WEIR_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
 
-## bench: workloads beside Apache Kafka, see bench/README.md
+## bench: workloads beside Apache Kafka; PEERS=DIR says where they are, see bench/README.md
 bench: build
 	bench/run.sh
 
