@@ -38,7 +38,7 @@ func TestFullDiskIsSurvived(t *testing.T) {
 	if err := os.WriteFile(ballast, make([]byte, ballastBytes), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := start(t, filepath.Join(mount, "data"), "127.0.0.1:0")
+	b := start(t, filepath.Join(mount, "data"), freeAddress(t, random(t)))
 	if err := createTopic(t.Context(), b.Kafka, topic, partitions); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,6 +62,23 @@ func start(t *testing.T, data, listen string) *Broker {
 		}
 	})
 	return b
+}
+
+// freeAddress returns an address that nothing listens on. Its port lies below those that the system gives to clients:
+// among those, a client that tries to reach a broker that is down may one day connect to itself, and hold the port.
+func freeAddress(t *testing.T, rng *rand.Rand) string {
+	t.Helper()
+	for {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rng.IntN(12000))
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return addr
+	}
 }
 
 // load is a set of producers and consumers on a topic that run until stop.
@@ -120,7 +138,7 @@ func readAll(t *testing.T, b *Broker, topic string, partitions int32, h *History
 func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	const topic, partitions = "kill", int32(5)
 	rng, h, data := random(t), NewHistory(), filepath.Join(t.TempDir(), "data")
-	b := start(t, data, "127.0.0.1:0")
+	b := start(t, data, freeAddress(t, rng))
 	if err := createTopic(t.Context(), b.Kafka, topic, partitions); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +169,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 func TestTermUnderLoadStopsSoonAndLosesNothing(t *testing.T) {
 	const topic, partitions = "term", int32(3)
 	rng, h, data := random(t), NewHistory(), filepath.Join(t.TempDir(), "data")
-	b := start(t, data, "127.0.0.1:0")
+	b := start(t, data, freeAddress(t, rng))
 	if err := createTopic(t.Context(), b.Kafka, topic, partitions); err != nil {
 		t.Fatal(err)
 	}

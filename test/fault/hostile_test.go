@@ -24,7 +24,7 @@ func TestGarbageHurtsNobodyElse(t *testing.T) {
 		growthBytes       = 200 << 20
 	)
 	rng := random(t)
-	b := start(t, filepath.Join(t.TempDir(), "data"), "127.0.0.1:0")
+	b := start(t, filepath.Join(t.TempDir(), "data"), freeAddress(t, rng))
 	if err := createTopic(t.Context(), b.Kafka, topic, partitions); err != nil {
 		t.Fatal(err)
 	}
