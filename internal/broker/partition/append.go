@@ -1,7 +1,9 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -12,7 +14,8 @@ import (
 // Appended is the answer to an Append.
 type Appended struct {
 	BaseOffset int64
-	// LogAppendTime is the time that the records got, in ms, or -1 where they keep their own.
+	// LogAppendTime is the time that the records got, in ms, or -1 where they keep their own. For a duplicate it is the
+	// largest time of the first one's records.
 	LogAppendTime  int64
 	LogStartOffset int64
 	// Duplicate says that the producer sent the batch before; BaseOffset is the first one's.
@@ -42,7 +45,8 @@ func (e *RecordsError) Unwrap() error { return e.Err }
 // Append writes a client's batch at the log end offset. b must be exactly one batch of format v2; base offset and leader
 // epoch are patched in place and b is kept until the ticket is done. A batch that is refused leaves no trace.
 //
-// Errors: InvalidRecord (format, control batch, damaged records), CorruptMessage (CRC), MessageTooLarge,
+// Errors: InvalidRecord (format, control batch, damaged records), UnknownServerError (a codec that does not exist, or
+// records that do not decompress), CorruptMessage (CRC), MessageTooLarge,
 // InvalidTimestamp, OutOfOrderSequenceNumber, InvalidProducerEpoch, a *RecordsError that names records, ErrClosed, and
 // wal.ErrNoSpace, which is worth a retry.
 func (l *Log) Append(b []byte) (Appended, error) {
@@ -52,11 +56,15 @@ func (l *Log) Append(b []byte) (Appended, error) {
 		return Appended{}, err
 	}
 	logAppendTime := int64(-1)
-	if c.LogAppendTime {
+	switch {
+	case c.LogAppendTime:
 		logAppendTime = l.env.Now().UnixMilli()
 		record.PatchLogAppendTime(b, logAppendTime)
 		h.MaxTimestamp = logAppendTime
 		h.Attributes |= record.AttributeLogAppendTime
+	case h.LogAppendTime(): // the topic decides, not the producer
+		record.ClearLogAppendTime(b)
+		h.Attributes &^= record.AttributeLogAppendTime
 	}
 	a, err := l.append(b, infoOf(&h), c)
 	if err != nil {
@@ -105,10 +113,7 @@ func (l *Log) append(b []byte, info wal.BatchInfo, c *Config) (Appended, error) 
 // duplicateLocked answers a batch that was sent before. The first one may still be in flight: the answer must not
 // leave before it is durable. A barrier in the WAL, which keeps the order, says when.
 func (l *Log) duplicateLocked(d sentBatch) (Appended, error) {
-	a := Appended{BaseOffset: d.base, LogAppendTime: -1, LogStartOffset: l.logStart, Duplicate: true}
-	if l.config.Load().LogAppendTime {
-		a.LogAppendTime = d.timestamp
-	}
+	a := Appended{BaseOffset: d.base, LogAppendTime: d.timestamp, LogStartOffset: l.logStart, Duplicate: true}
 	if d.last < l.highWatermark {
 		return a, nil
 	}
@@ -147,18 +152,20 @@ func (l *Log) check(b []byte, c *Config) ([]byte, record.Header, error) {
 	switch {
 	case h.Size() != int64(len(b)):
 		return nil, h, kafka.Errorf(kafka.InvalidRecord, "the records hold %d bytes, their one batch says %d", len(b), h.Size())
+	case h.BaseOffset != 0:
+		return nil, h, kafka.Errorf(kafka.InvalidRecord, "batch with base offset %d from a client", h.BaseOffset)
+	case int64(len(b)) > int64(c.MaxMessageBytes):
+		return nil, h, kafka.Errorf(kafka.MessageTooLarge, "batch of %d bytes, the topic takes %d", len(b), c.MaxMessageBytes)
 	case !record.CheckCRC(b):
 		return nil, h, kafka.CorruptMessage
 	case h.RecordCount <= 0 || h.LastOffsetDelta != h.RecordCount-1:
 		return nil, h, kafka.Errorf(kafka.InvalidRecord, "batch of %d records with last offset delta %d", h.RecordCount, h.LastOffsetDelta)
 	case h.Control():
 		return nil, h, kafka.Errorf(kafka.InvalidRecord, "clients may not write control records")
-	case h.ProducerID >= 0 && (h.BaseSequence < 0 || h.ProducerEpoch < 0):
-		return nil, h, kafka.Errorf(kafka.InvalidRecord, "sequence %d and epoch %d of producer %d, both must be 0 or more", h.BaseSequence, h.ProducerEpoch, h.ProducerID)
+	case h.ProducerID >= 0 && h.BaseSequence < 0:
+		return nil, h, kafka.Errorf(kafka.InvalidRecord, "sequence %d of producer %d", h.BaseSequence, h.ProducerID)
 	case h.Codec() > record.Zstd:
-		return nil, h, kafka.Errorf(kafka.InvalidRecord, "unknown compression codec %d", h.Codec())
-	case int64(len(b)) > int64(c.MaxMessageBytes):
-		return nil, h, kafka.Errorf(kafka.MessageTooLarge, "batch of %d bytes, the topic takes %d", len(b), c.MaxMessageBytes)
+		return nil, h, kafka.Errorf(kafka.UnknownServerError, "unknown compression codec %d", h.Codec())
 	}
 	if err := l.checkRecords(b, &h, c); err != nil {
 		return nil, h, err
@@ -166,7 +173,7 @@ func (l *Log) check(b []byte, c *Config) ([]byte, record.Header, error) {
 	if c.Recompress && h.Codec() != c.Codec {
 		b, err = record.Recompress(b, c.Codec, c.Level, c.DecompressedBytesMax)
 		if err != nil {
-			return nil, h, kafka.Errorf(kafka.InvalidRecord, "recompress batch: %v", err)
+			return nil, h, damaged("recompress batch", err)
 		}
 		if h, err = record.ParseHeader(b); err != nil {
 			return nil, h, err
@@ -178,19 +185,24 @@ func (l *Log) check(b []byte, c *Config) ([]byte, record.Header, error) {
 	return b, h, nil
 }
 
-// recordErrorsMax is how many records an error's text names.
-const recordErrorsMax = 3
+// noTimestamp is the time of a record that has none.
+const noTimestamp = -1
+
+// damaged refuses a batch whose compressed records cannot be read, with the code that Kafka has for it.
+func damaged(what string, err error) error {
+	if errors.Is(err, record.ErrCompression) {
+		return kafka.Errorf(kafka.UnknownServerError, "%s: %v", what, err)
+	}
+	return kafka.Errorf(kafka.InvalidRecord, "%s: %v", what, err)
+}
 
 func (l *Log) checkRecords(b []byte, h *record.Header, c *Config) error {
 	now := l.env.Now().UnixMilli()
-	low, high := int64(0), now+c.TimestampAfterMaxMs
-	if c.TimestampBeforeMaxMs < now {
-		low = now - c.TimestampBeforeMaxMs
+	low, high := now-c.TimestampBeforeMaxMs, int64(math.MaxInt64)
+	if c.TimestampAfterMaxMs < high-now {
+		high = now + c.TimestampAfterMaxMs
 	}
 	timestamps := !c.LogAppendTime && (h.MaxTimestamp > high || low > 0)
-	if h.LogAppendTime() && !c.LogAppendTime {
-		return kafka.Errorf(kafka.InvalidTimestamp, "producers may not set the timestamp type to log append time")
-	}
 	if h.Codec() == record.None {
 		if err := record.Validate(b, c.DecompressedBytesMax); err != nil {
 			return kafka.Errorf(kafka.InvalidRecord, "%v", err)
@@ -201,7 +213,7 @@ func (l *Log) checkRecords(b []byte, h *record.Header, c *Config) error {
 	}
 	it, err := record.NewIterator(b, c.DecompressedBytesMax)
 	if err != nil {
-		return kafka.Errorf(kafka.InvalidRecord, "%v", err)
+		return damaged("open batch", err)
 	}
 	defer it.Close()
 	var early, keyless []RecordError
@@ -210,18 +222,18 @@ func (l *Log) checkRecords(b []byte, h *record.Header, c *Config) error {
 		if !ok {
 			break
 		}
-		if t := h.BaseTimestamp + r.TimestampDelta; timestamps && (t > high || t < low) {
+		if t := h.BaseTimestamp + r.TimestampDelta; timestamps && t != noTimestamp && (t > high || t < low) {
 			early = append(early, RecordError{i, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]", t, r.OffsetDelta, low, high)})
 		}
 		if c.Compact && r.Key == nil {
-			keyless = append(keyless, RecordError{i, "Compacted topic cannot accept message without key."})
+			keyless = append(keyless, RecordError{i, "A compacted topic keeps no record without a key."})
 		}
 	}
 	if err := it.Err(); err != nil {
-		return kafka.Errorf(kafka.InvalidRecord, "%v", err)
+		return damaged("read batch", err)
 	}
 	if len(keyless) > 0 {
-		return refuse(kafka.InvalidRecord, keyless, "One or more records have been rejected due to invalid records")
+		return refuse(kafka.InvalidRecord, keyless, fmt.Sprintf("Records of the batch are refused, %d in all: %s", len(keyless), keyless[0].Message))
 	}
 	if len(early) > 0 {
 		return refuse(kafka.InvalidTimestamp, early, "One or more records have been rejected due to invalid timestamp")

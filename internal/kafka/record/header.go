@@ -191,6 +191,18 @@ func PatchLogAppendTime(b []byte, ts int64) {
 	sealCRC(batch)
 }
 
+// ClearLogAppendTime marks the batch at the start of b as having the producer's times, and renews the checksum. b must
+// hold the whole batch.
+func ClearLogAppendTime(b []byte) {
+	batch, ok := cut(b)
+	if !ok {
+		panic("record: ClearLogAppendTime needs a whole batch")
+	}
+	attributes := binary.BigEndian.Uint16(batch[attributeOffset:]) &^ AttributeLogAppendTime
+	binary.BigEndian.PutUint16(batch[attributeOffset:], attributes)
+	sealCRC(batch)
+}
+
 func sealCRC(batch []byte) {
 	binary.BigEndian.PutUint32(batch[crcOffset:], crc32.Checksum(batch[crcStart:], castagnoli))
 }
