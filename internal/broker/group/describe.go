@@ -18,9 +18,9 @@ func (s *Shard) describe(id string) Description {
 		d.Protocol = g.protocol
 	}
 	for _, m := range g.members {
-		member := DescribedMember{ID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost}
+		member := DescribedMember{ID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost, Assignment: m.assignment}
 		if g.state == Stable {
-			member.Metadata, member.Assignment = m.metadata(g.protocol), m.assignment
+			member.Metadata = m.metadata(g.protocol)
 		}
 		d.Members = append(d.Members, member)
 	}

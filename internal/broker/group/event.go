@@ -250,7 +250,7 @@ type DeleteOffsetsReply struct {
 }
 
 // Description answers Describe. Err is GROUP_ID_NOT_FOUND, and State Dead, if there is no such group. Protocol and the
-// members' Metadata and Assignment are only known while the group is Stable.
+// members' Metadata are only known while the group is Stable; their Assignment is kept until the next generation begins.
 type Description struct {
 	Err          kafka.Error
 	State        State

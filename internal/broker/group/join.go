@@ -189,11 +189,11 @@ func (s *Shard) addMember(id RequestID, e *Join, g *live, memberID string) {
 	s.rebalanceOrComplete(g, "a member came in")
 }
 
-// update takes over what a member's new request says of it.
+// update takes over what a member's new request says of it. The client id and host stay those of its first one, even
+// for a static member that started again elsewhere: tools show them so for Kafka.
 func (s *Shard) update(g *live, m *member, e *Join) {
 	g.setProtocols(m, e.Protocols)
 	m.session, m.rebalance = e.SessionTimeout, e.RebalanceTimeout
-	m.clientID, m.clientHost = e.ClientID, e.ClientHost
 }
 
 // setJoining notes the request with which m waits for the join phase to end. While one does m's session rests, but for
