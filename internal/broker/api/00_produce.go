@@ -6,12 +6,19 @@ package api
 // them is durable. acks=1 and acks=all mean the same: synced. acks=0 is not answered; if one of its batches is refused
 // the connection is closed, so that the client looks again who leads.
 //
+// A refusal carries a text only where Kafka's does: for single records, and for bytes that are no batch. It carries the
+// log start offset unless the request did not get as far as the log, or was too large or damaged for it.
+//
+// Unlike Kafka's broker this one does not decompress batches unless the topic's configuration makes it: a producer that
+// sends damaged compressed records under a right checksum is not told.
+//
 // 3: transactional id. 5: log start offset. 7: zstd allowed. 8: record errors and messages. 9: flexible.
 // 10: leader hints. 11, 12: transactions without AddPartitionsToTxn. 13: topic ids instead of names.
 
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -50,7 +57,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 		var records, bytes int64
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			a, err := partition.Appended{}, cmp.Or(missing, admitted)
+			a, err := notAppended, cmp.Or(missing, admitted)
 			if err == nil {
 				a, err = s.appendBatch(topic, req, p, h.Version)
 			}
@@ -79,7 +86,9 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 		if err := s.settle(ctx, last); err != nil {
 			for i := range res.Topics {
 				for j := range res.Topics[i].Partitions {
-					failProduce(&res.Topics[i].Partitions[j], err)
+					if p := &res.Topics[i].Partitions[j]; p.ErrorCode == 0 {
+						*p = produceAnswer(p.Partition, notAppended, err)
+					}
 				}
 			}
 		}
@@ -109,50 +118,106 @@ func (s *Server) produceTopic(view *topics.View, version int16, t *kmsg.ProduceR
 	return nil, kafka.UnknownTopicOrPartition
 }
 
+// notAppended is what the answer to a refused batch says of offsets.
+var notAppended = partition.Appended{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
+
 func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, version int16) (partition.Appended, error) {
 	if req.Acks < -1 || req.Acks > 1 {
-		return partition.Appended{}, kafka.InvalidRequiredAcks
+		return notAppended, kafka.InvalidRequiredAcks
 	}
 	log, err := s.log(topic, p.Partition)
 	if err != nil {
-		return partition.Appended{}, err
+		return notAppended, codeOf(err)
 	}
 	if kafka.IsInternalTopic(topic.Name) {
-		return partition.Appended{}, kafka.InvalidTopicException
+		return notAppended, kafka.InvalidTopicException
 	}
-	if len(p.Records) == 0 {
-		return partition.Appended{}, kafka.Errorf(kafka.InvalidRecord, "partition %d of topic %s has no records", p.Partition, topic.Name)
+	batch, err := soleBatch(p.Records)
+	if err != nil {
+		return notAppended, err
 	}
-	if head, err := record.ParseHeader(p.Records); err == nil {
+	if head, err := record.ParseHeader(batch); err == nil {
 		switch {
 		case head.Transactional() && req.TransactionID == nil:
-			return partition.Appended{}, kafka.TransactionalIDAuthorizationFailed
+			return notAppended, kafka.TransactionalIDAuthorizationFailed
 		case head.Transactional():
-			return partition.Appended{}, kafka.InvalidTxnState
+			return notAppended, kafka.InvalidTxnState
 		case head.Codec() == record.Zstd && version < produceVersionZstd:
-			return partition.Appended{}, kafka.UnsupportedCompressionType
+			return notAppended, kafka.UnsupportedCompressionType
 		}
 	}
-	return log.Append(p.Records)
+	a, err := log.Append(batch)
+	if err == nil {
+		return a, nil
+	}
+	a = notAppended
+	code := codeOf(err)
+	switch code {
+	case kafka.UnknownTopicOrPartition, kafka.NotLeaderOrFollower, kafka.MessageTooLarge, kafka.CorruptMessage, kafka.StorageError:
+	default:
+		a.LogStartOffset = log.Offsets().LogStart
+	}
+	if _, ok := errors.AsType[*partition.RecordsError](err); ok {
+		return a, err
+	}
+	s.logger.Debug("batch refused", "topic", topic.Name, "partition", p.Partition, "err", err)
+	return a, code
+}
+
+// soleBatch returns the one batch that records must hold. What follows it may be the beginning of another that was cut
+// off, which is passed over as by Kafka.
+func soleBatch(records []byte) ([]byte, error) {
+	n, err := batchBytes(records)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 || records[magicAt] != 2 {
+		return nil, kafka.InvalidRecord
+	}
+	more, err := batchBytes(records[n:])
+	if err != nil {
+		return nil, err
+	}
+	if more > 0 {
+		return nil, kafka.InvalidRecord
+	}
+	return records[:n:n], nil
+}
+
+// Places in what all formats of batches have in common, and the least that a length may say.
+const (
+	lengthAt    = 8
+	magicAt     = 16
+	leastLength = 14
+)
+
+// batchBytes returns the size of the batch, of any format, at the start of b, or 0 if b ends before it does.
+func batchBytes(b []byte) (int, error) {
+	if len(b) < record.LogOverhead {
+		return 0, nil
+	}
+	length := int64(int32(binary.BigEndian.Uint32(b[lengthAt:])))
+	switch {
+	case length < leastLength:
+		return 0, kafka.Errorf(kafka.CorruptMessage, "a batch of %d bytes is smaller than any", length)
+	case len(b) <= magicAt:
+		return 0, nil
+	case b[magicAt] > 2:
+		return 0, kafka.Errorf(kafka.CorruptMessage, "there are no batches of format %d", int8(b[magicAt]))
+	case length > int64(len(b)-record.LogOverhead):
+		return 0, nil
+	}
+	return record.LogOverhead + int(length), nil
 }
 
 func produceAnswer(index int32, a partition.Appended, err error) kmsg.ProduceResponseTopicPartition {
 	p := kmsg.NewProduceResponseTopicPartition()
-	p.Partition = index
-	if err != nil {
-		failProduce(&p, err)
-		return p
-	}
+	p.Partition, p.ErrorCode = index, codeOf(err).Code()
 	p.BaseOffset, p.LogAppendTime, p.LogStartOffset = a.BaseOffset, a.LogAppendTime, a.LogStartOffset
-	return p
-}
-
-func failProduce(p *kmsg.ProduceResponseTopicPartition, err error) {
-	p.ErrorCode = codeOf(err).Code()
-	p.BaseOffset, p.LogAppendTime, p.LogStartOffset = -1, -1, -1
-	p.ErrorMessage = textOf(err)
-	var bad *partition.RecordsError
-	if errors.As(err, &bad) {
+	if d, ok := errors.AsType[*kafka.Detail](err); ok {
+		p.ErrorMessage = &d.Text
+	}
+	if bad, ok := errors.AsType[*partition.RecordsError](err); ok {
 		p.ErrorMessage = &bad.Message
 		for _, r := range bad.Records {
 			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
@@ -160,4 +225,5 @@ func failProduce(p *kmsg.ProduceResponseTopicPartition, err error) {
 			p.ErrorRecords = append(p.ErrorRecords, e)
 		}
 	}
+	return p
 }

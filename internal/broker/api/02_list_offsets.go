@@ -5,7 +5,7 @@ package api
 // Timestamps below 0 are names: -1 latest (the last stable offset under read_committed, else the high watermark), -2
 // earliest, -3 the record with the largest timestamp, -4 earliest local and -5 latest tiered and -6 earliest pending
 // upload; without a tier -4 is the log start and -5 is none. Any other is looked up record by record; a time after the
-// last record gives offset -1 without an error.
+// last record gives offset -1 without an error. A partition that is asked for twice is answered once, INVALID_REQUEST.
 //
 // 1: one offset. 2: isolation level. 4: leader epochs. 6: flexible. 7: -3. 8: -4. 9: -5. 10: timeout. 11: -6.
 
@@ -45,16 +45,22 @@ func (s *Server) listOffsets(ctx context.Context, _ *Conn, req *kmsg.ListOffsets
 			times[topicIndex{t.Topic, p.Partition}]++
 		}
 	}
+	answered := map[topicIndex]bool{}
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
 		out := kmsg.NewListOffsetsResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {
+			at := topicIndex{t.Topic, p.Partition}
+			if answered[at] {
+				continue
+			}
+			answered[at] = true
 			a := kmsg.NewListOffsetsResponseTopicPartition()
 			a.Partition, a.Offset, a.Timestamp, a.LeaderEpoch = p.Partition, -1, -1, -1
 			var f partition.Found
 			err := error(kafka.InvalidRequest)
-			if times[topicIndex{t.Topic, p.Partition}] == 1 {
+			if times[at] == 1 {
 				f, err = s.listOffset(ctx, topic, &p, req.Version, req.IsolationLevel == 1)
 			}
 			if err != nil {
@@ -92,7 +98,11 @@ func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.Li
 	case timeLatest:
 		return partition.Found{Offset: limit, Timestamp: -1, LeaderEpoch: o.LeaderEpoch}, nil
 	case timeEarliest, timeEarliestLocal:
-		return partition.Found{Offset: o.LogStart, Timestamp: -1, LeaderEpoch: log.EpochAt(o.LogStart)}, nil
+		epoch := log.EpochAt(o.LogStart)
+		if epoch < 0 {
+			epoch = o.LeaderEpoch // nothing was written yet
+		}
+		return partition.Found{Offset: o.LogStart, Timestamp: -1, LeaderEpoch: epoch}, nil
 	case timeLatestTiered, timeEarliestPending:
 		return none, nil
 	case timeMax:

@@ -4,7 +4,9 @@ package api
 //
 // Every partition is led by this broker; replicas and in-sync replicas name it alone, since durability is the store's.
 // A topic that does not exist is created where both the request (v4+) and auto.create.topics.enable allow it; as in
-// Kafka the answer that caused the creation still says UNKNOWN_TOPIC_OR_PARTITION, and the next one has the topic.
+// Kafka the answer that caused the creation still says UNKNOWN_TOPIC_OR_PARTITION, and the next one has the topic. A
+// topic asked for twice is answered once; where any id is asked for, names are not looked at. A request that its version
+// does not allow is answered with the error for each topic and nothing else.
 //
 // 0: an empty list asks for all. 1: null asks for all, empty for none. 4: auto-create flag. 5: offline replicas.
 // 7: leader epochs. 8: authorized operations. 9: flexible. 10: topic ids. 12: lookup by id. 13: top-level error.
@@ -27,6 +29,14 @@ const (
 
 func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
 	res := kmsg.NewPtrMetadataResponse()
+	if code := checkMetadata(req); code != kafka.None {
+		for i := range req.Topics {
+			t := kmsg.NewMetadataResponseTopic()
+			t.Topic, t.TopicID, t.ErrorCode = kmsg.StringPtr(text(req.Topics[i].Topic)), req.Topics[i].TopicID, code.Code()
+			res.Topics = append(res.Topics, t)
+		}
+		return res, nil
+	}
 	b := kmsg.NewMetadataResponseBroker()
 	b.NodeID, b.Host, b.Port, b.Rack = s.nodeID, c.Host, c.Port, s.rackPtr()
 	res.Brokers = append(res.Brokers, b)
@@ -43,33 +53,79 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 		return res, nil
 	}
 	create := AutoCreateTopics.Get(s.topics.Values()) && (req.Version < 4 || req.AllowAutoTopicCreation)
-	for _, t := range req.Topics {
-		res.Topics = append(res.Topics, s.metadataTopic(ctx, view, &t, create, req.IncludeTopicAuthorizedOperations))
+	names, ids := metadataTargets(req.Topics)
+	for _, id := range ids {
+		res.Topics = append(res.Topics, s.metadataByID(view, id, req.IncludeTopicAuthorizedOperations))
+	}
+	for _, name := range names {
+		res.Topics = append(res.Topics, s.metadataByName(ctx, view, name, create, req.IncludeTopicAuthorizedOperations))
 	}
 	return res, nil
 }
 
-func (s *Server) metadataTopic(ctx context.Context, view *topics.View, t *kmsg.MetadataRequestTopic, create, operations bool) kmsg.MetadataResponseTopic {
-	missing := kmsg.NewMetadataResponseTopic()
-	missing.Topic, missing.TopicID = t.Topic, t.TopicID
-	if t.Topic == nil {
-		if topic, ok := view.ByID(t.TopicID); ok {
-			return s.describeTopic(topic, operations)
+// metadataVersionIDs is the version from which topics may be asked for by id.
+const metadataVersionIDs = 12
+
+// checkMetadata returns the error for a request that says what its version cannot.
+func checkMetadata(req *kmsg.MetadataRequest) kafka.Error {
+	ids := false
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if req.Version < metadataVersionIDs && (t.Topic == nil || t.TopicID != [16]byte{}) {
+			return kafka.InvalidRequest
 		}
-		missing.ErrorCode = kafka.UnknownTopicID.Code()
-		return missing
+		ids = ids || t.TopicID != [16]byte{}
 	}
-	if topic, ok := view.ByName(*t.Topic); ok {
+	if ids {
+		return kafka.None
+	}
+	for i := range req.Topics {
+		if req.Topics[i].Topic == nil {
+			return kafka.UnknownServerError // neither name nor id
+		}
+	}
+	return kafka.None
+}
+
+// metadataTargets returns what is asked for, each once: the ids, or the names where there is no id.
+func metadataTargets(asked []kmsg.MetadataRequestTopic) (names []string, ids []kafka.TopicID) {
+	seenNames, seenIDs := make(map[string]bool, len(asked)), map[kafka.TopicID]bool{}
+	for i := range asked {
+		if id := kafka.TopicID(asked[i].TopicID); !id.IsZero() && !seenIDs[id] {
+			seenIDs[id], ids = true, append(ids, id)
+		}
+		if name := text(asked[i].Topic); asked[i].Topic != nil && !seenNames[name] {
+			seenNames[name], names = true, append(names, name)
+		}
+	}
+	if len(ids) > 0 {
+		names = nil
+	}
+	return names, ids
+}
+
+func (s *Server) metadataByID(view *topics.View, id kafka.TopicID, operations bool) kmsg.MetadataResponseTopic {
+	if topic, ok := view.ByID(id); ok {
 		return s.describeTopic(topic, operations)
 	}
-	missing.ErrorCode = kafka.UnknownTopicOrPartition.Code()
-	if err := kafka.ValidateTopicName(*t.Topic); err != nil {
+	missing := kmsg.NewMetadataResponseTopic()
+	missing.TopicID, missing.ErrorCode = id, kafka.UnknownTopicID.Code()
+	return missing
+}
+
+func (s *Server) metadataByName(ctx context.Context, view *topics.View, name string, create, operations bool) kmsg.MetadataResponseTopic {
+	if topic, ok := view.ByName(name); ok {
+		return s.describeTopic(topic, operations)
+	}
+	missing := kmsg.NewMetadataResponseTopic()
+	missing.Topic, missing.ErrorCode = &name, kafka.UnknownTopicOrPartition.Code()
+	if err := kafka.ValidateTopicName(name); err != nil {
 		missing.ErrorCode = kafka.InvalidTopicException.Code()
 		return missing
 	}
-	missing.IsInternal = kafka.IsInternalTopic(*t.Topic)
+	missing.IsInternal = kafka.IsInternalTopic(name)
 	if create && !missing.IsInternal {
-		if _, err := s.topics.Create(ctx, topics.Spec{Name: *t.Topic, Partitions: -1, ReplicationFactor: -1}, false); err != nil {
+		if _, err := s.topics.Create(ctx, topics.Spec{Name: name, Partitions: -1, ReplicationFactor: -1}, false); err != nil {
 			if code := codeOf(err); code != kafka.TopicAlreadyExists {
 				missing.ErrorCode = code.Code()
 			}

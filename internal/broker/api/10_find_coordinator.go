@@ -26,6 +26,9 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 	found := s.coordinator(ctx, c, req.CoordinatorType)
 	if req.Version < 4 {
 		res.ErrorCode, res.ErrorMessage = found.ErrorCode, found.ErrorMessage
+		if res.ErrorCode == 0 {
+			res.ErrorMessage = kmsg.StringPtr("NONE") // the name of the code, as Kafka has it
+		}
 		res.NodeID, res.Host, res.Port = found.NodeID, found.Host, found.Port
 		return res, nil
 	}

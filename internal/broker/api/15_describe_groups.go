@@ -2,7 +2,7 @@ package api
 
 // DescribeGroups (key 15), versions 0-6: the state and members of classic groups.
 //
-// The protocol, and the members' metadata and assignments, are only told of a group that is Stable.
+// The protocol, and the metadata of members, are only told of a group that is Stable; assignments until the next generation.
 //
 // 3: authorized operations. 4: instance ids. 5: flexible. 6: an unknown group is GROUP_ID_NOT_FOUND with a text; before
 // it is a group in state Dead, without an error.

@@ -5,7 +5,7 @@ package api
 // Gives an idempotent producer an id that was never given before, with epoch 0. Transactional ids are answered
 // UNSUPPORTED_VERSION: transactions are not served by this version.
 //
-// 2: flexible. 3: current id and epoch (only meant for transactions). 4, 5: error codes.
+// 2: flexible. 3: current id and epoch, both or none (only meant for transactions). 4, 5: error codes.
 
 import (
 	"context"
@@ -23,6 +23,10 @@ func (s *Server) initProducerID(ctx context.Context, _ *Conn, req *kmsg.InitProd
 		if *req.TransactionalID == "" {
 			res.ErrorCode = kafka.InvalidRequest.Code()
 		}
+		return res, nil
+	}
+	if (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
+		res.ErrorCode = kafka.InvalidRequest.Code()
 		return res, nil
 	}
 	id, err := s.topics.AllocateProducerID(ctx)

@@ -1,10 +1,13 @@
 package api
 
-// DescribeLogDirs (key 35), versions 1-4.
+// DescribeLogDirs (key 35), versions 1-5.
 //
 // There is one log directory, the data directory. The size of a partition is what its log keeps, wherever the bytes lie.
 //
-// 2: flexible. 3: top-level error. 4: total and usable bytes.
+// 2: flexible. 3: top-level error. 4: total and usable bytes. 5: whether the directory takes no new replicas, which never
+// is so.
+//
+// Unlike in Kafka, what was deleted does not count, even if its bytes are not yet given back.
 
 import (
 	"context"

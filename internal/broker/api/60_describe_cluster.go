@@ -16,15 +16,15 @@ const endpointBrokers = 1
 
 func (s *Server) describeCluster(_ context.Context, c *Conn, req *kmsg.DescribeClusterRequest) (*kmsg.DescribeClusterResponse, error) {
 	res := kmsg.NewPtrDescribeClusterResponse()
-	res.EndpointType = req.EndpointType
 	if req.Version >= 1 && req.EndpointType != endpointBrokers {
 		res.ErrorCode = kafka.UnsupportedEndpointType.Code()
 		if req.EndpointType == 2 {
 			res.ErrorCode = kafka.MismatchedEndpointType.Code()
 		}
-		res.ErrorMessage = kmsg.StringPtr("the request was sent to an endpoint of type BROKER")
+		res.ErrorMessage = kmsg.StringPtr("This is an endpoint of brokers.")
 		return res, nil
 	}
+	res.EndpointType = endpointBrokers
 	res.ClusterID, res.ControllerID = s.topics.ClusterID(), s.nodeID
 	if req.IncludeClusterAuthorizedOperations {
 		res.ClusterAuthorizedOperations = operationsCluster

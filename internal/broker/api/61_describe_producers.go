@@ -20,7 +20,10 @@ func (s *Server) describeProducers(_ context.Context, _ *Conn, req *kmsg.Describ
 			p.Partition = i
 			log, err := s.log(topic, i)
 			if err != nil {
-				p.ErrorCode, p.ErrorMessage = codeOf(err).Code(), textOf(err)
+				p.ErrorCode = codeOf(err).Code()
+				if topic == nil {
+					p.ErrorMessage = textOf(err) // of a topic only, as Kafka has it
+				}
 			} else {
 				for _, a := range log.Producers() {
 					x := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()

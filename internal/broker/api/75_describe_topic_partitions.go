@@ -3,7 +3,7 @@ package api
 // DescribeTopicPartitions (key 75), version 0.
 //
 // The paged form of Metadata (KIP-966): topics in order of name, at most max.request.partition.size.limit partitions an
-// answer, and a cursor that says where the next one begins. An empty list asks for all topics.
+// answer but at least one, and a cursor that says where the next one begins. An empty list asks for all topics.
 
 import (
 	"context"
@@ -36,17 +36,17 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 	from := int32(0)
 	if req.Cursor != nil {
 		if req.Cursor.Partition < 0 {
-			return nil, kafka.InvalidRequest
+			for _, name := range names {
+				res.Topics = append(res.Topics, unknownPartitions(name, kafka.InvalidRequest))
+			}
+			return res, nil
 		}
 		names = slices.DeleteFunc(names, func(n string) bool { return strings.Compare(n, req.Cursor.Topic) < 0 })
 		if len(names) > 0 && names[0] == req.Cursor.Topic {
 			from = req.Cursor.Partition
 		}
 	}
-	left := int32(partitionsPerAnswer)
-	if req.ResponsePartitionLimit > 0 {
-		left = min(left, req.ResponsePartitionLimit)
-	}
+	left := max(min(partitionsPerAnswer, req.ResponsePartitionLimit), 1)
 	for _, name := range names {
 		topic, ok := view.ByName(name)
 		if left == 0 {
@@ -54,11 +54,11 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 			break
 		}
 		if !ok {
-			missing := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			missing.Topic, missing.ErrorCode = kmsg.StringPtr(name), kafka.UnknownTopicOrPartition.Code()
+			missing := unknownPartitions(name, kafka.UnknownTopicOrPartition)
 			if kafka.ValidateTopicName(name) != nil {
 				missing.ErrorCode = kafka.InvalidTopicException.Code()
 			}
+			missing.AuthorizedOperations = operationsTopic
 			res.Topics = append(res.Topics, missing)
 			continue
 		}
@@ -72,6 +72,12 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 		from = 0
 	}
 	return res, nil
+}
+
+func unknownPartitions(name string, code kafka.Error) kmsg.DescribeTopicPartitionsResponseTopic {
+	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	t.Topic, t.ErrorCode = &name, code.Code()
+	return t
 }
 
 func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNextCursor {
@@ -89,6 +95,7 @@ func (s *Server) describePartitions(t *topics.Topic, from, to int32) kmsg.Descri
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		p.Partition, p.LeaderID, p.LeaderEpoch = i, s.nodeID, s.leaderEpoch(t, i)
 		p.Replicas, p.ISR = node, node
+		p.EligibleLeaderReplicas, p.LastKnownELR = []int32{}, []int32{} // clients do not take null
 		out.Partitions = append(out.Partitions, p)
 	}
 	return out

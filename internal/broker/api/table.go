@@ -47,7 +47,7 @@ func table() []entry {
 		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch)),
 		row(kmsg.DescribeConfigs, 1, 4, serve((*Server).describeConfigs)),
 		row(kmsg.AlterConfigs, 0, 2, serve((*Server).alterConfigs)),
-		row(kmsg.DescribeLogDirs, 1, 4, serve((*Server).describeLogDirs)),
+		row(kmsg.DescribeLogDirs, 1, 5, serve((*Server).describeLogDirs)),
 		row(kmsg.CreatePartitions, 0, 3, serve((*Server).createPartitions)),
 		row(kmsg.DeleteGroups, 0, 2, serve((*Server).deleteGroups)),
 		row(kmsg.IncrementalAlterConfigs, 0, 1, serve((*Server).incrementalAlterConfigs)),
