@@ -3,22 +3,26 @@ package peer
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 )
 
 // Allowance is a difference from the golden transcript that is known and justified: in the answer of one exchange, the
-// line Other of another broker stands for the line Kafka of Apache Kafka.
+// line Other of another broker stands for the line Kafka of Apache Kafka. Or else Text names a field of sentences for
+// humans: both brokers must have one, or have none, but each says it in its own words.
 type Allowance struct {
 	Scene  string
 	Prefix string // how the request of the exchange starts
 	Kafka  string // "" if Kafka's answer has no such line
 	Other  string // "" if the other broker's answer has no such line
+	Text   string // the field, where no lines are given
 	Reason string
 	used   bool
 }
 
 // LoadAllowances reads the file at path. An entry is a block of lines "reason: …", "scene: …", "request: …", "kafka: …"
-// and "other: …"; blocks are separated by blank lines, lines that start with # are comments.
+// and "other: …", or "text: …" in place of the last two; blocks are separated by blank lines, lines that start with # are
+// comments. A block with several requests gives one allowance for each.
 func LoadAllowances(path string) ([]*Allowance, error) {
 	b, err := os.ReadFile(path) //nolint:gosec // a file of ours
 	if err != nil {
@@ -30,8 +34,9 @@ func LoadAllowances(path string) ([]*Allowance, error) {
 func parseAllowances(src string) ([]*Allowance, error) {
 	var as []*Allowance
 	for para := range strings.SplitSeq(src, "\n\n") {
-		a := &Allowance{}
-		targets := map[string]*string{"reason": &a.Reason, "scene": &a.Scene, "request": &a.Prefix, "kafka": &a.Kafka, "other": &a.Other}
+		var a Allowance
+		var requests []string
+		targets := map[string]*string{"reason": &a.Reason, "scene": &a.Scene, "request": &a.Prefix, "kafka": &a.Kafka, "other": &a.Other, "text": &a.Text}
 		for line := range strings.SplitSeq(para, "\n") {
 			if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 				continue
@@ -42,14 +47,21 @@ func parseAllowances(src string) ([]*Allowance, error) {
 				return nil, fmt.Errorf("differences: bad line %q", line)
 			}
 			*target = strings.TrimPrefix(rest, " ")
+			if name == "request" {
+				requests = append(requests, a.Prefix)
+			}
 		}
-		if *a == (Allowance{}) {
+		if a == (Allowance{}) {
 			continue
 		}
-		if a.Reason == "" || a.Scene == "" || a.Prefix == "" || a.Kafka == a.Other {
-			return nil, fmt.Errorf("differences: an entry needs a reason, a scene, a request and two lines that differ:\n%s", para)
+		if a.Reason == "" || a.Scene == "" || len(requests) == 0 || (a.Kafka == a.Other) == (a.Text == "") {
+			return nil, fmt.Errorf("differences: an entry needs a reason, a scene, a request, and two lines that differ or a field of text:\n%s", para)
 		}
-		as = append(as, a)
+		for _, r := range requests {
+			one := a
+			one.Prefix = r
+			as = append(as, &one)
+		}
 	}
 	return as, nil
 }
@@ -73,6 +85,12 @@ func (a *Allowance) excuse(want, got []string) []string {
 		case len(want) > 0 && len(got) > 0 && want[0] == got[0]:
 			out = append(out, got[0])
 			want, got = want[1:], got[1:]
+		case a.Text != "" && len(want) > 0 && len(got) > 0 && a.wordless(want[0]) == a.wordless(got[0]):
+			out = append(out, want[0])
+			want, got, a.used = want[1:], got[1:], true
+		case a.Text != "" && len(want) > 0 && len(got) > 0:
+			out = append(out, got[0])
+			want, got = want[1:], got[1:]
 		case a.Kafka != "" && a.Other != "" && len(want) > 0 && len(got) > 0 && a.is(a.Kafka, want[0]) && a.is(a.Other, got[0]):
 			out = append(out, want[0])
 			want, got, a.used = want[1:], got[1:], true
@@ -92,6 +110,12 @@ func (a *Allowance) excuse(want, got []string) []string {
 		}
 	}
 	return out
+}
+
+// wordless returns the line with the sentence of the field Text taken out, but for whether there is one. A sentence has
+// blanks and so stands in quotes; it may have quotes itself, and ends where another field or the line does.
+func (a *Allowance) wordless(line string) string {
+	return regexp.MustCompile(`\b`+a.Text+`=".* .*?"($| [A-Z]\w*=)`).ReplaceAllString(line, a.Text+`="…"$1`)
 }
 
 func (a *Allowance) is(pattern, line string) bool { return pattern == strings.TrimSpace(line) }

@@ -161,10 +161,41 @@ func TestAllowanceExcusesItsOwnLineOnly(t *testing.T) {
 	if len(Unused(as)) != 0 {
 		t.Error("the allowance counts as unused")
 	}
-	for _, bad := range []string{"reason: x\nscene: s\nrequest: r\n", "scene: s\nkafka: a\nother: b\n", "what: ever\n"} {
+	for _, bad := range []string{"reason: x\nscene: s\nrequest: r\n", "reason: x\nscene: s\nrequest: r\nkafka: a\nother: b\ntext: T\n", "scene: s\nkafka: a\nother: b\n", "what: ever\n"} {
 		if _, err := parseAllowances(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
+	}
+}
+
+func TestAllowanceOfTextExcusesOtherWordsButNotNone(t *testing.T) {
+	t.Parallel()
+	as, err := parseAllowances("reason: because\nscene: s\nrequest: Met\nrequest: Pro\ntext: ErrorMessage\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kafka = `  - Code=7 ErrorMessage="it was [\"so\"] today" Node=1`
+	for _, c := range []struct {
+		request, answer string
+		left            int
+	}{
+		{"Metadata", `  - Code=7 ErrorMessage="no, otherwise" Node=1`, 0},
+		{"Produce", `  - Code=7 ErrorMessage="no, otherwise" Node=1`, 0},
+		{"Fetch", `  - Code=7 ErrorMessage="no, otherwise" Node=1`, 1},
+		{"Metadata", `  - Code=7 ErrorMessage="no, otherwise" Node=2`, 1},
+		{"Metadata", `  - Code=8 ErrorMessage="no, otherwise" Node=1`, 1},
+		{"Metadata", `  - Code=7 Node=1`, 1},
+		{"Metadata", `  - Code=7 ErrorMessage="" Node=1`, 1},
+		{"Metadata", `  - Code=7 ErrorMessage=null Node=1`, 1},
+	} {
+		want, got := Transcript{{"s", 1, c.request, []string{kafka}}}, Transcript{{"s", 1, c.request, []string{c.answer}}}
+		Excuse(as, want, got)
+		if ds := Compare(want, got); len(ds) != c.left {
+			t.Errorf("%s leaves %v", c.answer, ds)
+		}
+	}
+	if len(Unused(as)) != 0 {
+		t.Error("an allowance counts as unused")
 	}
 }
 
