@@ -107,24 +107,25 @@ func (l *Log) Read(p []byte, pos Position) error {
 	return nil
 }
 
-// Trim gives up the log below before. Files wholly below it are recycled once nobody has them pinned; the file with the last
-// durable frame always stays. The caller must never again scan from below before.
-func (l *Log) Trim(before Position) {
+// Trim gives up the log below before, but for the files that hold one of the positions keep. Files wholly below it are recycled
+// once nobody has them pinned; the file with the last durable frame always stays. The caller must never again scan from below before.
+func (l *Log) Trim(before Position, keep ...Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for n < len(l.files) && l.files[n].end() <= min(before, l.durable-1) {
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	for _, f := range l.files[:n] {
+	kept := l.files[:0:0]
+	for _, f := range l.files {
+		needed := slices.ContainsFunc(keep, func(p Position) bool { return f.base <= p && p < f.end() })
+		if needed || f.end() > min(before, l.durable-1) {
+			kept = append(kept, f)
+			continue
+		}
 		f.trimmed = true
+		l.prep.trimmed = append(l.prep.trimmed, f)
 	}
-	l.prep.trimmed = append(l.prep.trimmed, l.files[:n]...)
-	l.files = slices.Delete(l.files, 0, n)
-	l.prep.kick()
+	if len(kept) < len(l.files) {
+		l.files = kept
+		l.prep.kick()
+	}
 }
 
 // Bytes is what the chain holds on disk between the oldest byte not trimmed and Tail.

@@ -139,7 +139,7 @@ func (l *Log) Append(s *Stream, batch []byte, info BatchInfo) (Ticket, error) {
 		return Ticket{}, ErrInvalid
 	}
 	n := int64(len(batch))
-	if err := l.reserve(n, l.open.batchFooterBytes(s), maxBatchFooterBytes+maxRunFooterBytes+maxShardFooterBytes); err != nil {
+	if err := l.reserve(n, l.open.batchFooterBytes(s), maxBatchFooterBytes+maxRunFooterBytes+maxShardFooterBytes, l.controlBytes()); err != nil {
 		return Ticket{}, err
 	}
 	l.open.add(s, batch, info)
@@ -148,7 +148,19 @@ func (l *Log) Append(s *Stream, batch []byte, info BatchInfo) (Ticket, error) {
 	return Ticket{l.open.commit}, nil
 }
 
-// AppendControl adds a control entry to the open group. Errors are those of Append.
+// controlBytes is room that batches leave to controls, so that a log without space still takes what makes space. Files
+// too small for that keep none.
+func (l *Log) controlBytes() int64 {
+	const most, least = 1 << 20, 4 * pageBytes
+	n := min(most, l.o.FileBytes/16) &^ (pageBytes - 1)
+	if n < least {
+		return 0
+	}
+	return n
+}
+
+// AppendControl adds a control entry to the open group. Errors are those of Append, but ErrNoSpace comes later: some room
+// is kept for controls.
 func (l *Log) AppendControl(c Control) (Ticket, error) {
 	if c.Kind < ControlDeleteRecords || c.Kind > ControlLeaderEpoch {
 		return Ticket{}, ErrInvalid
@@ -159,7 +171,7 @@ func (l *Log) AppendControl(c Control) (Ticket, error) {
 		return Ticket{}, err
 	}
 	const footer = maxControlFooterBytes + maxShardFooterBytes
-	if err := l.reserve(0, footer, footer); err != nil {
+	if err := l.reserve(0, footer, footer, 0); err != nil {
 		return Ticket{}, err
 	}
 	l.open.addControl(c)
@@ -168,8 +180,8 @@ func (l *Log) AppendControl(c Control) (Ticket, error) {
 }
 
 // reserve makes sure that body more batch bytes fit: in the open group, with footer more bytes of footer, or else in a new one,
-// with alone bytes of footer. It may replace the open group.
-func (l *Log) reserve(body, footer, alone int64) error {
+// with alone bytes of footer, and leave the room spared. It may replace the open group.
+func (l *Log) reserve(body, footer, alone, spared int64) error {
 	g := l.open
 	size := maxFrameBytes(g.body+body, g.footer+footer)
 	if !g.empty() && (g.body+body > int64(l.o.GroupBytes) || size > l.capacity()) {
@@ -179,7 +191,7 @@ func (l *Log) reserve(body, footer, alone int64) error {
 		}
 		closed := maxFrameBytes(g.body, g.footer)
 		after := l.fit(l.reserved, closed) + Position(closed)
-		if !l.room(after, size) {
+		if !l.room(after, size, spared) {
 			return ErrNoSpace
 		}
 		l.closeOpen()
@@ -188,15 +200,15 @@ func (l *Log) reserve(body, footer, alone int64) error {
 	if size > l.capacity() {
 		return ErrTooLarge
 	}
-	if !l.room(l.reserved, size) {
+	if !l.room(l.reserved, size, spared) {
 		return ErrNoSpace
 	}
 	return nil
 }
 
-// room reports whether a frame of size bytes fits in what is prepared if it comes after p.
-func (l *Log) room(p Position, size int64) bool {
-	if l.ahead(l.fit(p, size)+Position(size), 0) {
+// room reports whether a frame of size bytes, and spared bytes more, fit in what is prepared if they come after p.
+func (l *Log) room(p Position, size, spared int64) bool {
+	if l.ahead(l.fit(p, size)+Position(size+spared), 0) {
 		return true
 	}
 	l.metrics.noSpace.Inc()
@@ -276,7 +288,7 @@ func (l *Log) Admit(ctx context.Context, n int64) error {
 func (l *Log) admissible(n, let int64) (bool, error) {
 	size := maxFrameBytes(l.open.body+let+n, l.open.footer+maxBatchFooterBytes+maxRunFooterBytes+maxShardFooterBytes)
 	size = min(size, l.capacity())
-	if !l.ahead(l.fit(l.reserved, size)+Position(size), l.prep.lowBytes/2) {
+	if !l.ahead(l.fit(l.reserved, size)+Position(size+l.controlBytes()), l.prep.lowBytes/2) {
 		if l.noSpace {
 			l.metrics.noSpace.Inc()
 			return false, ErrNoSpace
