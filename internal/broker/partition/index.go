@@ -105,30 +105,42 @@ type CutExtent struct {
 }
 
 // CutBelow returns the extents that lie below end in the WAL and hold records at or above the log start, oldest first.
-// An extent known to be damaged, and those after it, stay where they are, so that nothing is dropped silently.
+// Those known to be damaged are left out: Install quarantines them where they are.
 func (l *Log) CutBelow(end wal.Position) Cut {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := Cut{Log: l}
 	for i := range l.extents {
 		e := &l.extents[i]
-		if e.pos >= end || e.state == extentCorrupt {
+		if e.pos >= end {
 			break
 		}
-		if e.next > l.logStart {
+		if e.next > l.logStart && e.state != extentCorrupt {
 			c.Extents = append(c.Extents, CutExtent{e.base, e.next, e.pos, int64(e.bytes), e.crc})
 		}
 	}
 	return c
 }
 
-// Install replaces the extents below next by the run info of object. A run that retention or DeleteRecords has
-// overtaken meanwhile is not taken.
+// dropExtentsLocked forgets the oldest n extents.
+func (l *Log) dropExtentsLocked(n int) {
+	l.extents = slices.Delete(l.extents, 0, n)
+	l.env.extents.Add(-int64(n))
+}
+
+// Install replaces the extents below the end of info by that run of object. A run that retention or DeleteRecords has
+// overtaken meanwhile is not taken. Damaged extents, which are not part of the run, stay in the WAL for whoever may
+// rescue them; their offsets are answered with an error and are never passed over in silence.
 func (l *Log) Install(object *Object, info segment.RunInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := sort.Search(len(l.extents), func(i int) bool { return l.extents[i].base >= info.NextOffset })
-	l.extents = slices.Delete(l.extents, 0, i)
+	for _, e := range l.extents[:i] {
+		if e.state == extentCorrupt && e.next > l.logStart {
+			l.quarantined = append(l.quarantined, e)
+		}
+	}
+	l.dropExtentsLocked(i)
 	if info.NextOffset > l.logStart {
 		l.runs = append(l.runs, run{object, info})
 	}
@@ -168,7 +180,28 @@ func (l *Log) RunsIn(want func(*Object) bool, visit func(*Object, segment.RunInf
 	}
 }
 
-// OldestWAL returns the position of the oldest extent that the log still needs, or false if it needs none.
+// quarantineLocked returns the first quarantined stretch that ends after offset, which may begin after it.
+func (l *Log) quarantineLocked(offset int64) (extent, bool) {
+	i := sort.Search(len(l.quarantined), func(i int) bool { return l.quarantined[i].next > offset })
+	if i == len(l.quarantined) {
+		return extent{}, false
+	}
+	return l.quarantined[i], true
+}
+
+// Quarantined returns the WAL positions of the damaged extents that cuts have passed over. Their files are to be kept.
+func (l *Log) Quarantined() []wal.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []wal.Position
+	for i := range l.quarantined {
+		out = append(out, l.quarantined[i].pos)
+	}
+	return out
+}
+
+// OldestWAL returns the position of the oldest extent that the log still needs, or false if it needs none. Quarantined
+// ones do not count.
 func (l *Log) OldestWAL() (wal.Position, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,16 +209,6 @@ func (l *Log) OldestWAL() (wal.Position, bool) {
 		return 0, false
 	}
 	return l.extents[0].pos, true
-}
-
-// Extents returns how many L0 extents the log holds, and their bytes.
-func (l *Log) Extents() (n int, bytes int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range l.extents {
-		bytes += int64(l.extents[i].bytes)
-	}
-	return len(l.extents), bytes
 }
 
 // Quarantine marks the extent that begins at base as damaged: it is kept, counted, and never served.

@@ -46,9 +46,15 @@ type Env struct {
 	Segments *segment.Cache
 	Now      func() time.Time
 	Logger   *slog.Logger
-	// OnCorrupt is told of damage found while reading, once per damaged stretch. It must not block.
+	// OnCorrupt is told of damage that is met. It must not block.
 	OnCorrupt func(error)
+
+	// extents counts the L0 extents of all logs that are not closed.
+	extents atomic.Int64
 }
+
+// Extents returns how many L0 extents the logs of the node hold together.
+func (e *Env) Extents() int64 { return e.extents.Load() }
 
 // Config is the part of a topic's configuration that the log acts on. Durations of -1 mean without limit.
 type Config struct {
@@ -95,7 +101,9 @@ type Log struct {
 	segments                        []virtualSegment
 	runs                            []run
 	extents                         []extent
-	waiters                         []*Waiter
+	// quarantined are the damaged extents that a cut has passed over: they lie below all of extents, between or inside runs.
+	quarantined []extent
+	waiters     []*Waiter
 }
 
 // New returns an empty log that begins at offset 0. leaderEpoch is the shard's.
@@ -151,7 +159,11 @@ func (l *Log) Bytes() int64 {
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	l.closed = true
+	l.dropExtentsLocked(len(l.extents))
 	for _, w := range l.waiters {
 		w.add(math.MaxInt32)
 	}
@@ -170,7 +182,10 @@ func (l *Log) commitLocked(r *wal.Run, verified bool) {
 	if r.NextOffset <= l.highWatermark {
 		return
 	}
-	l.extents = append(l.extents, newExtent(r, verified))
+	if !l.closed {
+		l.extents = append(l.extents, newExtent(r, verified))
+		l.env.extents.Add(1)
+	}
 	l.highWatermark = r.NextOffset
 	for _, w := range l.waiters {
 		w.add(r.Bytes)

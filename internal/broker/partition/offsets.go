@@ -57,6 +57,10 @@ var nothing = Found{-1, -1, -1}
 // OffsetForTime returns the first record whose timestamp is at least ts, among those below limit (the high watermark or
 // the last stable offset).
 func (l *Log) OffsetForTime(ctx context.Context, ts, limit int64) (Found, error) {
+	return retryMoved(l, func() (Found, error) { return l.offsetForTime(ctx, ts, limit) })
+}
+
+func (l *Log) offsetForTime(ctx context.Context, ts, limit int64) (Found, error) {
 	l.mu.Lock()
 	start := l.logStart
 	spans := make([]span, 0, 8)
@@ -83,6 +87,10 @@ func (l *Log) OffsetForTime(ctx context.Context, ts, limit int64) (Found, error)
 
 // MaxTimestamp returns the first record that has the largest timestamp of the log.
 func (l *Log) MaxTimestamp(ctx context.Context, limit int64) (Found, error) {
+	return retryMoved(l, func() (Found, error) { return l.findMaxTimestamp(ctx, limit) })
+}
+
+func (l *Log) findMaxTimestamp(ctx context.Context, limit int64) (Found, error) {
 	l.mu.Lock()
 	start := l.logStart
 	best := span{}

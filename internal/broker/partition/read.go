@@ -2,12 +2,14 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"sort"
 	"sync"
 
+	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -51,6 +53,32 @@ type ReadResult struct {
 // Errors: OffsetOutOfRange outside [log start, high watermark]; CorruptMessage (wrapping the place) where the bytes are
 // damaged and nothing sound comes before them; ErrClosed.
 func (l *Log) Read(ctx context.Context, req ReadRequest) (ReadResult, error) {
+	return retryMoved(l, func() (ReadResult, error) { return l.read(ctx, req) })
+}
+
+// movedRetries bounds how often a read starts over when its bytes were moved under it: each time takes a whole cut or
+// merge, so even the second is rare.
+const movedRetries = 3
+
+// retryMoved calls read again while what it found in the index was gone before it was opened: a cut or merge has moved
+// the batches, and the index says where to. An object that stays away is lost.
+func retryMoved[T any](l *Log, read func() (T, error)) (T, error) {
+	for i := 0; ; i++ {
+		v, err := read()
+		gone := errors.Is(err, blob.ErrNotFound)
+		if !gone && !errors.Is(err, wal.ErrTrimmed) {
+			return v, err
+		}
+		if i == movedRetries {
+			if gone {
+				err = l.corrupt(err)
+			}
+			return v, err
+		}
+	}
+}
+
+func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 	var room [8]span
 	l.mu.Lock()
 	res := ReadResult{Offsets: Offsets{l.logStart, l.highWatermark, l.highWatermark, l.logEnd, l.leaderEpoch}, NextOffset: req.Offset}
@@ -68,6 +96,13 @@ func (l *Log) Read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 	case req.Offset >= limit || (req.MaxBytes <= 0 && !req.AtLeastOne):
 		l.mu.Unlock()
 		return res, nil
+	}
+	if q, ok := l.quarantineLocked(req.Offset); ok {
+		if q.base <= req.Offset {
+			l.mu.Unlock()
+			return res, l.quarantineError(&q)
+		}
+		limit = min(limit, q.base)
 	}
 	spans := l.spansLocked(room[:0], req.Offset, limit, max(req.MaxBytes, 1))
 	l.mu.Unlock()
@@ -181,7 +216,7 @@ func (c *collector) bounds(src *source, s *span) (start, end, next int64, err er
 	}
 	if s.object != nil && from > s.base {
 		if start, err = src.reader.Locate(s.info, from); err != nil {
-			return 0, 0, 0, err
+			return 0, 0, 0, c.log.damage(err)
 		}
 	}
 	begun := false
@@ -223,7 +258,7 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 	if s.object != nil {
 		r, release, err := l.env.Segments.Get(ctx, s.object.Key)
 		if err != nil {
-			return nil, fmt.Errorf("open %s for %s: %w", s.object.Key, l.id, err)
+			return nil, l.damage(fmt.Errorf("open %s: %w", s.object.Key, err))
 		}
 		src.reader, src.done, src.size = r, release, s.info.Bytes
 		return src, nil
@@ -266,7 +301,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (s *source) verify(pos, n int64) error {
 	if s.reader != nil {
 		if err := s.reader.Verify(s.span.info, pos, n); err != nil {
-			return s.log.corrupt(err)
+			return s.log.damage(err)
 		}
 		return nil
 	}
@@ -274,7 +309,7 @@ func (s *source) verify(pos, n int64) error {
 	case extentVerified:
 		return nil
 	case extentCorrupt:
-		return fmt.Errorf("offsets [%d, %d) of %s are quarantined: %w", s.span.base, s.span.next, s.log.id, kafka.CorruptMessage)
+		return s.log.quarantineError(&s.span.extent)
 	}
 	b := make([]byte, s.size)
 	if err := s.readAt(b, 0); err != nil {
@@ -295,6 +330,18 @@ func (l *Log) mark(base int64, st extentState) {
 	if i < len(l.extents) && l.extents[i].base == base {
 		l.extents[i].state = st
 	}
+}
+
+func (l *Log) quarantineError(e *extent) error {
+	return fmt.Errorf("offsets [%d, %d) of %s, at WAL position %d, are quarantined: %w", e.base, e.next, l.id, e.pos, kafka.CorruptMessage)
+}
+
+// damage reports err if it tells of damaged bytes in an object, and says whose log it is in any case.
+func (l *Log) damage(err error) error {
+	if _, ok := errors.AsType[*segment.CorruptError](err); ok {
+		return l.corrupt(err)
+	}
+	return fmt.Errorf("%s: %w", l.id, err)
 }
 
 func (l *Log) corrupt(err error) error {
@@ -326,7 +373,7 @@ func (s *source) walk(pos int64, visit func(pos int64, h *batchHead) bool) error
 		if pos < at || pos+record.HeaderBytes > at+int64(have) {
 			n := min(int64(len(buf)), s.size-pos)
 			if err := s.readAt(buf[:n], pos); err != nil {
-				return fmt.Errorf("walk batches of %s: %w", s.log.id, err)
+				return s.log.damage(fmt.Errorf("walk batches: %w", err))
 			}
 			at, have = pos, int(n)
 		}

@@ -23,7 +23,7 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 		p.MaxTimestamp = max(p.MaxTimestamp, s.maxTimestamp)
 		p.Segments = append(p.Segments, state.Segment{BaseOffset: s.base, Bytes: s.bytes, MaxTimestamp: s.maxTimestamp, CreatedAt: s.firstAppend})
 	}
-	for _, e := range l.extents {
+	for _, e := range slices.Concat(l.quarantined, l.extents) {
 		p.Extents = append(p.Extents, state.Extent{BaseOffset: e.base, NextOffset: e.next, Position: int64(e.pos), Bytes: int64(e.bytes),
 			MaxTimestamp: e.maxTimestamp, CRC: e.crc, RecordCount: int64(e.records)})
 	}
@@ -75,9 +75,17 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 			NextOffset: r.NextOffset, Pos: r.Pos, Bytes: r.Bytes, RecordCount: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp}})
 		l.highWatermark = max(l.highWatermark, r.NextOffset)
 	}
+	inObjects := l.highWatermark
 	for _, e := range p.Extents {
-		l.extents = append(l.extents, extent{base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,
-			bytes: uint32(e.Bytes), records: uint32(e.RecordCount), crc: e.CRC})
+		x := extent{base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,
+			bytes: uint32(e.Bytes), records: uint32(e.RecordCount), crc: e.CRC}
+		if len(l.runs) > 0 && x.next <= inObjects {
+			x.state = extentCorrupt // a cut has passed over it
+			l.quarantined = append(l.quarantined, x)
+			continue
+		}
+		l.extents = append(l.extents, x)
+		l.env.extents.Add(1)
 		l.highWatermark = max(l.highWatermark, e.NextOffset)
 	}
 	for _, s := range p.Producers {

@@ -101,7 +101,8 @@ func (l *Log) raiseLogStartLocked(offset int64) {
 	l.logStart = offset
 	l.highWatermark, l.logEnd = max(l.highWatermark, offset), max(l.logEnd, offset)
 	l.runs = slices.Delete(l.runs, 0, sort.Search(len(l.runs), func(i int) bool { return l.runs[i].info.NextOffset > offset }))
-	l.extents = slices.Delete(l.extents, 0, sort.Search(len(l.extents), func(i int) bool { return l.extents[i].next > offset }))
+	l.dropExtentsLocked(sort.Search(len(l.extents), func(i int) bool { return l.extents[i].next > offset }))
+	l.quarantined = slices.Delete(l.quarantined, 0, sort.Search(len(l.quarantined), func(i int) bool { return l.quarantined[i].next > offset }))
 	i := 0
 	for i < len(l.segments) && l.segmentEndLocked(i) <= offset {
 		i++

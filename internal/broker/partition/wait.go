@@ -37,7 +37,10 @@ func (l *Log) Watch(w *Waiter, offset int64) {
 		w.add(w.need.Load())
 		return
 	}
-	for i := len(l.extents) - 1; i >= 0 && l.extents[i].next > offset; i-- {
+	if n := len(l.runs); n > 0 && l.runs[n-1].info.NextOffset > offset {
+		w.add(w.need.Load()) // a cut has moved it since it was not there to be read
+	}
+	for i := len(l.extents) - 1; i >= 0 && l.extents[i].next > offset && w.need.Load() > 0; i-- {
 		w.add(int64(l.extents[i].bytes))
 	}
 	l.waiters = append(l.waiters, w)

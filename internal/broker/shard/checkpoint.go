@@ -59,18 +59,26 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}
-	if err := s.o.Blob.PutIfAbsent(ctx, p.Manifest, mb); err != nil {
-		return fmt.Errorf("write %s: %w", p.Manifest, err)
-	}
-	if err := s.o.Blob.PutIfAbsent(ctx, p.Checkpoint, cb); err != nil {
-		return fmt.Errorf("write %s: %w", p.Checkpoint, err)
-	}
 	old := sh.pointer
-	if err := s.publish(ctx, sh, p); err != nil {
+	if err := s.commit(ctx, sh, p, mb, cb); err != nil {
+		if noSpace(err) { // the pointer has not moved, and this will be tried again and again: leave nothing behind
+			s.discard(ctx, p.Manifest, p.Checkpoint)
+		}
 		return err
 	}
 	s.discard(ctx, old.Manifest, old.Checkpoint)
 	return nil
+}
+
+// commit makes manifest and checkpoint durable and moves the pointer to them.
+func (s *Store) commit(ctx context.Context, sh *shardState, p pointer, manifest, checkpoint []byte) error {
+	if err := s.o.Blob.PutIfAbsent(ctx, p.Manifest, manifest); err != nil {
+		return fmt.Errorf("write %s: %w", p.Manifest, err)
+	}
+	if err := s.o.Blob.PutIfAbsent(ctx, p.Checkpoint, checkpoint); err != nil {
+		return fmt.Errorf("write %s: %w", p.Checkpoint, err)
+	}
+	return s.publish(ctx, sh, p)
 }
 
 // discard deletes objects that no pointer names any more. What cannot be deleted now is an orphan of the next start.
@@ -85,7 +93,7 @@ func (s *Store) discard(ctx context.Context, keys ...string) {
 	}
 }
 
-// objectsOf gives an info for each run of a footer to the log that it belongs to.
+// runsByLog gives each run of a footer to the log that it belongs to.
 func runsByLog(runs []segment.RunInfo) map[logKey]segment.RunInfo {
 	out := make(map[logKey]segment.RunInfo, len(runs))
 	for _, r := range runs {

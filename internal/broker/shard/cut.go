@@ -16,7 +16,7 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errDamaged marks a stretch of the WAL that cannot be moved because its bytes are not what was written.
+// errDamaged says that the bytes of a stretch are not what was written.
 var errDamaged = errors.New("checksum mismatch")
 
 // cut moves the shard's extents below end into one L1 object, sorted by topic, partition and offset. The object is
@@ -55,7 +55,8 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 	return nil
 }
 
-// copyCut copies the extents of one log until the first damaged one: that and what follows stays in the WAL.
+// copyCut copies the extents of one log. A damaged one is left out: it stays in the WAL, whose file is kept for it, and
+// the log answers its offsets with an error. Waiting for it would pin the WAL until the disk is full.
 func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut) error {
 	id := c.Log.Identity()
 	begun := false
@@ -68,16 +69,16 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 			buf = make([]byte, e.Bytes)
 		}
 		buf = buf[:e.Bytes]
-		if err := s.wal.Read(buf, e.Pos); err != nil {
-			if errors.Is(err, wal.ErrTrimmed) {
+		if err := s.readExtent(buf, e); err != nil {
+			if e.NextOffset <= c.Log.Offsets().LogStart {
 				continue // DeleteRecords or retention has overtaken the cut
 			}
-			return fmt.Errorf("read WAL position %d for %s: %w", e.Pos, id, err)
-		}
-		if crc32.Checksum(buf, castagnoli) != e.CRC {
-			s.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d) of %s: %w", e.Pos, e.BaseOffset, e.NextOffset, id, errDamaged))
+			if errors.Is(err, wal.ErrTrimmed) || errors.Is(err, wal.ErrClosed) {
+				return fmt.Errorf("read WAL position %d for %s: %w", e.Pos, id, err)
+			}
+			s.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d) of %s: %w", e.Pos, e.BaseOffset, e.NextOffset, id, err))
 			c.Log.Quarantine(e.BaseOffset)
-			return nil
+			continue
 		}
 		if !begun {
 			if err := w.BeginRun(id.Topic, id.Partition); err != nil {
@@ -90,6 +91,19 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 		}
 	}
 	return nil
+}
+
+// readExtent fills buf with the bytes of e and checks them. A device that fails is asked twice: a second failure in a row
+// is taken for damage.
+func (s *Store) readExtent(buf []byte, e partition.CutExtent) error {
+	err := s.wal.Read(buf, e.Pos)
+	if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
+		err = s.wal.Read(buf, e.Pos)
+	}
+	if err == nil && crc32.Checksum(buf, castagnoli) != e.CRC {
+		err = errDamaged
+	}
+	return err
 }
 
 func appendBatches(w *segment.Writer, b []byte) error {
@@ -119,7 +133,9 @@ func (s *Store) writeObject(ctx context.Context, sh *shardState, level segment.L
 	}
 	footer, err := s.fillObject(out, sh, level, fill)
 	if err == nil && len(footer.Runs) > 0 {
-		err = out.Commit(ctx)
+		if err = out.Commit(ctx); noSpace(err) {
+			s.discard(ctx, key) // it may have its name already, and nothing will ever use it
+		}
 	} else {
 		err = errors.Join(err, out.Abort())
 	}

@@ -2,8 +2,11 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/weir-stream/weir/internal/base/meta"
 
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -16,12 +19,22 @@ const lookInterval = 500 * time.Millisecond
 // checkpointFrames bounds how many frames recovery replays, besides the checkpoint interval.
 const checkpointFrames = 100_000
 
+// fullTicks is for how many ticks maintenance rests when the disk is full.
+const fullTicks = 4
+
+// noSpace says that err tells of a full disk, and that nothing else has happened.
+func noSpace(err error) bool {
+	return vfs.IsNoSpace(err) && !errors.Is(err, wal.ErrFailed) || errors.Is(err, wal.ErrNoSpace) || errors.Is(err, meta.ErrNoSpace)
+}
+
 // maintain checkpoints, cuts, merges and applies retention, one thing at a time, until ctx ends. Lack of space is
-// waited out; any other failure of storage ends the process.
+// waited out, with the reserve given up to get out of it; any other failure of storage ends the process.
 func (s *Store) maintain(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	checkpointed, retained := s.o.Now(), s.o.Now()
+	// full says that the last round found no space, so that what it was to do is still to be done.
+	full, rest := false, 0
 	for {
 		woken := false
 		select {
@@ -31,9 +44,14 @@ func (s *Store) maintain(ctx context.Context) error {
 			j.done <- j.run(ctx)
 			continue
 		case <-tick.C:
+			if rest > 0 {
+				rest--
+				continue
+			}
 		case <-s.wake:
 			woken = true
 		}
+		woken = woken || full
 		now := s.o.Now()
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {
 			retained = now
@@ -49,9 +67,18 @@ func (s *Store) maintain(ctx context.Context) error {
 			err = s.mergeIfDue(ctx)
 		}
 		switch {
-		case err == nil || ctx.Err() != nil:
-		case vfs.IsNoSpace(err):
-			s.o.Logger.Warn("no space for maintenance; it goes on when there is", "err", err)
+		case ctx.Err() != nil:
+		case err == nil:
+			full = false
+			s.reserve.refill(s)
+		case noSpace(err):
+			if !full {
+				s.o.Logger.Warn("no space for maintenance; it goes on when there is", "err", err)
+			}
+			full, rest = true, fullTicks
+			if s.reserve.give(s) {
+				rest = 0
+			}
 		default:
 			return fmt.Errorf("maintain storage: %w", err)
 		}
@@ -84,6 +111,7 @@ func (s *Store) Maintain() { s.poke() }
 // retain moves the log start of the logs whose retention says so. It goes through the WAL, so a log start never goes
 // back, not even over a crash.
 func (s *Store) retain(now time.Time) {
+	var refused error
 	s.Logs(func(l *partition.Log) {
 		l.ExpireProducers(now.UnixMilli(), s.o.ProducerExpiry.Milliseconds())
 		start := l.RetentionStart(now.UnixMilli())
@@ -91,26 +119,29 @@ func (s *Store) retain(now time.Time) {
 			return
 		}
 		if _, _, err := l.DeleteRecords(start); err != nil {
-			s.o.Logger.Warn("retention has to wait", "partition", l.Identity().String(), "err", err)
+			refused = err
 			return
 		}
 		s.metrics.retained.Inc()
 	})
+	if refused != nil && !errors.Is(refused, partition.ErrClosed) {
+		s.o.Logger.Warn("retention has to wait for some partitions", "err", refused)
+	}
 }
 
 // cutIfDue moves the older part of the WAL into objects when the WAL or its index has grown past its bound.
 func (s *Store) cutIfDue(ctx context.Context) error {
-	extents := 0
-	s.Logs(func(l *partition.Log) {
-		n, _ := l.Extents()
-		extents += n
-	})
+	extents := s.env.Extents()
 	s.metrics.extents.Set(float64(extents))
 	held, end := s.wal.Bytes(), wal.Position(s.durable.Load())
 	switch {
-	case extents > s.o.ExtentsMax:
+	case extents > int64(s.o.ExtentsMax):
 	case held > s.o.WALKeepBytes:
 		end -= wal.Position(s.o.WALKeepBytes / 2)
+		// Files that hold quarantined bytes stay, and may keep held above its bound: only new bytes are a reason to go on.
+		if end < s.cutEnd+wal.Position(s.o.WALKeepBytes/8) {
+			return nil
+		}
 	default:
 		return nil
 	}
@@ -119,7 +150,11 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 			return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
 		}
 	}
-	return s.checkpointAll(ctx)
+	if err := s.checkpointAll(ctx); err != nil {
+		return err
+	}
+	s.cutEnd = end
+	return nil
 }
 
 func (s *Store) cutAll(ctx context.Context) error {
@@ -149,6 +184,7 @@ func (s *Store) checkpointAll(ctx context.Context) error {
 // trim frees the WAL below what the pointers replay from and what any log still reads.
 func (s *Store) trim() {
 	low := wal.Position(s.durable.Load())
+	var keep []wal.Position
 	for _, sh := range s.shards {
 		low = min(low, wal.Position(sh.pointer.Replay))
 	}
@@ -156,6 +192,7 @@ func (s *Store) trim() {
 		if p, ok := l.OldestWAL(); ok {
 			low = min(low, p)
 		}
+		keep = append(keep, l.Quarantined()...)
 	})
-	s.wal.Trim(low)
+	s.wal.Trim(low, keep...)
 }

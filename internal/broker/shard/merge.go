@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -20,22 +21,25 @@ const (
 type mergeInput struct {
 	level      uint8
 	data, live int64 // bytes of runs when it was made, and now
+	damaged    bool  // it cannot be copied
 }
 
 // planMerge picks the neighbouring objects [from, to) to be rewritten as one. Dead and half-dead objects come first, on
 // their own; then the oldest stretch of mergeObjects L1 objects. Objects must be neighbours, so that the runs of a
-// partition stay in the order of offsets. from == to means that nothing is due.
+// partition stay in the order of offsets. A damaged object is let go when all of it is dead, and is else left as it is.
+// from == to means that nothing is due.
 func planMerge(objects []mergeInput) (from, to int) {
 	for i, o := range objects {
-		if o.live*2 < o.data || o.live == 0 {
+		if o.live == 0 || o.live*2 < o.data && !o.damaged {
 			return i, i + 1
 		}
 	}
 	first, total := 0, int64(0)
 	for i, o := range objects {
-		if o.level != uint8(segment.L1) || total+o.live > mergeBytesMax {
+		fixed := o.level != uint8(segment.L1) || o.damaged
+		if fixed || total+o.live > mergeBytesMax {
 			first, total = i, 0
-			if o.level != uint8(segment.L1) {
+			if fixed {
 				first = i + 1
 				continue
 			}
@@ -55,7 +59,15 @@ func (s *Store) mergeIfDue(ctx context.Context) error {
 			if from == to {
 				break
 			}
-			if err := s.merge(ctx, sh, from, to); err != nil {
+			err := s.merge(ctx, sh, from, to)
+			if d, ok := errors.AsType[*unreadableError](err); ok && ctx.Err() == nil {
+				// The object stays as it is, for whoever may rescue its bytes; the rest of the shard goes on. The mark is not
+				// kept over a restart, so each process tells of the damage anew.
+				sh.damaged[d.key] = true
+				s.corrupt(fmt.Errorf("an object is left out of merges: %w", err))
+				continue
+			}
+			if err != nil {
 				return fmt.Errorf("merge objects of shard %d: %w", sh.id, err)
 			}
 			if ctx.Err() != nil {
@@ -73,7 +85,7 @@ func (s *Store) mergeInputs(sh *shardState) []mergeInput {
 	at := make(map[*partition.Object]int, len(sh.objects))
 	in := make([]mergeInput, len(sh.objects))
 	for i, o := range sh.objects {
-		at[o], in[i] = i, mergeInput{level: o.Level, data: o.Data}
+		at[o], in[i] = i, mergeInput{level: o.Level, data: o.Data, damaged: sh.damaged[o.Key]}
 	}
 	for _, l := range s.logsOf(sh.id) {
 		l.RunsIn(func(*partition.Object) bool { return true }, func(o *partition.Object, r segment.RunInfo) {
@@ -122,6 +134,7 @@ func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
 	for key := range old {
 		s.discard(ctx, key)
 		s.env.Segments.Forget(key)
+		delete(sh.damaged, key)
 	}
 	return nil
 }
@@ -147,49 +160,69 @@ func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, l *partition.Lo
 	return nil
 }
 
-// copyRun copies the batches of a run that reach beyond the log start, after their checksums were checked.
+// unreadableError says that an object does not give the bytes that were written to it.
+type unreadableError struct {
+	key string
+	err error
+}
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// copyRun copies the batches of a run that reach beyond the log start, after their checksums were checked. Failures to
+// read are *unreadableError.
 func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Object, r segment.RunInfo, logStart int64) error {
+	unreadable := func(err error) error { return &unreadableError{o.Key, fmt.Errorf("object %s: %w", o.Key, err)} }
 	reader, release, err := s.env.Segments.Get(ctx, o.Key)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	defer release()
 	pos := int64(0)
 	if logStart > r.BaseOffset {
 		if pos, err = reader.Locate(r, logStart); err != nil {
-			return err
+			return unreadable(err)
 		}
 	}
 	var buf []byte
-	var head [record.HeaderBytes]byte
 	for pos < r.Bytes {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := reader.ReadAt(head[:], r.Pos+pos); err != nil {
+		if buf, err = readBatch(reader, r, pos, buf); err != nil {
+			return unreadable(err)
+		}
+		if err := w.AppendBatch(buf); errors.Is(err, segment.ErrBadBatch) || errors.Is(err, segment.ErrOrder) {
+			return unreadable(err)
+		} else if err != nil {
 			return err
 		}
-		h, err := record.ParseHeader(head[:])
-		if err != nil {
-			return err
-		}
-		n := h.Size()
-		if n > r.Bytes-pos {
-			return record.ErrTruncated
-		}
-		if err := reader.Verify(r, pos, n); err != nil {
-			return err
-		}
-		if int64(cap(buf)) < n {
-			buf = make([]byte, n)
-		}
-		if _, err := reader.ReadAt(buf[:n], r.Pos+pos); err != nil {
-			return err
-		}
-		if err := w.AppendBatch(buf[:n]); err != nil {
-			return err
-		}
-		pos += n
+		pos += int64(len(buf))
 	}
 	return nil
+}
+
+// readBatch returns the batch at pos of a run, in buf if it fits. Reading checks the checksums.
+func readBatch(reader *segment.Reader, r segment.RunInfo, pos int64, buf []byte) ([]byte, error) {
+	var head [record.HeaderBytes]byte
+	if r.Bytes-pos < record.HeaderBytes {
+		return buf, record.ErrTruncated
+	}
+	if _, err := reader.ReadAt(head[:], r.Pos+pos); err != nil {
+		return buf, err
+	}
+	h, err := record.ParseHeader(head[:])
+	if err != nil {
+		return buf, err
+	}
+	n := h.Size()
+	if n < record.HeaderBytes || n > r.Bytes-pos {
+		return buf, record.ErrTruncated
+	}
+	if int64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
+	_, err = reader.ReadAt(buf, r.Pos+pos)
+	return buf, err
 }

@@ -45,7 +45,11 @@ func (s *Store) recover(ctx context.Context) error {
 	for _, l := range s.logs {
 		l.SetLeaderEpoch(s.shards[l.Identity().Shard].epoch)
 	}
-	return s.sweepOrphans(ctx)
+	if err := s.sweepOrphans(ctx); err != nil {
+		return err
+	}
+	s.reserve.refill(s)
+	return nil
 }
 
 func (s *Store) loadShards(ctx context.Context) error {
@@ -54,7 +58,7 @@ func (s *Store) loadShards(ctx context.Context) error {
 		return fmt.Errorf("read shard pointers: %w", err)
 	}
 	for id := range s.o.Shards {
-		s.shards = append(s.shards, &shardState{id: id, epoch: -1, pointer: pointer{Epoch: -1}})
+		s.shards = append(s.shards, &shardState{id: id, epoch: -1, pointer: pointer{Epoch: -1}, damaged: map[string]bool{}})
 	}
 	for _, e := range entries {
 		var id int32

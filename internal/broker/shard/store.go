@@ -84,6 +84,8 @@ type Options struct {
 	ProducerExpiry time.Duration
 	// OpenObjects bounds the objects that are open for reading, 0 for 64.
 	OpenObjects int
+	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for 8 MiB.
+	ReserveBytes int64
 }
 
 func (o Options) withDefaults() Options {
@@ -94,6 +96,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.WALFileBytes, 128<<20)
 	set(&o.WALKeepBytes, 4<<30)
+	set(&o.ReserveBytes, 8<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
 	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
 	set((*int64)(&o.ProducerExpiry), int64(24*time.Hour))
@@ -128,6 +131,8 @@ type shardState struct {
 	revision int64
 	// objects of the manifest, oldest data first.
 	objects []*partition.Object
+	// damaged are the keys of objects that could not be read: they are left as they are.
+	damaged map[string]bool
 	version uint64
 	// nextObject numbers the objects that this epoch makes.
 	nextObject uint64
@@ -142,6 +147,8 @@ type Store struct {
 
 	incarnation uint64
 	shards      []*shardState
+	// cutEnd is where the last cut for the sake of the WAL's size ended. Maintenance alone uses it.
+	cutEnd wal.Position
 
 	mu   sync.RWMutex
 	logs map[logKey]*partition.Log
@@ -153,12 +160,19 @@ type Store struct {
 	wake    chan struct{}
 	jobs    chan job
 	ready   atomic.Bool
+
+	reserve reserve
+
+	corruptMu sync.Mutex
+	// reported are the damages that have been logged and counted, by text.
+	reported map[string]struct{}
 }
 
 // New returns a store that has opened nothing yet.
 func New(o Options) *Store {
 	o = o.withDefaults()
-	s := &Store{o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer)}
+	s := &Store{o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer),
+		reported: map[string]struct{}{}}
 	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
 	return s
 }
@@ -351,7 +365,22 @@ func (s *Store) onDurable(f *wal.Frame) {
 	s.written.Add(1)
 }
 
+// reportedMax bounds the damages that are remembered; past it they are forgotten and may be told once more.
+const reportedMax = 4096
+
+// corrupt counts and logs damage, once for each stretch: whoever reads it will try again and again.
 func (s *Store) corrupt(err error) {
+	text := err.Error()
+	s.corruptMu.Lock()
+	_, known := s.reported[text]
+	if len(s.reported) >= reportedMax {
+		clear(s.reported)
+	}
+	s.reported[text] = struct{}{}
+	s.corruptMu.Unlock()
+	if known {
+		return
+	}
 	s.metrics.corrupt.Inc()
 	s.o.Logger.Error("damaged bytes found; they are quarantined and not served", "err", err)
 }

@@ -123,6 +123,9 @@ func (n *node) append(topic kafka.TopicID, p int32, value string, size int) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	if err := n.Admit(n.t.Context(), int64(size)); err != nil {
+		n.t.Fatal(err)
+	}
 	a, err := l.Append(testBatch(value, size))
 	if err != nil {
 		n.t.Fatal(err)
