@@ -1,14 +1,14 @@
-# make test needs nothing but Go. Whatever else a target needs it fetches once, into $WEIR_CACHE (default ~/.cache/weir).
+# make test needs nothing but Go. Whatever else a target needs it fetches once, into $TEST_CACHE (default ~/.cache/weir).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 
 GO ?= go
-WEIR_CACHE ?= $(HOME)/.cache/weir
-export WEIR_CACHE
+TEST_CACHE ?= $(HOME)/.cache/weir
+export TEST_CACHE
 BINARY := $(CURDIR)/dist/weir
 GOLANGCI_VERSION := v2.15.0
-GOLANGCI := $(WEIR_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
@@ -78,7 +78,7 @@ peer-record:
 
 ## fault: kills, a full disk and garbage. Needs root, for a tmpfs
 fault: build
-	WEIR_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
+	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
 
 ## bench: workloads beside Apache Kafka; PEERS=DIR says where they are, see bench/README.md
 bench: build

@@ -2,7 +2,7 @@
 # Runs the same workloads on Apache Kafka and on weir, in turns, and prints a table of both: run.sh [SECTION...]
 # Sections: native latency many life (default: all). See README.md.
 # Environment: ROUNDS (3), SECS (20), OUT (dist/bench-TIME.tsv), SERVERS ("kafka weir"), PEERS (the folder with the workloads),
-# KAFKA_ARGS and WEIR_ARGS (for their start.sh), WEIR_BINARY.
+# ARGS_KAFKA and ARGS_WEIR (for their start.sh), TEST_BINARY.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 peers=${PEERS:-}
@@ -18,8 +18,8 @@ trap '[[ -z $pid ]] || "$stop" "$pid" >/dev/null || true; rm -rf "$tmp"' EXIT
 
 # one SERVER SECTION ROUND: a fresh server, one run of the section
 one() {
-  local dir=$here/weir args=${WEIR_ARGS:-} settle=3 data
-  if [[ $1 == kafka* ]]; then dir=$peers/kafka args=${KAFKA_ARGS:-} settle=70; fi
+  local dir=$here/weir args=${ARGS_WEIR:-} settle=3 data
+  if [[ $1 == kafka* ]]; then dir=$peers/kafka args=${ARGS_KAFKA:-} settle=70; fi
   export RUNS=1 SECS=${SECS:-20} SETTLE=${SETTLE:-$settle}
   rm -f "$tmp/out"
   if [[ $2 == life ]]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command beside a fresh broker: with-broker.sh weir|kafka SETTINGS-FILE VARIABLE COMMAND...
 # The variable holds the broker's address for the command. Broker and data are gone when the command ends; if it fails,
-# the end of the broker's log is shown. weir is dist/weir, or $WEIR_BINARY.
+# the end of the broker's log is shown. weir is dist/weir, or $TEST_BINARY.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kind=$1 settings=$2 variable=$3

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Starts weir server for a benchmark and waits until it answers a metadata request.
-# Usage: start.sh [--port N] [--data DIR] [--set KEY=VALUE]...    The binary is $WEIR_BINARY, by default dist/weir.
+# Usage: start.sh [--port N] [--data DIR] [--set KEY=VALUE]...    The binary is $TEST_BINARY, by default dist/weir.
 # Prints "PID DATADIR READY_MS": milliseconds from the start of the process to the first answer.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-binary=${WEIR_BINARY:-$here/../../dist/weir}
+binary=${TEST_BINARY:-$here/../../dist/weir}
 port=19092 data=
 args=()
 while (($#)); do

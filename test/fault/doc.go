@@ -1,6 +1,6 @@
 // Package fault kills, starves and insults a built broker, and checks what it promised.
 //
-// A test starts the binary named by $WEIR_BINARY (weir server --data DIR --kafka-listen ADDR --admin-listen ADDR), waits
+// A test starts the binary named by $TEST_BINARY (weir server --data DIR --kafka-listen ADDR --admin-listen ADDR), waits
 // for DIR/run.json, and talks to it as any client would. What producers were told and what consumers saw goes into a
 // History; Check then says which promises it breaks:
 //

@@ -18,9 +18,9 @@ import (
 // brokerBinary returns the path of the broker to test.
 func brokerBinary(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("WEIR_BINARY")
+	path := os.Getenv("TEST_BINARY")
 	if path == "" {
-		t.Fatal("set WEIR_BINARY to the path of a built weir")
+		t.Fatal("set TEST_BINARY to the path of a built weir")
 	}
 	return path
 }

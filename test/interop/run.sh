@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs other people's clients against a broker: run.sh HOST:PORT [CLIENT...]. See README.md. Needs kcat, Python 3, Java 17,
-# Maven, Node and Go; what a client is made of is fetched once, into $WEIR_CACHE (default ~/.cache/weir).
+# Maven, Node and Go; what a client is made of is fetched once, into $TEST_CACHE (default ~/.cache/weir).
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [[ $# -ge 1 ]] || { echo "usage: $0 HOST:PORT [CLIENT...]" >&2; exit 2; }
@@ -9,7 +9,7 @@ shift
 all=(kcat python java sarama kafkago kafkajs kgo)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
-export WEIR_CACHE=${WEIR_CACHE:-$HOME/.cache/weir}
+export TEST_CACHE=${TEST_CACHE:-$HOME/.cache/weir}
 RUN=it$(date +%s)x$$
 export RUN SEED=$RUN-seed
 work=$(mktemp -d)
@@ -17,10 +17,10 @@ export WORK=$work
 results=$work/results
 : >"$results"
 [[ ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
-mkdir -p "$WEIR_CACHE"
+mkdir -p "$TEST_CACHE"
 
 python_env() {
-  local env=$WEIR_CACHE/interop-python
+  local env=$TEST_CACHE/interop-python
   [[ -x $env/bin/python ]] || python3 -m venv "$env" || return 1
   cmp -s "$here/python/requirements.txt" "$env/done" || {
     "$env/bin/pip" install -q --disable-pip-version-check -r "$here/python/requirements.txt" || return 1
@@ -30,7 +30,7 @@ python_env() {
 }
 
 node_env() {
-  local env=$WEIR_CACHE/interop-node
+  local env=$TEST_CACHE/interop-node
   mkdir -p "$env"
   cp "$here/node/package.json" "$here/node/package-lock.json" "$here/node/client.js" "$env" || return 1
   cmp -s "$env/package-lock.json" "$env/done" || {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Starts weir server on loopback and waits until it is ready: start.sh PORT DATADIR [SETTINGS-FILE]. Prints the process id.
-# The binary is $WEIR_BINARY, by default dist/weir. Each line of the settings file is given as --set.
+# The binary is $TEST_BINARY, by default dist/weir. Each line of the settings file is given as --set.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-binary=${WEIR_BINARY:-$here/../../dist/weir}
+binary=${TEST_BINARY:-$here/../../dist/weir}
 port=$1 data=$2 settings=${3:-/dev/null}
 args=(server --data "$data" --kafka-listen "127.0.0.1:$port" --admin-listen 127.0.0.1:0)
 while read -r line; do

@@ -4,7 +4,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's/^# franz-go //p' "$here/tests.txt")
-src=$WEIR_CACHE/franz-go@$version
+src=$TEST_CACHE/franz-go@$version
 if [[ ! -d $src ]]; then
   dir=$(cd "$here/../go" && go mod download -json "github.com/twmb/franz-go@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
   [[ $dir ]] && cp -r "$dir" "$src.new" && chmod -R u+w "$src.new" && rm -f "$src.new/go.work" && mv "$src.new" "$src" || exit 1
