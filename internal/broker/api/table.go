@@ -1,6 +1,14 @@
 package api
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+//go:generate go run ../../../tools/apidoc ../../../docs/api.md
 
 // entry lists one API key: the versions that are served and who serves them.
 type entry struct {
@@ -57,4 +65,35 @@ func table() []entry {
 		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources)),
 		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions)),
 	}
+}
+
+// Row is what docs/api.md says of a key: the versions that are served, the lowest that is advertised, and the file of
+// the handler.
+type Row struct {
+	Key                  int16
+	Name, File           string
+	Min, Max, Advertised int16
+}
+
+// Served returns the rows of the table in order of key.
+func Served() []Row {
+	var rows []Row
+	for _, e := range table() {
+		rows = append(rows, Row{Key: int16(e.key), Name: e.name, File: fileOf(e.key), Min: e.min, Max: e.max, Advertised: e.advertised})
+	}
+	return rows
+}
+
+// fileOf returns the name of a handler's file: 22_init_producer_id.go for InitProducerID.
+func fileOf(key kmsg.Key) string {
+	var b strings.Builder
+	name := []rune(key.Name())
+	for i, r := range name {
+		// A word begins at a capital letter, and a run of capitals such as ID is one word.
+		if i > 0 && unicode.IsUpper(r) && (unicode.IsLower(name[i-1]) || i+1 < len(name) && unicode.IsLower(name[i+1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return fmt.Sprintf("%02d_%s.go", int16(key), b.String())
 }

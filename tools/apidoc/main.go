@@ -1,0 +1,98 @@
+// Command apidoc writes docs/api.md: the API keys that are served, in which versions, and for every other key of Kafka
+// the reason why it is not. The first part comes from the table of internal/broker/api, so it cannot be wrong; the second
+// is written here, and the test fails where a key has neither or both.
+//
+// Usage: apidoc FILE
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/api"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: apidoc FILE")
+		os.Exit(2)
+	}
+	text, err := document()
+	if err == nil {
+		err = os.WriteFile(os.Args[1], text, 0o644) //nolint:gosec // a document for everybody
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "apidoc:", err)
+		os.Exit(1)
+	}
+}
+
+// highestKey is the last key that Kafka 4.4 has.
+const highestKey = 94
+
+// Reasons that several keys share.
+const (
+	gone         = "Between the brokers of Kafka before 4.0, which dropped it."
+	kraft        = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
+	transactions = "Transactions are not served yet."
+	security     = "Listeners are plain text yet: nobody is authenticated, and everybody may do all."
+	quotas       = "Quotas are not served yet."
+	oneCopy      = "Partitions have no replicas that could be moved or elected: the store keeps them safe."
+	newGroups    = "Groups of the new protocol (KIP-848) are not served yet."
+	share        = "Share groups (KIP-932) are not served yet."
+	streams      = "Streams groups (KIP-1071) are not served yet."
+	telemetry    = "Metrics of clients (KIP-714) are not taken yet."
+)
+
+// notServed is why, for every key that the table does not have.
+var notServed = map[int16]string{
+	4: gone, 5: gone, 6: gone, 7: gone,
+	17: security, 36: security, 29: security, 30: security, 31: security, 50: security, 51: security,
+	38: security, 39: security, 40: security, 41: security,
+	24: transactions, 25: transactions, 26: transactions, 27: transactions, 28: transactions, 65: transactions, 66: transactions,
+	34: "There is one log directory.",
+	43: oneCopy, 45: oneCopy, 46: oneCopy,
+	48: quotas, 49: quotas,
+	52: kraft, 53: kraft, 54: kraft, 55: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 64: kraft, 67: kraft, 70: kraft, 73: kraft,
+	80: kraft, 81: kraft, 82: kraft, 94: kraft,
+	57: "There are no features to be raised or lowered yet.",
+	68: newGroups, 69: newGroups,
+	71: telemetry, 72: telemetry,
+	76: share, 77: share, 78: share, 79: share, 83: share, 84: share, 85: share, 86: share, 87: share, 90: share, 91: share, 92: share,
+	88: streams, 89: streams, 93: streams,
+}
+
+// document returns the text of docs/api.md.
+func document() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("<!-- Written by tools/apidoc from the table in internal/broker/api/table.go: go generate ./internal/broker/api -->\n" +
+		"# Kafka APIs\n\nRequests of any other key or version close the connection, as in Kafka; only ApiVersions is then answered, in version 0\n" +
+		"with UNSUPPORTED_VERSION. How an answer differs from Kafka's, if it does, is said at the top of the handler's file.\n\n" +
+		"## Served\n\n| key | name | versions | file |\n|---|---|---|---|\n")
+	served := map[int16]bool{}
+	for _, r := range api.Served() {
+		served[r.Key] = true
+		versions := fmt.Sprintf("%d-%d", r.Min, r.Max)
+		if r.Min == r.Max {
+			versions = fmt.Sprint(r.Min)
+		}
+		if r.Advertised != r.Min {
+			versions += fmt.Sprintf(" (advertised from %d)", r.Advertised)
+		}
+		fmt.Fprintf(&b, "| %d | %s | %s | [%s](../internal/broker/api/%[4]s) |\n", r.Key, r.Name, versions, r.File)
+	}
+	b.WriteString("\n## Not served\n\n| key | name | why |\n|---|---|---|\n")
+	for key := range int16(highestKey + 1) {
+		why, listed := notServed[key]
+		if served[key] == listed {
+			return nil, fmt.Errorf("key %d (%s): served is %t, a reason why not is there: %t", key, kmsg.NameForKey(key), served[key], listed)
+		}
+		if listed {
+			fmt.Fprintf(&b, "| %d | %s | %s |\n", key, kmsg.NameForKey(key), why)
+		}
+	}
+	return b.Bytes(), nil
+}
