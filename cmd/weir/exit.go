@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Exit codes of every command.
@@ -79,10 +80,16 @@ func fixFor(err error, s *session) string {
 		return "check the name in --bootstrap, or a name that the broker advertises"
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("is %s a Kafka listener, and does it ask for TLS or a login? See -X security.protocol, -X sasl.mechanism", strings.Join(s.seeds(), ","))
-	case strings.Contains(err.Error(), "EOF"), strings.Contains(err.Error(), "TLS"):
+	case isFirstRead(err), strings.Contains(err.Error(), "tls: "):
 		return "use what the listener asks for: -X security.protocol=PLAINTEXT or SSL, or with a login SASL_PLAINTEXT or SASL_SSL, -X sasl.mechanism and -X sasl.jaas.config"
 	}
 	return ""
+}
+
+// isFirstRead tells whether a broker closed the connection at its first request, as it does where it expects TLS or a login.
+func isFirstRead(err error) bool {
+	_, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return ok
 }
 
 // kafkaFixes names the way out of the errors that people meet.

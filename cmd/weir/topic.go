@@ -338,7 +338,7 @@ func (d *topicDescription) write(w io.Writer, wide, further bool) error {
 			return err
 		}
 	}
-	if _, err := fmt.Fprintf(w, "topic %s  %d partitions  %s records  id %s\n\n", text.Safe(d.Name), len(d.Partitions), text.Count(d.Records), d.ID); err != nil {
+	if _, err := fmt.Fprintf(w, "topic %s  %s  %s records  id %s\n\n", text.Safe(d.Name), plural(int64(len(d.Partitions)), "partition"), text.Count(d.Records), d.ID); err != nil {
 		return err
 	}
 	t := &table.Table{Columns: []table.Column{

@@ -227,6 +227,9 @@ func (p *production) run(ctx context.Context, cl *kgo.Client, reader recordforma
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				read = fmt.Errorf("read the input: %w", err)
+				if errors.Is(err, io.ErrUnexpectedEOF) {
+					read = withFix(errors.New("the input ends within a record"), "what stands between records belongs to -f: '%%v\\n' for lines")
+				}
 			}
 			break
 		}
