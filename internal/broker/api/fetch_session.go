@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,7 +17,8 @@ import (
 var FetchSessionSlots = config.Int("max.incremental.fetch.session.cache.slots", 1000, config.AtLeast(0),
 	"Number of incremental fetch sessions that are kept; clients beyond it send their whole list of partitions with each fetch.")
 
-// sessionEvictAfter is how long a session must have been idle before a new one may take its slot.
+// sessionEvictAfter is how long a session must have been idle before any new one may take its slot, and how old it must be
+// before one with more partitions may.
 const sessionEvictAfter = 2 * time.Minute
 
 // Session ids and epochs with a meaning of their own (KIP-227).
@@ -26,11 +28,16 @@ const (
 	sessionEpochFinal = -1
 )
 
-// fetchPartition is one partition of a fetch, and what the session last told the client of it.
+// fetchPartition is one partition of a fetch. It is not changed once it is made.
 type fetchPartition struct {
 	topicID kafka.TopicID
 	topic   string
 	kmsg.FetchRequestTopicPartition
+}
+
+// sessionPartition is a partition of a session, and what the client was last told of it.
+type sessionPartition struct {
+	*fetchPartition
 
 	told                                bool
 	highWatermark, lastStable, logStart int64
@@ -53,10 +60,12 @@ type fetchSession struct {
 
 	mu         sync.Mutex
 	epoch      int32
-	partitions []*fetchPartition
-	index      map[fetchKey]*fetchPartition
+	partitions []*sessionPartition
+	index      map[fetchKey]*sessionPartition
 
-	lastUsed time.Time // guarded by fetchSessions.mu
+	// Guarded by fetchSessions.mu; size is how many partitions the session began with.
+	made, lastUsed time.Time
+	size           int
 }
 
 // fetchSessions keeps the sessions, a bounded number of them.
@@ -101,32 +110,53 @@ func (s *fetchSessions) create(partitions []*fetchPartition, withIDs bool) *fetc
 	if len(partitions) == 0 {
 		return nil
 	}
-	f := &fetchSession{withIDs: withIDs, epoch: 1, partitions: partitions, index: make(map[fetchKey]*fetchPartition, len(partitions))}
+	f := &fetchSession{withIDs: withIDs, epoch: 1, index: make(map[fetchKey]*sessionPartition, len(partitions)), size: len(partitions)}
 	for _, p := range partitions {
-		f.index[p.key()] = p
+		f.put(p)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if len(s.byID) >= s.max && !s.evictLocked(now) {
+	if len(s.byID) >= s.max && !s.evictLocked(now, len(partitions)) {
 		return nil
 	}
 	for f.id == sessionNone || s.byID[f.id] != nil {
 		f.id = rand.Int32()
 	}
-	f.lastUsed = now
+	f.made, f.lastUsed = now, now
 	s.byID[f.id] = f
 	return f
 }
 
-func (s *fetchSessions) evictLocked(now time.Time) bool {
-	for id, f := range s.byID {
-		if now.Sub(f.lastUsed) > sessionEvictAfter {
-			delete(s.byID, id)
-			return true
+// evictLocked drops the session that has been idle longest, or else the smallest one that may make way for a session of
+// size partitions. It returns false if there is none.
+func (s *fetchSessions) evictLocked(now time.Time, size int) bool {
+	var idle, small *fetchSession
+	for _, f := range s.byID {
+		if now.Sub(f.lastUsed) > sessionEvictAfter && (idle == nil || f.lastUsed.Before(idle.lastUsed)) {
+			idle = f
+		}
+		if now.Sub(f.made) > sessionEvictAfter && f.size < size && (small == nil || f.size < small.size) {
+			small = f
 		}
 	}
-	return false
+	victim := cmp.Or(idle, small)
+	if victim == nil {
+		return false
+	}
+	delete(s.byID, victim.id)
+	return true
+}
+
+// put adds a partition, or takes over what the client asks of one that is there.
+func (f *fetchSession) put(p *fetchPartition) {
+	if old := f.index[p.key()]; old != nil {
+		old.fetchPartition = p
+		return
+	}
+	sp := &sessionPartition{fetchPartition: p}
+	f.index[p.key()] = sp
+	f.partitions = append(f.partitions, sp)
 }
 
 // advance checks the epoch of an incremental fetch, takes its changes over, and returns the partitions to fetch.
@@ -144,20 +174,19 @@ func (f *fetchSession) advance(epoch int32, changed []*fetchPartition, forgotten
 		f.epoch = 1
 	}
 	for _, p := range changed {
-		if old := f.index[p.key()]; old != nil {
-			old.FetchRequestTopicPartition = p.FetchRequestTopicPartition
-			continue
-		}
-		f.index[p.key()] = p
-		f.partitions = append(f.partitions, p)
+		f.put(p)
 	}
 	if len(forgotten) > 0 {
 		for _, k := range forgotten {
 			delete(f.index, k)
 		}
-		f.partitions = slices.DeleteFunc(f.partitions, func(p *fetchPartition) bool { return f.index[p.key()] != p })
+		f.partitions = slices.DeleteFunc(f.partitions, func(p *sessionPartition) bool { return f.index[p.key()] != p })
 	}
-	return slices.Clone(f.partitions), nil
+	out := make([]*fetchPartition, len(f.partitions))
+	for i, p := range f.partitions {
+		out[i] = p.fetchPartition
+	}
+	return out, nil
 }
 
 // filter takes what has changed since the client was last told, remembers it, and moves the partitions that gave
@@ -166,9 +195,13 @@ func (f *fetchSession) filter(results []fetchResult, all bool) []fetchResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	kept := results[:0:0]
-	served := map[*fetchPartition]bool{}
+	served := map[*sessionPartition]bool{}
 	for _, r := range results {
-		p := r.partition
+		p := f.index[r.partition.key()]
+		if p == nil { // the client forgot it meanwhile, on another connection
+			kept = append(kept, r)
+			continue
+		}
 		if r.read.Bytes > 0 {
 			served[p] = true
 		}
@@ -180,7 +213,7 @@ func (f *fetchSession) filter(results []fetchResult, all bool) []fetchResult {
 		p.highWatermark, p.lastStable, p.logStart = r.read.HighWatermark, r.read.LastStable, r.read.LogStart
 	}
 	if len(served) > 0 && len(served) < len(f.partitions) {
-		slices.SortStableFunc(f.partitions, func(a, b *fetchPartition) int {
+		slices.SortStableFunc(f.partitions, func(a, b *sessionPartition) int {
 			switch {
 			case served[a] == served[b]:
 				return 0
