@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -84,8 +83,9 @@ type Reader interface {
 	// Size is the length of the body in bytes.
 	Size() int64
 	Close() error
-	// OSFile returns the local file that holds exactly the body, for sendfile; nil if there is none.
-	OSFile() *os.File
+	// ReadRange reads the n bytes at off and returns them, as a part of buf or not. buf must be a vfs.AlignedBuffer of
+	// vfs.RangeBytes(n) at least: a local object is read into it past the page cache.
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
 }
 
 // CheckKey returns ErrBadKey, wrapped, unless key is one to MaxKeyBytes bytes of [a-z0-9._/-] in non-empty

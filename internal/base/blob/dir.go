@@ -1,11 +1,9 @@
 package blob
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -24,7 +22,7 @@ const (
 	// once more.
 	maxKnownDirs = 4096
 	// writeBufferBytes gathers small writes of a streamed object.
-	writeBufferBytes = 128 << 10
+	writeBufferBytes = 1 << 20
 )
 
 // Dir is a Store on a directory. A key is a file below the root. An object is written to a temporary file,
@@ -105,8 +103,7 @@ func (d *Dir) Create(ctx context.Context, key string) (Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", key, err)
 	}
-	buf := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), writeBufferBytes)
-	return &dirWriter{dir: d, key: key, temp: name, file: f, buf: buf}, nil
+	return &dirWriter{dir: d, key: key, temp: name, file: f, buf: vfs.AlignedBuffer(writeBufferBytes)}, nil
 }
 
 // Open implements Store.
@@ -271,14 +268,35 @@ type dirWriter struct {
 	key  string
 	temp string
 	file vfs.File // nil when finished
-	buf  *bufio.Writer
+	buf  []byte   // aligned; the first n bytes wait to be written at off
+	n    int
+	off  int64
 }
 
 func (w *dirWriter) Write(p []byte) (int, error) {
 	if w.file == nil {
 		return 0, ErrFinished
 	}
-	return w.buf.Write(p)
+	written := 0
+	for len(p) > 0 {
+		n := copy(w.buf[w.n:], p)
+		p, w.n, written = p[n:], w.n+n, written+n
+		if w.n == len(w.buf) {
+			if err := w.flush(); err != nil {
+				return written, err
+			}
+		}
+	}
+	return written, nil
+}
+
+// flush writes what waits: whole buffers past the page cache, since objects are large and not read soon.
+func (w *dirWriter) flush() error {
+	if _, err := w.file.WriteDirectAt(w.buf[:w.n], w.off); err != nil {
+		return err
+	}
+	w.off, w.n = w.off+int64(w.n), 0
+	return nil
 }
 
 func (w *dirWriter) Commit(ctx context.Context) error {
@@ -288,9 +306,10 @@ func (w *dirWriter) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return errors.Join(err, w.Abort())
 	}
+	err := w.flush()
 	f := w.file
 	w.file = nil
-	if err := w.dir.finishTemp(f, w.temp, w.buf.Flush()); err != nil {
+	if err := w.dir.finishTemp(f, w.temp, err); err != nil {
 		return fmt.Errorf("put %s: %w", w.key, err)
 	}
 	return w.dir.publish(w.temp, w.key)

@@ -3,7 +3,6 @@ package blob
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -211,5 +210,10 @@ func (r *faultReader) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// OSFile hides the local file, which would let reads past the injector.
-func (*faultReader) OSFile() *os.File { return nil }
+func (r *faultReader) ReadRange(buf []byte, off int64, n int) (p []byte, err error) {
+	err = r.fault.do(OpRead, r.key, func() (err error) {
+		p, err = r.Reader.ReadRange(buf, off, n)
+		return err
+	})
+	return p, err
+}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +102,17 @@ func (m *Mem) List(ctx context.Context, prefix, after string, limit int) ([]Info
 
 type memReader struct{ *bytes.Reader }
 
-func (*memReader) Close() error     { return nil }
-func (*memReader) OSFile() *os.File { return nil }
+func (*memReader) Close() error { return nil }
+
+func (r *memReader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	if got, err := r.ReadAt(buf[:n], off); got < n {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("read %d bytes at %d: %w", n, off, err)
+	}
+	return buf[:n], nil
+}
 
 type memWriter struct {
 	mem      *Mem

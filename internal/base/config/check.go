@@ -76,7 +76,7 @@ func parseValue(name string, t Type, text string) (any, error) {
 		}
 		parts := strings.Split(trimmed, ",")
 		for i := range parts {
-			parts[i] = strings.TrimSpace(parts[i])
+			parts[i] = strings.TrimFunc(parts[i], func(r rune) bool { return r <= ' ' }) // as Java trims
 		}
 		return parts, nil
 	case TypePassword:

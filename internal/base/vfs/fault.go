@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,7 +12,7 @@ import (
 // Kind says which operation an Op is.
 type Kind uint8
 
-// The operations that a Fault asks about: those of FS, then those of File. WriteAt and WritevAt are both
+// The operations that a Fault asks about: those of FS, then those of File. WriteAt and WriteDirectAt are both
 // OpWrite. Closing is never failed.
 const (
 	OpOpen Kind = iota + 1
@@ -232,29 +231,32 @@ func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.inner.ReadAt(p, off)
 }
 
-func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
-	n, err := f.write([][]byte{p}, off)
-	return int(n), err
+func (f *faultFile) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	if err := f.ask(OpRead, off, int64(n)); err != nil {
+		return nil, err
+	}
+	return f.inner.ReadRange(buf, off, n)
 }
 
-func (f *faultFile) WritevAt(bufs [][]byte, off int64) (int64, error) { return f.write(bufs, off) }
+func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
+	return f.write(p, off, f.inner.WriteAt)
+}
 
-func (f *faultFile) write(bufs [][]byte, off int64) (int64, error) {
-	var size int64
-	for _, b := range bufs {
-		size += int64(len(b))
-	}
-	err := f.ask(OpWrite, off, size)
+func (f *faultFile) WriteDirectAt(p []byte, off int64) (int, error) {
+	return f.write(p, off, f.inner.WriteDirectAt)
+}
+
+func (f *faultFile) write(p []byte, off int64, to func([]byte, int64) (int, error)) (int, error) {
+	err := f.ask(OpWrite, off, int64(len(p)))
 	if err == nil {
-		return f.inner.WritevAt(bufs, off)
+		return to(p, off)
 	}
 	torn, ok := errors.AsType[*tornError](err)
 	if !ok {
 		return 0, err
 	}
-	whole := slices.Concat(bufs...)
-	n, innerErr := f.inner.WriteAt(whole[:min(size, torn.bytes)], off)
-	return int64(n), errors.Join(err, innerErr)
+	n, innerErr := f.inner.WriteAt(p[:min(int64(len(p)), torn.bytes)], off)
+	return n, errors.Join(err, innerErr)
 }
 
 func (f *faultFile) Size() (int64, error) {
@@ -292,5 +294,4 @@ func (f *faultFile) Sync() error {
 	return f.inner.Sync()
 }
 
-func (f *faultFile) OSFile() *os.File { return f.inner.OSFile() }
-func (f *faultFile) Close() error     { return f.inner.Close() }
+func (f *faultFile) Close() error { return f.inner.Close() }

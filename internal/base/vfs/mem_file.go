@@ -246,12 +246,13 @@ func (h *memHandle) ReadAt(p []byte, off int64) (int, error) {
 	return want, nil
 }
 
-func (h *memHandle) WriteAt(p []byte, off int64) (int, error) {
-	n, err := h.WritevAt([][]byte{p}, off)
-	return int(n), err
+func (h *memHandle) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	return readRange(h, buf, off, n)
 }
 
-func (h *memHandle) WritevAt(bufs [][]byte, off int64) (int64, error) {
+func (h *memHandle) WriteDirectAt(p []byte, off int64) (int, error) { return h.WriteAt(p, off) }
+
+func (h *memHandle) WriteAt(p []byte, off int64) (int, error) {
 	if err := h.check("write", true); err != nil {
 		return 0, err
 	}
@@ -260,15 +261,11 @@ func (h *memHandle) WritevAt(bufs [][]byte, off int64) (int64, error) {
 	}
 	h.file.mu.Lock()
 	defer h.file.mu.Unlock()
-	var written int64
-	for _, b := range bufs {
-		n, err := h.file.write(b, off+written)
-		written += int64(n)
-		if err != nil {
-			return written, pathError("write", h.name, err)
-		}
+	n, err := h.file.write(p, off)
+	if err != nil {
+		return n, pathError("write", h.name, err)
 	}
-	return written, nil
+	return n, nil
 }
 
 func (h *memHandle) Size() (int64, error) {
@@ -330,8 +327,6 @@ func (h *memHandle) Sync() error {
 	h.file.sync()
 	return nil
 }
-
-func (h *memHandle) OSFile() *os.File { return nil }
 
 func (h *memHandle) Close() error {
 	if h.closed.Swap(true) {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -87,14 +88,57 @@ func openOS(name string, flags int) (File, error) {
 		_ = f.Close() // nothing was written
 		return nil, err
 	}
-	return &osFile{File: f, raw: raw}, nil
+	return &osFile{File: f, raw: raw, flags: flags &^ (os.O_CREATE | os.O_TRUNC)}, nil
 }
 
 // osFile adds to *os.File what the platform files (os_linux.go, os_other.go) implement. raw keeps the
 // descriptor alive during a system call, so that a concurrent Close cannot hand its number to another file.
 type osFile struct {
 	*os.File
-	raw syscall.RawConn
+	raw   syscall.RawConn
+	flags int
+
+	// direct is a second descriptor of the file, past the page cache; it is opened at its first use, and nil where the
+	// file system has none.
+	directOnce sync.Once
+	direct     *os.File
+}
+
+func (f *osFile) openDirect() *os.File {
+	f.directOnce.Do(func() { f.direct = directFile(f) })
+	return f.direct
+}
+
+func (f *osFile) WriteDirectAt(p []byte, off int64) (int, error) {
+	if d := f.openDirect(); d != nil && isAligned(p, off) {
+		return d.WriteAt(p, off)
+	}
+	return f.WriteAt(p, off)
+}
+
+func (f *osFile) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	d := f.openDirect()
+	from := off / DirectAlign * DirectAlign
+	end := (off + int64(n) + DirectAlign - 1) / DirectAlign * DirectAlign
+	if d == nil || end-from > int64(len(buf)) || !isAligned(buf[:end-from], from) {
+		return readRange(f, buf, off, n)
+	}
+	got, err := d.ReadAt(buf[:end-from], from)
+	if skip := int(off - from); got >= skip+n {
+		return buf[skip : skip+n], nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return nil, f.fail("read", err)
+}
+
+func (f *osFile) Close() error {
+	f.directOnce.Do(func() {})
+	if f.direct != nil {
+		_ = f.direct.Close() // what was written through it is synced through the other, or not at all
+	}
+	return f.File.Close()
 }
 
 func (f *osFile) Size() (int64, error) {
@@ -104,8 +148,6 @@ func (f *osFile) Size() (int64, error) {
 	}
 	return info.Size(), nil
 }
-
-func (f *osFile) OSFile() *os.File { return f.File }
 
 func (f *osFile) fail(op string, err error) error {
 	if err == nil {

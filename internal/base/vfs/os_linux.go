@@ -2,14 +2,11 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
-
-// maxIovecs is the kernel's UIO_MAXIOV: a longer gather write is refused.
-const maxIovecs = 1024
 
 // control runs one system call on the descriptor, again if a signal interrupted it.
 func (f *osFile) control(call func(fd int) error) error {
@@ -27,47 +24,16 @@ func (f *osFile) control(call func(fd int) error) error {
 	return err
 }
 
-// WritevAt implements File by pwritev(2).
-func (f *osFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
-	var written int64
-	var rest [][]byte // holds a chunk whose first buffer was written in part
-	skip := 0         // bytes of bufs[0] already written
-	for {
-		for len(bufs) > 0 && skip == len(bufs[0]) {
-			bufs, skip = bufs[1:], 0
-		}
-		if len(bufs) == 0 {
-			return written, nil
-		}
-		chunk := bufs[:min(len(bufs), maxIovecs)]
-		if skip > 0 {
-			rest = append(append(rest[:0], bufs[0][skip:]), chunk[1:]...)
-			chunk = rest
-		}
-		n := 0
-		err := f.control(func(fd int) (err error) {
-			n, err = unix.Pwritev(fd, chunk, off+written)
-			return err
-		})
-		if err == nil && n == 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return written, f.fail("pwritev", err)
-		}
-		written += int64(n)
-		bufs, skip = advance(bufs, skip+n)
-	}
-}
-
-// advance drops n bytes from the front of bufs. It returns the buffers that are left and how many bytes of
-// the first of them are already dropped.
-func advance(bufs [][]byte, n int) ([][]byte, int) {
-	for len(bufs) > 0 && n >= len(bufs[0]) {
-		n -= len(bufs[0])
-		bufs = bufs[1:]
-	}
-	return bufs, n
+// directFile opens the file a second time, past the page cache, or returns nil where that cannot be done, as on tmpfs.
+// It goes by the descriptor, since the name may have changed.
+func directFile(f *osFile) *os.File {
+	var d *os.File
+	_ = f.control(func(fd int) error { // no direct descriptor is an answer too
+		var err error
+		d, err = os.OpenFile("/proc/self/fd/"+strconv.Itoa(fd), f.flags|unix.O_DIRECT, 0)
+		return err
+	})
+	return d
 }
 
 func (f *osFile) Allocate(off, length int64) error {

@@ -9,18 +9,7 @@ import (
 
 // This file is the plain way for development on other systems: correct, not fast.
 
-// WritevAt implements File by one write for each buffer.
-func (f *osFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
-	var written int64
-	for _, b := range bufs {
-		n, err := f.WriteAt(b, off+written)
-		written += int64(n)
-		if err != nil {
-			return written, err
-		}
-	}
-	return written, nil
-}
+func directFile(*osFile) *os.File { return nil }
 
 func (f *osFile) Allocate(off, length int64) error { return f.writeZeros(off, length) }
 

@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -73,9 +72,13 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
-	// WritevAt writes bufs one after the other at off, with few system calls and no copy. It returns the
-	// number of bytes written; less than all of them comes with an error. bufs is not changed or kept.
-	WritevAt(bufs [][]byte, off int64) (int64, error)
+	// WriteDirectAt is WriteAt past the page cache, where the file system can: the bytes go from p to the device, which
+	// spares a copy and the pages, and later reads come from the device. p's address and length and off must be
+	// multiples of DirectAlign (see AlignedBuffer); otherwise, and where the system cannot, it is WriteAt.
+	WriteDirectAt(p []byte, off int64) (int, error)
+	// ReadRange reads the n bytes at off, past the page cache where the file system can, and returns them as a part of
+	// buf. buf must be an AlignedBuffer of RangeBytes(n) at least. Fewer bytes are io.ErrUnexpectedEOF.
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
 	// Size returns the length in bytes.
 	Size() (int64, error)
 	// Truncate sets the length; new bytes are zero.
@@ -87,9 +90,6 @@ type File interface {
 	SyncData() error
 	// Sync makes bytes and all attributes durable.
 	Sync() error
-	// OSFile returns the file of the operating system below, for sendfile, and nil where there is none. It
-	// stays owned by the File.
-	OSFile() *os.File
 }
 
 // Usage is the space of a file system, in bytes.

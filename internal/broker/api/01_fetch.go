@@ -212,7 +212,7 @@ func (s *Server) fillFetch(res *wire.FetchResponse, results []fetchResult) {
 			out.DivergingEpoch = &wire.EpochEnd{Epoch: r.diverging.Epoch, EndOffset: r.diverging.Start}
 		}
 		for _, c := range r.read.Chunks {
-			out.Records = append(out.Records, wire.Part{Bytes: c.Bytes, File: c.File, Off: c.Off, Len: c.Len, Done: c.Done})
+			out.Records = append(out.Records, wire.Part{Bytes: c.Bytes, From: c.From, Off: c.Off, Len: c.Len, Done: c.Done})
 		}
 		t.Partitions = append(t.Partitions, out)
 		if r.topic != nil {

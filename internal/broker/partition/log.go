@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -44,8 +45,10 @@ var ErrClosed = errors.New("partition log is closed")
 type Env struct {
 	WAL      *wal.Log
 	Segments *segment.Cache
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Blocks is through which everything is read that is not in the WAL's memory.
+	Blocks *blockcache.Cache
+	Now    func() time.Time
+	Logger *slog.Logger
 	// OnCorrupt is told of damage that is met. It must not block.
 	OnCorrupt func(error)
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -34,7 +35,7 @@ func testConfig() *Config {
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, now: time.UnixMilli(1_700_000_000_000)}
-	env := &Env{Segments: segment.NewCache(blob.NewMem(), 8), Now: func() time.Time { return h.now }}
+	env := &Env{Segments: segment.NewCache(blob.NewMem(), 8), Blocks: blockcache.New(4 << 20), Now: func() time.Time { return h.now }}
 	h.wal = wal.New(wal.Options{FS: vfs.OS(), Dir: t.TempDir(), Incarnation: 1, FileBytes: 1 << 20, OnDurable: func(f *wal.Frame) {
 		for i := range f.Runs {
 			f.Runs[i].Stream.Owner.(*Log).Committed(&f.Runs[i])
@@ -96,9 +97,9 @@ func (h *harness) read(req ReadRequest) (ReadResult, []byte) {
 	}
 	var out []byte
 	for _, c := range r.Chunks {
-		if c.File != nil {
-			b := make([]byte, c.Len)
-			if _, err := c.File.ReadAt(b, c.Off); err != nil {
+		if c.From != nil {
+			b, err := c.From.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(int(c.Len))), c.Off, int(c.Len))
+			if err != nil {
 				h.t.Fatal(err)
 			}
 			out = append(out, b...)

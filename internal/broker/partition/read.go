@@ -5,26 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"sort"
 	"sync"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blockcache"
+	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
 
-// sendfileBytesMin is the size from which a stretch is sent from its file; below it one copy into a shared buffer
-// costs less than a system call of its own.
-const sendfileBytesMin = 24 << 10
+// laterBytesMin is the size from which a stretch that is not in memory is read only when it is sent, a piece at a time; shorter
+// ones are read at once into a buffer that they share.
+const laterBytesMin = 64 << 10
 
-// Chunk is a stretch of whole batches, in memory or in a file. Done, if not nil, must be called once when the bytes
-// have been sent or are not wanted any more.
+// inPlaceBytesMin is the size from which a stretch that is in memory is sent from where it is; shorter ones are copied together.
+const inPlaceBytesMin = 4 << 10
+
+// RangeReader is where the bytes of a chunk come from, see vfs.File.
+type RangeReader interface {
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+}
+
+// Chunk is a stretch of whole batches: memory, or Len bytes at Off of From. Done, if not nil, must be called once when the
+// bytes have been sent or are not wanted any more.
 type Chunk struct {
 	Bytes    []byte
-	File     *os.File
+	From     RangeReader
 	Off, Len int64
 	Done     func()
 }
@@ -142,7 +151,7 @@ type collector struct {
 	buf        *[]byte
 }
 
-var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 4*sendfileBytesMin); return &b }}
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2*laterBytesMin); return &b }}
 
 func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
 	src, err := c.log.open(ctx, s)
@@ -159,10 +168,14 @@ func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
 		return false, err
 	}
 	n := end - start
-	if f := src.file(); f != nil && n >= sendfileBytesMin {
+	switch {
+	case src.bytes != nil && n >= inPlaceBytesMin:
 		c.flush()
-		c.res.Chunks = append(c.res.Chunks, Chunk{File: f, Off: src.fileOffset(start), Len: n, Done: src.done})
-	} else {
+		c.res.Chunks = append(c.res.Chunks, Chunk{Bytes: src.bytes[start:end], Len: n, Done: src.done})
+	case n >= laterBytesMin:
+		c.flush()
+		c.res.Chunks = append(c.res.Chunks, Chunk{From: src.blocks, Off: src.base + start, Len: n, Done: src.done})
+	default:
 		err := c.copy(src, start, n)
 		src.done()
 		if err != nil {
@@ -248,8 +261,10 @@ type source struct {
 	log    *Log
 	span   *span
 	size   int64
-	pin    wal.Pinned
+	bytes  []byte // all of them, if they are in memory
 	reader *segment.Reader
+	base   int64              // where they begin in blocks
+	blocks *blockcache.Reader // the file or object that holds them
 	done   func()
 }
 
@@ -260,37 +275,35 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 		if err != nil {
 			return nil, l.damage(fmt.Errorf("open %s: %w", s.object.Key, err))
 		}
-		src.reader, src.done, src.size = r, release, s.info.Bytes
+		src.reader, src.done, src.size, src.base = r, release, s.info.Bytes, s.info.Pos
+		src.blocks = l.env.Blocks.Reader(s.object.Key, r, r.Bytes(), func() (func(), bool) {
+			_, release, err := l.env.Segments.Get(context.WithoutCancel(ctx), s.object.Key)
+			return release, err == nil
+		})
+		return src, nil
+	}
+	if b, release, ok := l.env.WAL.Recent(s.pos, src.size); ok {
+		src.bytes, src.done = b, release
 		return src, nil
 	}
 	pin, err := l.env.WAL.Pin(s.pos)
 	if err != nil {
 		return nil, fmt.Errorf("pin WAL position %d for %s: %w", s.pos, l.id, err)
 	}
-	src.pin, src.done = pin, pin.Release
+	src.done, src.base = pin.Release, pin.Off
+	src.blocks = l.env.Blocks.Reader(pin.Base, pin.File, pin.Durable, func() (func(), bool) {
+		again, err := l.env.WAL.Pin(s.pos)
+		return again.Release, err == nil
+	})
 	return src, nil
 }
 
-func (s *source) file() *os.File {
-	if s.reader != nil {
-		return s.reader.OSFile()
-	}
-	return s.pin.File.OSFile()
-}
-
-func (s *source) fileOffset(pos int64) int64 {
-	if s.reader != nil {
-		return s.span.info.Pos + pos
-	}
-	return s.pin.Off + pos
-}
-
 func (s *source) readAt(p []byte, pos int64) error {
-	if s.reader != nil {
-		_, err := s.reader.ReadAt(p, s.span.info.Pos+pos)
-		return err
+	if s.bytes != nil {
+		copy(p, s.bytes[pos:])
+		return nil
 	}
-	_, err := s.pin.File.ReadAt(p, s.pin.Off+pos)
+	_, err := s.blocks.ReadAt(p, s.base+pos)
 	return err
 }
 
@@ -411,15 +424,15 @@ func (l *Log) ReadBytes(ctx context.Context, offset, maxBytes int64) (b []byte, 
 	defer r.Drop()
 	b = make([]byte, 0, r.Bytes)
 	for _, c := range r.Chunks {
-		if c.File == nil {
+		if c.From == nil {
 			b = append(b, c.Bytes...)
 			continue
 		}
-		at := len(b)
-		b = b[:at+int(c.Len)]
-		if _, err := c.File.ReadAt(b[at:], c.Off); err != nil {
+		p, err := c.From.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(int(c.Len))), c.Off, int(c.Len))
+		if err != nil {
 			return nil, offset, fmt.Errorf("read %s at offset %d: %w", l.id, offset, err)
 		}
+		b = append(b, p...)
 	}
 	return b, r.NextOffset, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -165,8 +164,11 @@ type memObject struct {
 func (m *memObject) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(m.b).ReadAt(p, off)
 }
-func (m *memObject) Size() int64      { return int64(len(m.b)) }
-func (m *memObject) OSFile() *os.File { return nil }
+func (m *memObject) Size() int64 { return int64(len(m.b)) }
+func (m *memObject) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	_, err := m.ReadAt(buf[:n], off)
+	return buf[:n], err
+}
 func (m *memObject) Close() error {
 	if m.closed != nil {
 		m.closed()

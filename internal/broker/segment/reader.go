@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
 const (
@@ -107,8 +107,11 @@ func (r *Reader) CreatedAt() time.Time { return timeOf(r.dir.created) }
 // Bytes is the size of the whole object.
 func (r *Reader) Bytes() int64 { return r.obj.Size() }
 
-// OSFile is the file that holds the object, for sendfile of ranges that Verify has passed; nil if there is none.
-func (r *Reader) OSFile() *os.File { return r.obj.OSFile() }
+// ReadRange reads n bytes of the object from pos into buf, past the page cache where that can be done, for ranges that Verify
+// has passed. buf must be a vfs.AlignedBuffer of vfs.RangeBytes(n) at least; the result is a part of it.
+func (r *Reader) ReadRange(buf []byte, pos int64, n int) ([]byte, error) {
+	return r.obj.ReadRange(buf, pos, n)
+}
 
 // Runs returns all runs, sorted by topic id and partition. It decodes the directory anew at each call.
 func (r *Reader) Runs() []RunInfo {
@@ -147,7 +150,7 @@ func (r *Reader) Aborted(run RunInfo, from, to int64) ([]AbortedTxn, error) {
 }
 
 // Verify checks the blocks that cover [pos, pos+n) of the run, those not yet checked by this Reader. Without an error
-// these bytes, from run.Pos+pos of OSFile, may be sent straight from the file. A *CorruptError names the damaged block;
+// these bytes, from run.Pos+pos of the object, may be read by ReadRange. A *CorruptError names the damaged block;
 // it comes again at the next call. ErrOutsideBody if the run does not have the range.
 func (r *Reader) Verify(run RunInfo, pos, n int64) error {
 	e, err := r.entry(run)
@@ -249,9 +252,13 @@ func (r *Reader) verify(e *entry, pos, n int64) error {
 func (r *Reader) checkBlock(e *entry, s *section, i int64, buf []byte) error {
 	size := int64(r.dir.indexBytes)
 	start := i * size
-	p := buf[:min(size, e.Bytes-start)]
-	if err := r.readAt(p, e.Pos+start); err != nil {
-		return err
+	n := int(min(size, e.Bytes-start))
+	p, err := r.obj.ReadRange(buf, e.Pos+start, n)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return r.corrupt(e.Pos+start, fmt.Sprintf("object ends inside %d bytes", n))
+	}
+	if err != nil {
+		return fmt.Errorf("read %d bytes of %s at %d: %w", n, r.key, e.Pos+start, err)
 	}
 	if crc32.Checksum(p, castagnoli) != s.blocks[i] {
 		return r.corrupt(e.Pos+start, fmt.Sprintf("checksum of a block of %d bytes of %x-%d does not match", len(p), e.Topic, e.Partition))
@@ -326,6 +333,6 @@ func (r *Reader) buffer() *[]byte {
 	if b, ok := r.scratch.Get().(*[]byte); ok {
 		return b
 	}
-	b := make([]byte, max(int(r.dir.indexBytes), walkBytes))
+	b := vfs.AlignedBuffer(max(vfs.RangeBytes(int(r.dir.indexBytes)), walkBytes))
 	return &b
 }

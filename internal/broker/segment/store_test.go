@@ -29,8 +29,7 @@ func TestObjectInDirectoryMayBeSentFromItsFile(t *testing.T) {
 		pos, err := r.Locate(m.info, b.base)
 		must(t, err)
 		must(t, r.Verify(m.info, pos, int64(len(b.bytes))))
-		got := make([]byte, len(b.bytes))
-		_, err = r.OSFile().ReadAt(got, m.info.Pos+pos)
+		got, err := r.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(len(b.bytes))), m.info.Pos+pos, len(b.bytes))
 		must(t, err)
 		if !bytes.Equal(got, b.bytes) {
 			t.Fatalf("batch at offset %d of %+v differs", b.base, m.info)

@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -82,6 +83,8 @@ type Options struct {
 	RetentionInterval time.Duration
 	// ProducerExpiry is after how long an idle producer is forgotten, 0 for 24 h (producer.id.expiration.ms).
 	ProducerExpiry time.Duration
+	// BlockCacheBytes bounds the memory for reads of what is not in the WAL's ring, 0 for 48 MiB.
+	BlockCacheBytes int64
 	// OpenObjects bounds the objects that are open for reading, 0 for 64.
 	OpenObjects int
 	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for 8 MiB.
@@ -96,6 +99,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.WALFileBytes, 128<<20)
 	set(&o.WALKeepBytes, 4<<30)
+	set(&o.BlockCacheBytes, 48<<20)
 	set(&o.ReserveBytes, 8<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
 	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
@@ -173,7 +177,7 @@ func New(o Options) *Store {
 	o = o.withDefaults()
 	s := &Store{o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer),
 		reported: map[string]struct{}{}}
-	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
+	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Blocks: blockcache.New(o.BlockCacheBytes), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
 	return s
 }
 

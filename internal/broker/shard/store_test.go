@@ -150,9 +150,8 @@ func (n *node) contents(topic kafka.TopicID, p int32) string {
 		}
 		for _, c := range r.Chunks {
 			b := c.Bytes
-			if c.File != nil {
-				b = make([]byte, c.Len)
-				if _, err := c.File.ReadAt(b, c.Off); err != nil {
+			if c.From != nil {
+				if b, err = c.From.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(int(c.Len))), c.Off, int(c.Len)); err != nil {
 					n.t.Fatal(err)
 				}
 			}

@@ -56,8 +56,10 @@ func (l *Log) fileAt(p Position) *file {
 
 // Pinned is a place in a file that stays readable until Release, which must be called once.
 type Pinned struct {
-	File    vfs.File // read only what is below Tail
+	File    vfs.File // read only what is below Durable
 	Off     int64    // of the position in File
+	Base    Position // of the file; never that of another one
+	Durable int64    // bytes of File that do not change any more
 	Release func()
 }
 
@@ -76,7 +78,7 @@ func (l *Log) Pin(pos Position) (Pinned, error) {
 		return Pinned{}, fmt.Errorf("%w: %v", ErrTrimmed, pos)
 	}
 	f.pins++
-	return Pinned{File: f.f, Off: int64(pos - f.base), Release: func() { l.unpin(f) }}, nil
+	return Pinned{File: f.f, Off: int64(pos - f.base), Base: f.base, Durable: min(int64(l.durable-f.base), f.bytes), Release: func() { l.unpin(f) }}, nil
 }
 
 func (l *Log) unpin(f *file) {
@@ -105,6 +107,21 @@ func (l *Log) Read(p []byte, pos Position) error {
 		return fmt.Errorf("wal: read %d bytes at %v: %w", len(p), pos, err)
 	}
 	return nil
+}
+
+// ReadRange returns the n bytes of the log at pos, past the page cache. buf is as in vfs.File; the
+// result may be a part of it. Conditions and errors are those of Read.
+func (l *Log) ReadRange(buf []byte, pos Position, n int) ([]byte, error) {
+	pin, err := l.Pin(pos)
+	if err != nil {
+		return nil, err
+	}
+	defer pin.Release()
+	p, err := pin.File.ReadRange(buf, pin.Off, n)
+	if err != nil {
+		return nil, fmt.Errorf("wal: read %d bytes at %v: %w", n, pos, err)
+	}
+	return p, nil
 }
 
 // Trim gives up the log below before, but for the files that hold one of the positions keep. Files wholly below it are recycled

@@ -5,10 +5,6 @@ import (
 	"slices"
 )
 
-// copyBelowBytes is the size below which a batch is copied to the staging buffer: many small buffers cost the kernel more than
-// the copy costs us.
-const copyBelowBytes = 4096
-
 // group gathers what will be one frame. While open it is guarded by Log.mu; from take until it is recycled it belongs
 // to the lane that writes it, apart from written.
 type group struct {
@@ -23,14 +19,12 @@ type group struct {
 	written  bool // synced, waiting for the frames before it; guarded by Log.mu
 
 	// Filled by build.
-	frame   Frame
-	order   []int32 // of runs
-	infos   []BatchInfo
-	head    [headerBytes]byte
-	header  frameHeader
-	staging []byte
-	tail    []byte // footer and trailer
-	iovecs  [][]byte
+	frame  Frame
+	order  []int32 // of runs
+	infos  []BatchInfo
+	header frameHeader
+	tail   []byte     // footer and trailer
+	block  *ringBlock // the frame's bytes
 }
 
 // entry is a batch; next is the index of the next entry of its run, or -1.
@@ -101,16 +95,15 @@ func (g *group) reset(number uint64) {
 func (g *group) release() {
 	clear(g.entries)
 	clear(g.runs)
-	clear(g.iovecs)
 	clear(g.frame.Runs)
-	g.entries, g.runs, g.controls, g.iovecs = g.entries[:0], g.runs[:0], g.controls[:0], g.iovecs[:0]
+	g.entries, g.runs, g.controls, g.block = g.entries[:0], g.runs[:0], g.controls[:0], nil
 }
 
 // zeroPage pads frames. It is only read.
 var zeroPage [pageBytes]byte
 
-// build lays out the frame at g.header.Pos: it fills g.frame and g.iovecs. The header has all fields set that do not follow
-// from the contents.
+// build lays out the frame at g.header.Pos in g.block, which has room for it: it fills g.frame and the block. The header has all
+// fields set that do not follow from the contents.
 func (g *group) build() {
 	g.order = g.order[:0]
 	for i := range g.runs {
@@ -123,67 +116,41 @@ func (g *group) build() {
 	f.Controls = g.controls
 	f.Runs = f.Runs[:0]
 	g.infos = slices.Grow(g.infos[:0], len(g.entries))
-	g.staging = slices.Grow(g.staging[:0], g.smallBytes()) // enough: slices of it must not move
-	g.iovecs = append(g.iovecs[:0], g.head[:])
-	at, staged := f.Pos+headerBytes, 0
+	out := g.block.bytes[:headerBytes]
 	for _, i := range g.order {
-		r := g.gather(&g.runs[i], &staged)
-		r.Pos = at
-		at += Position(r.Bytes)
+		pos := f.Pos + Position(len(out))
+		var r Run
+		r, out = g.gather(&g.runs[i], out)
+		r.Pos = pos
 		f.Runs = append(f.Runs, r)
 	}
-	g.flushStaging(&staged)
 
 	h := &g.header
 	var dirCRC uint32
 	h.BodyBytes = g.body
 	g.tail, h.Shards, dirCRC = appendFooter(g.tail[:0], f)
 	h.FooterBytes = uint32(len(g.tail))
-	h.encode(g.head[:])
+	h.encode(out[:headerBytes])
 	g.tail = append(g.tail, zeroPage[:trailerBytes]...)
 	encodeTrailer(g.tail[h.FooterBytes:], h, dirCRC)
 	f.Bytes = h.frameBytes()
-	g.iovecs = append(g.iovecs, g.tail)
-	if pad := f.Bytes - h.contentBytes(); pad > 0 {
-		g.iovecs = append(g.iovecs, zeroPage[:pad])
-	}
+	out = append(out, g.tail...)
+	out = append(out, zeroPage[:f.Bytes-int64(len(out))]...)
+	g.block.bytes, g.block.pos = out, f.Pos
 }
 
-// gather adds the batches of r to the gather list.
-func (g *group) gather(r *openRun, staged *int) Run {
-	out := Run{Stream: r.stream, Shard: r.stream.Shard, Topic: r.stream.Topic, Partition: r.stream.Partition}
-	first := len(g.infos)
+// gather copies the batches of r to the end of out.
+func (g *group) gather(r *openRun, out []byte) (Run, []byte) {
+	run := Run{Stream: r.stream, Shard: r.stream.Shard, Topic: r.stream.Topic, Partition: r.stream.Partition}
+	first, begin := len(g.infos), len(out)
 	for i := r.first; i >= 0; i = g.entries[i].next {
 		e := &g.entries[i]
-		out.Bytes += int64(len(e.batch))
-		out.CRC = crc32.Update(out.CRC, castagnoli, e.batch)
+		out = append(out, e.batch...)
 		g.infos = append(g.infos, e.info)
-		if len(e.batch) < copyBelowBytes {
-			g.staging = append(g.staging, e.batch...)
-			continue
-		}
-		g.flushStaging(staged)
-		g.iovecs = append(g.iovecs, e.batch)
 	}
-	out.Batches = g.infos[first:len(g.infos):len(g.infos)]
-	out.summarise()
-	return out
-}
-
-// flushStaging adds what has been staged since the last call to the gather list.
-func (g *group) flushStaging(staged *int) {
-	if n := len(g.staging); n > *staged {
-		g.iovecs = append(g.iovecs, g.staging[*staged:n])
-		*staged = n
-	}
-}
-
-func (g *group) smallBytes() int {
-	n := 0
-	for i := range g.entries {
-		if b := len(g.entries[i].batch); b < copyBelowBytes {
-			n += b
-		}
-	}
-	return n
+	run.Bytes = int64(len(out) - begin)
+	run.CRC = crc32.Checksum(out[begin:], castagnoli)
+	run.Batches = g.infos[first:len(g.infos):len(g.infos)]
+	run.summarise()
+	return run, out
 }

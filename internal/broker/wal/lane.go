@@ -47,6 +47,7 @@ func (l *Log) lane() {
 		if g == nil {
 			continue
 		}
+		g.block = l.ring.take(maxFrameBytes(g.body, g.footer))
 		l.mu.Unlock()
 		g.build()
 		l.mu.Lock()
@@ -121,7 +122,7 @@ func (l *Log) built(g *group) {
 
 func (l *Log) write(f *file, g *group) error {
 	begin := time.Now()
-	if _, err := f.f.WritevAt(g.iovecs, int64(g.frame.Pos-f.base)); err != nil {
+	if _, err := f.f.WriteDirectAt(g.block.bytes, int64(g.frame.Pos-f.base)); err != nil {
 		return err
 	}
 	if err := f.f.SyncData(); err != nil {
@@ -145,6 +146,7 @@ func (l *Log) complete() {
 	for len(l.inflight) > 0 && l.inflight[0].written {
 		g := l.inflight[0]
 		l.durable = g.frame.End()
+		l.ring.add(g.block)
 		l.mu.Unlock()
 		if l.o.OnDurable != nil && !g.empty() {
 			l.o.OnDurable(&g.frame)
@@ -176,7 +178,7 @@ const maxFreeGroups = lanes + 2
 const maxKeptBytes = 4 << 20
 
 func (l *Log) recycle(g *group) {
-	if len(l.free) < maxFreeGroups && cap(g.staging)+cap(g.tail) <= maxKeptBytes {
+	if len(l.free) < maxFreeGroups && cap(g.tail) <= maxKeptBytes {
 		g.release()
 		l.free = append(l.free, g)
 	}

@@ -38,6 +38,7 @@ type Log struct {
 	pending     []*group // closed, oldest first
 	inflight    []*group // taken by a lane, oldest first, until complete
 	free        []*group // for reuse
+	ring        ring     // the last frames
 	groupNumber uint64   // of open
 	queuedBytes int64    // batch bytes in open, pending and inflight
 	waiters     []waiter // in Admit, oldest first
@@ -75,6 +76,7 @@ type waiter struct {
 func New(o Options) *Log {
 	l := &Log{o: o.withDefaults(), metrics: newMetrics(o.Registerer)}
 	l.work.L = &l.mu
+	l.ring.limit = l.o.RingBytes
 	l.place, l.reserved, l.prepared, l.durable = o.Start, o.Start, o.Start, o.Start
 	l.prep = newPreparer(l)
 	l.open = l.newGroup()

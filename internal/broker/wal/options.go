@@ -29,6 +29,7 @@ type Options struct {
 	FileBytes  int64 // of one file; 0: 128 MiB; a multiple of 4 KiB in [16 KiB, 4 GiB]
 	GroupBytes int   // batch bytes near which a group is closed, if it has more than one batch; 0: 1 MiB
 	QueueBytes int64 // batch bytes in memory, not yet durable, above which Admit blocks; 0: 64 MiB
+	RingBytes  int64 // of the last frames that stay in memory for readers of the tail; 0: 32 MiB
 	MaxBytes   int64 // most that the files of the chain may take on disk; 0: no limit but the disk
 	SpareFiles int   // trimmed files kept for reuse, and files prepared ahead in a burst; 0: 2
 
@@ -50,6 +51,9 @@ func (o Options) withDefaults() Options {
 	if o.QueueBytes == 0 {
 		o.QueueBytes = 64 << 20
 	}
+	if o.RingBytes == 0 {
+		o.RingBytes = 32 << 20
+	}
 	if o.SpareFiles == 0 {
 		o.SpareFiles = 2
 	}
@@ -65,7 +69,7 @@ func (o *Options) validate() error {
 		return errors.New("wal: no directory given")
 	case !validFileBytes(o.FileBytes):
 		return fmt.Errorf("wal: file size %d is not a multiple of 4 KiB in [16 KiB, 4 GiB]", o.FileBytes)
-	case o.GroupBytes < 0 || o.QueueBytes < 0 || o.MaxBytes < 0 || o.SpareFiles < 0:
+	case o.GroupBytes < 0 || o.QueueBytes < 0 || o.RingBytes < 0 || o.MaxBytes < 0 || o.SpareFiles < 0:
 		return errors.New("wal: negative size")
 	case o.Start < 0 || o.Start%pageBytes != 0 || o.Start > maxPosition/2:
 		return fmt.Errorf("wal: start position %v is not the begin of a file", o.Start)

@@ -69,13 +69,10 @@ func (c *crafter) frame(n int, synced Position) {
 	rng := rand.New(rand.NewPCG(c.seq, 1))
 	g.add(NewStream(0, testTopic, 0), randomBatch(rng, 0, offset, n), BatchInfo{BaseOffset: offset, RecordCount: 1, Bytes: int32(n)})
 	g.header = frameHeader{Cluster: c.head.Cluster, Incarnation: c.head.Incarnation, Seq: c.seq, Nonce: c.head.Nonce, Pos: c.at, LastSynced: synced, PrevChain: c.chain}
+	g.block = (&ring{}).take(maxFrameBytes(g.body, g.footer))
 	g.build()
 	c.begin = append(c.begin, c.at)
-	var b []byte
-	for _, v := range g.iovecs {
-		b = append(b, v...)
-	}
-	c.write(b, c.at)
+	c.write(g.block.bytes, c.at)
 	c.at, c.chain = g.frame.End(), g.header.CRC
 	c.seq++
 	c.ends = append(c.ends, c.at)
@@ -120,6 +117,7 @@ func contentOffset(off int64, n int) int64 {
 	g := &group{}
 	g.reset(1)
 	g.add(NewStream(0, testTopic, 0), make([]byte, n), BatchInfo{BaseOffset: 1 << 32, RecordCount: 1, Bytes: int32(n)})
+	g.block = (&ring{}).take(maxFrameBytes(g.body, g.footer))
 	g.build()
 	return g.header.contentBytes() + off
 }

@@ -5,16 +5,25 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
-// Part is a stretch of a response: memory, or, if File is set, Len bytes of a file from Off on. The bytes must not change
-// before Done is called. Done may be nil.
+// RangeReader is where the bytes of a part come from if they are not in memory. ReadRange reads the n bytes at off and returns
+// them, as a part of buf or not; buf is a vfs.AlignedBuffer of vfs.RangeBytes(n) at least.
+type RangeReader interface {
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+}
+
+// Part is a stretch of a response: memory, or, if From is set, Len bytes of it from Off on, which are read a piece at a time
+// while the response is being written, so that a slow peer holds little memory. The bytes must not change before Done is
+// called. Done may be nil.
 type Part struct {
 	Bytes []byte
-	File  *os.File
+	From  RangeReader
 	Off   int64
 	Len   int64
 	Done  func()
@@ -22,7 +31,7 @@ type Part struct {
 
 // Size returns the bytes of the part on the wire.
 func (p Part) Size() int64 {
-	if p.File != nil {
+	if p.From != nil {
 		return p.Len
 	}
 	return int64(len(p.Bytes))
@@ -76,76 +85,85 @@ func appendResponseHeader(b []byte, h RequestHeader, flexible bool) []byte {
 	return b
 }
 
+// pieceBytes is how much of a part is read and written at once.
+const pieceBytes = 1 << 20
+
+var pieces = sync.Pool{New: func() any { b := vfs.AlignedBuffer(vfs.RangeBytes(pieceBytes)); return &b }}
+
 // WriteTo writes the frame to w and calls the Done of every part, also if it fails, in which case the connection cannot
-// be used any more: part of the frame may be out. Memory goes out by one gathering write if w is a connection that can
-// do so, files by sendfile if w is a TCP connection, by copying otherwise. The same file may be written to several
-// connections at once: its own offset is neither used nor moved. A file shorter than announced yields
-// io.ErrUnexpectedEOF.
+// be used any more: part of the frame may be out. Memory, and the pieces of what is read, go out by gathering writes if w is a
+// connection that can do so.
 func (r Response) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	parts := r.Parts
-	for len(parts) > 0 {
-		count := 0 // parts that go out in this round
-		var n int64
-		var err error
-		if parts[0].File != nil {
-			count = 1
-			n, err = writeFile(w, parts[0])
-		} else {
-			for count < len(parts) && parts[count].File == nil {
-				count++
-			}
-			n, err = writeMemory(w, parts[:count])
+	o := output{w: w, gathered: make([][]byte, 0, len(r.Parts)+1)}
+	defer o.release()
+	done := 0 // parts that are out
+	for i, p := range r.Parts {
+		if p.From == nil {
+			o.add(p.Bytes)
+			continue
 		}
-		written += n
-		if err != nil {
-			drop(parts)
-			return written, fmt.Errorf("write response: %w", err)
+		if err := o.copy(p); err != nil {
+			drop(r.Parts[done:])
+			return o.written, fmt.Errorf("write response: %w", err)
 		}
-		drop(parts[:count])
-		parts = parts[count:]
+		drop(r.Parts[done : i+1])
+		done = i + 1
 	}
-	return written, nil
+	err := o.flush()
+	drop(r.Parts[done:])
+	if err != nil {
+		return o.written, fmt.Errorf("write response: %w", err)
+	}
+	return o.written, nil
 }
 
-func writeMemory(w io.Writer, parts []Part) (int64, error) {
-	if len(parts) == 1 {
-		if len(parts[0].Bytes) == 0 {
-			return 0, nil // A pipe would wait for a reader.
-		}
-		n, err := w.Write(parts[0].Bytes)
-		return int64(n), err
-	}
-	gathered := make(net.Buffers, 0, len(parts))
-	for _, p := range parts {
-		if len(p.Bytes) > 0 {
-			gathered = append(gathered, p.Bytes)
-		}
-	}
-	return gathered.WriteTo(w)
+// output gathers what is to be written.
+type output struct {
+	w        io.Writer
+	gathered net.Buffers
+	piece    *[]byte
+	written  int64
 }
 
-const copyBytes = 64 << 10
-
-// copyFile writes a file part through memory.
-func copyFile(w io.Writer, p Part) (int64, error) {
-	buf := getBuffer(int(min(p.Len, copyBytes)))
-	defer buf.put()
-	var written int64
-	for written < p.Len {
-		chunk := buf.b[:min(int64(cap(buf.b)), p.Len-written)]
-		n, err := p.File.ReadAt(chunk, p.Off+written)
-		if n < len(chunk) {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return written, fmt.Errorf("read %s at %d: %w", p.File.Name(), p.Off+written, err)
-		}
-		m, err := w.Write(chunk)
-		written += int64(m)
-		if err != nil {
-			return written, err
-		}
+func (o *output) add(b []byte) {
+	if len(b) > 0 { // a pipe would wait for a reader of nothing
+		o.gathered = append(o.gathered, b)
 	}
-	return written, nil
+}
+
+func (o *output) flush() error {
+	if len(o.gathered) == 0 {
+		return nil
+	}
+	all := o.gathered
+	n, err := o.gathered.WriteTo(o.w)
+	o.gathered = all[:0]
+	o.written += n
+	return err
+}
+
+// copy writes what is gathered and the bytes of a part that have to be read.
+func (o *output) copy(p Part) error {
+	if o.piece == nil {
+		o.piece = pieces.Get().(*[]byte)
+	}
+	for at := int64(0); at < p.Len; {
+		n := min(p.Len-at, pieceBytes)
+		b, err := p.From.ReadRange(*o.piece, p.Off+at, int(n))
+		if err != nil {
+			return err
+		}
+		o.add(b)
+		if err := o.flush(); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+func (o *output) release() {
+	if o.piece != nil {
+		pieces.Put(o.piece)
+	}
 }

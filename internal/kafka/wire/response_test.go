@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -157,7 +158,7 @@ func TestDoneIsCalledOnceWhereverWritingFails(t *testing.T) {
 		}
 		r := Response{Parts: []Part{
 			part(0, Part{Bytes: make([]byte, 10)}), part(1, Part{Bytes: make([]byte, 10)}),
-			part(2, Part{File: file, Off: 5, Len: 10}), part(3, Part{}), part(4, Part{Bytes: make([]byte, 10)}),
+			part(2, Part{From: file, Off: 5, Len: 10}), part(3, Part{}), part(4, Part{Bytes: make([]byte, 10)}),
 		}}
 		_, err := r.WriteTo(&failingWriter{left})
 		if (err != nil) != (left < 40) {
@@ -174,13 +175,13 @@ func TestDoneIsCalledOnceWhereverWritingFails(t *testing.T) {
 	}
 }
 
-func tempFile(t testing.TB, content []byte) *os.File {
+func tempFile(t testing.TB, content []byte) vfs.File {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(name)
+	file, err := vfs.OS().Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +224,7 @@ func TestOneFileGoesToManyConnectionsAtOnce(t *testing.T) {
 		off := int64(i) * 100_003
 		length := int64(len(content)) - off
 		work.Go(func() {
-			r := Response{Parts: []Part{{Bytes: []byte("head")}, {File: file, Off: off, Len: length}, {Bytes: []byte("tail")}}}
+			r := Response{Parts: []Part{{Bytes: []byte("head")}, {From: file, Off: off, Len: length}, {Bytes: []byte("tail")}}}
 			if n, err := r.WriteTo(server); err != nil || n != length+8 {
 				t.Errorf("wrote %d, %v", n, err)
 			}
@@ -248,7 +249,7 @@ func TestShortFileIsAnError(t *testing.T) {
 		var work sync.WaitGroup
 		work.Go(func() { _, _ = io.Copy(io.Discard, client) })
 		done := 0
-		r := Response{Parts: []Part{{File: file, Off: 500, Len: 501, Done: func() { done++ }}}}
+		r := Response{Parts: []Part{{From: file, Off: 500, Len: 501, Done: func() { done++ }}}}
 		if _, err := r.WriteTo(server); !errors.Is(err, io.ErrUnexpectedEOF) || done != 1 {
 			t.Errorf("tcp %t: got %v, done %d times", tcp, err, done)
 		}
@@ -262,7 +263,7 @@ func TestPeerThatLeavesEndsTheWriting(t *testing.T) {
 	file := tempFile(t, make([]byte, 32<<20))
 	server, client := pipe(t, true)
 	_ = client.Close()
-	r := Response{Parts: []Part{{File: file, Len: 32 << 20}}}
+	r := Response{Parts: []Part{{From: file, Len: 32 << 20}}}
 	if _, err := r.WriteTo(server); err == nil {
 		t.Error("no error")
 	}
@@ -295,7 +296,7 @@ func BenchmarkWriteFile(b *testing.B) {
 			b.SetBytes(1 << 20)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := (Response{Parts: []Part{{File: file, Len: 1 << 20}}}).WriteTo(server); err != nil {
+				if _, err := (Response{Parts: []Part{{From: file, Len: 1 << 20}}}).WriteTo(server); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
 // Run tests the stores that open makes. open returns an empty store and arranges its end with t.Cleanup.
@@ -203,12 +204,12 @@ func readAtFollowsReaderAt(t *testing.T, s blob.Store) {
 	if n, err := r.ReadAt(p, 10); n != 0 || err != io.EOF {
 		t.Errorf("at the end: %d %v", n, err)
 	}
-	if f := r.OSFile(); f != nil {
-		info, err := f.Stat()
-		must(t, err)
-		if info.Size() != 10 {
-			t.Errorf("local file has %d bytes, want 10", info.Size())
-		}
+	buf := vfs.AlignedBuffer(vfs.RangeBytes(4))
+	if p, err := r.ReadRange(buf, 3, 4); err != nil || string(p) != "3456" {
+		t.Errorf("range inside: %v %q", err, p)
+	}
+	if _, err := r.ReadRange(buf, 8, 4); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("range over the end: %v, want io.ErrUnexpectedEOF", err)
 	}
 	must(t, r.Close())
 }

@@ -26,7 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) (fsys vfs.FS, dir string)) {
 		{"CreateOpenAndReadBack", createOpenAndReadBack},
 		{"CreateCutsAnExistingFile", createCuts},
 		{"OpenRefusesAbsentFilesAndWrites", openRefuses},
-		{"WritevAtPutsBuffersOneAfterTheOther", writev},
+		{"DirectWritesAndRangesMeetOrdinaryOnes", direct},
 		{"WritesLeaveZerosInHoles", holes},
 		{"RandomWritesFollowAModel", randomWrites},
 		{"TruncateCutsAndGrowsWithZeros", truncate},
@@ -170,7 +170,7 @@ func openRefuses(t *testing.T, h harness) {
 	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
 		t.Error("wrote to a file that is open for reading")
 	}
-	if _, err := f.WritevAt([][]byte{{'x'}}, 0); err == nil {
+	if _, err := f.WriteDirectAt(vfs.AlignedBuffer(vfs.DirectAlign), 0); err == nil {
 		t.Error("wrote to a file that is open for reading")
 	}
 	if err := f.Truncate(0); err == nil {
@@ -180,31 +180,49 @@ func openRefuses(t *testing.T, h harness) {
 	h.wantBody("f", "body")
 }
 
-func writev(t *testing.T, h harness) {
+func direct(t *testing.T, h harness) {
 	f, err := h.Create(h.path("f"))
 	h.must(err)
 	defer func() { h.must(f.Close()) }()
-	for _, count := range []int{0, 1, 2, 1023, 1024, 1025, 3000} {
-		var bufs [][]byte
-		for i := range count {
-			bufs = append(bufs, bytes.Repeat([]byte{byte(i)}, i%7))
-		}
-		bufs = append(bufs, nil, []byte("tail"), []byte{})
-		want := slices.Concat(bufs...)
-		n, err := f.WritevAt(bufs, 10)
-		h.must(err)
-		if n != int64(len(want)) {
-			t.Errorf("%d buffers: wrote %d bytes, want %d", count, n, len(want))
-		}
-		got := make([]byte, len(want))
-		_, err = f.ReadAt(got, 10)
-		h.must(err)
-		if !bytes.Equal(got, want) {
-			t.Errorf("%d buffers: bytes differ", count)
+	want := make([]byte, 16*vfs.DirectAlign)
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 200 {
+		switch rng.IntN(3) {
+		case 0:
+			p := vfs.AlignedBuffer(vfs.DirectAlign * (1 + rng.IntN(3)))
+			for i := range p {
+				p[i] = byte(rng.Uint32())
+			}
+			off := rng.IntN(13) * vfs.DirectAlign
+			n, err := f.WriteDirectAt(p, int64(off))
+			h.must(err)
+			if n != len(p) {
+				t.Fatalf("wrote %d bytes of %d", n, len(p))
+			}
+			copy(want[off:], p)
+		case 1: // not aligned
+			p := []byte("not aligned")
+			off := rng.IntN(len(want) - len(p))
+			_, err := f.WriteDirectAt(p, int64(off))
+			h.must(err)
+			copy(want[off:], p)
+		default:
+			size, err := f.Size()
+			h.must(err)
+			if size == 0 {
+				continue
+			}
+			off := rng.IntN(int(size))
+			n := 1 + rng.IntN(int(size)-off)
+			got, err := f.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(n)), int64(off), n)
+			h.must(err)
+			if !bytes.Equal(got, want[off:off+n]) {
+				t.Fatalf("range [%d, %d) differs", off, off+n)
+			}
 		}
 	}
-	if n, err := f.WritevAt(nil, 0); n != 0 || err != nil {
-		t.Errorf("no buffers: %d, %v", n, err)
+	if _, err := f.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(10)), int64(len(want)), 10); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("range past the end: %v, want io.ErrUnexpectedEOF", err)
 	}
 }
 
@@ -243,8 +261,7 @@ func randomWrites(t *testing.T, h harness) {
 			h.must(f.SyncData())
 		default:
 			b := bytes.Repeat([]byte{byte(rng.IntN(256))}, 1+rng.IntN(9000))
-			cut := rng.IntN(len(b))
-			_, err := f.WritevAt([][]byte{b[:cut], b[cut:]}, int64(off))
+			_, err := f.WriteAt(b, int64(off))
 			h.must(err)
 			grow(off + len(b))
 			copy(want[off:], b)
@@ -466,7 +483,7 @@ func concurrentWriters(t *testing.T, h harness) {
 			for i := range each {
 				b := bytes.Repeat([]byte{byte('a' + w)}, size)
 				off := int64((i*writers + w) * size)
-				if _, err := f.WritevAt([][]byte{b[:size/2], b[size/2:]}, off); err != nil {
+				if _, err := f.WriteAt(b, off); err != nil {
 					t.Error(err)
 				}
 				if err := f.SyncData(); err != nil {

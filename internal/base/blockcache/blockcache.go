@@ -1,0 +1,294 @@
+// Package blockcache keeps blocks of files in memory for those who read what is not in memory any more. Files are read past the
+// operating system's page cache in blocks of a MiB, into buffers that are used again and again: on a machine whose memory is
+// not warm, filling the page cache costs more than reading the device does.
+//
+// Blocks are shared: the partitions of a write-ahead log lie mixed in its frames, so what one consumer has read serves the
+// next. A read that goes past the middle of a block has the following ones read in the background, so a consumer that
+// catches up finds them there. A block that is wanted by many is read once.
+//
+// The cache holds at most its limit of blocks, the least recently used go first. What it gives out are copies, so nothing has
+// to be pinned. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
+// twice, or the key of an immutable object. Only bytes below the limit that the caller names are kept, since those beyond it
+// may still change.
+//
+// All methods may be called together. mu is never held during I/O.
+package blockcache
+
+import (
+	"container/list"
+	"fmt"
+	"sync"
+
+	"github.com/weir-stream/weir/internal/base/vfs"
+)
+
+// BlockBytes is the unit of reading.
+const BlockBytes = 1 << 20
+
+// aheadBlocks is how many blocks after the present one are read in the background.
+const aheadBlocks = 2
+
+// Source is what a block is read from, see vfs.File.
+type Source interface {
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+}
+
+type key struct {
+	id    any
+	block int64
+}
+
+// block is in the cache from the moment at which somebody begins to read it. bytes and err are set before ready is closed.
+type block struct {
+	key   key
+	ready chan struct{}
+	bytes []byte
+	err   error
+	buf   []byte // what bytes are part of
+	users int    // who copy from it or wait for it; guarded by Cache.mu
+	gone  bool   // from the cache; guarded by Cache.mu
+	place *list.Element
+}
+
+// Cache is a bounded set of blocks. Make it with New.
+type Cache struct {
+	max int
+	wg  sync.WaitGroup
+
+	mu     sync.Mutex
+	blocks map[key]*block
+	recent *list.List // of *block, the most recently used first
+	free   [][]byte
+	closed bool
+	hits   int64
+	misses int64
+}
+
+// New returns a cache of at most maxBytes, which is rounded down to whole blocks and at least four of them.
+func New(maxBytes int64) *Cache {
+	return &Cache{max: int(max(maxBytes/BlockBytes, 4)), blocks: map[key]*block{}, recent: list.New()}
+}
+
+// Close waits for reads in the background. Reads after it bypass the cache.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// Stats returns how many block reads found their block, or somebody reading it, and how many did not.
+func (c *Cache) Stats() (hits, misses int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hits, c.misses
+}
+
+// Reader returns a Source that reads the file known as id through the cache. source must stay usable until all reads have
+// returned, hold is called before a read in the background and gives what ends the use that it needs. Bytes at and beyond limit are
+// read, but not kept.
+func (c *Cache) Reader(id any, source Source, limit int64, hold func() (release func(), ok bool)) *Reader {
+	return &Reader{c, id, source, limit, hold}
+}
+
+// Reader reads one file through a Cache.
+type Reader struct {
+	cache  *Cache
+	id     any
+	source Source
+	limit  int64
+	hold   func() (release func(), ok bool)
+}
+
+// ReadAt fills p with the bytes at off.
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
+	read := 0
+	for read < len(p) {
+		at := off + int64(read)
+		n, err := r.copy(p[read:], at)
+		read += n
+		if err != nil {
+			return read, err
+		}
+	}
+	return read, nil
+}
+
+// ReadRange is ReadAt of n bytes into buf. buf need not be aligned.
+func (r *Reader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	if _, err := r.ReadAt(buf[:n], off); err != nil {
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+// copy fills p as far as the block of off goes.
+func (r *Reader) copy(p []byte, off int64) (int, error) {
+	number := off / BlockBytes
+	begin := off - number*BlockBytes
+	n := int(min(int64(len(p)), BlockBytes-begin))
+	if (number+1)*BlockBytes > r.limit {
+		return r.bypass(p[:n], off)
+	}
+	b, mine := r.cache.get(key{r.id, number})
+	if b == nil {
+		return r.bypass(p[:n], off)
+	}
+	if mine {
+		r.fill(b)
+	}
+	if begin+int64(n) > BlockBytes/2 {
+		r.ahead(number + 1)
+	}
+	<-b.ready
+	err := b.err
+	if err == nil {
+		copy(p[:n], b.bytes[begin:])
+	}
+	r.cache.put(b)
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// bypass reads what is not to be kept.
+func (r *Reader) bypass(p []byte, off int64) (int, error) {
+	buf := r.cache.buffer()
+	defer r.cache.recycle(buf)
+	b, err := r.source.ReadRange(buf, off, len(p))
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, b), nil
+}
+
+func (r *Reader) fill(b *block) {
+	b.buf = r.cache.buffer()
+	b.bytes, b.err = r.source.ReadRange(b.buf, b.key.block*BlockBytes, BlockBytes)
+	if b.err != nil {
+		b.err = fmt.Errorf("read block %d of %v: %w", b.key.block, b.key.id, b.err)
+		r.cache.drop(b)
+	}
+	close(b.ready)
+}
+
+// ahead has the blocks from number on read in the background.
+func (r *Reader) ahead(number int64) {
+	for n := number; n < number+aheadBlocks && (n+1)*BlockBytes <= r.limit; n++ {
+		b := r.cache.begin(key{r.id, n})
+		if b == nil {
+			continue
+		}
+		release, ok := r.hold()
+		if !ok {
+			b.err = fmt.Errorf("read block %d of %v: the file is gone", n, r.id)
+			r.cache.drop(b)
+			close(b.ready)
+			r.cache.put(b)
+			r.cache.wg.Done()
+			return
+		}
+		go func() {
+			defer r.cache.wg.Done()
+			defer release()
+			r.fill(b)
+			r.cache.put(b)
+		}()
+	}
+}
+
+// get returns a block in use by the caller. mine says that the caller has to fill it. It returns nil if the cache is closed.
+func (c *Cache) get(k key) (b *block, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false
+	}
+	if b = c.blocks[k]; b != nil {
+		c.hits++
+		b.users++
+		c.recent.MoveToFront(b.place)
+		return b, false
+	}
+	c.misses++
+	return c.addLocked(k), true
+}
+
+// begin returns a new block for a read in the background, or nil if it is there or the cache is closed.
+func (c *Cache) begin(k key) *block {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.blocks[k] != nil {
+		return nil
+	}
+	c.wg.Add(1)
+	return c.addLocked(k)
+}
+
+func (c *Cache) addLocked(k key) *block {
+	b := &block{key: k, ready: make(chan struct{}), users: 1}
+	b.place = c.recent.PushFront(b)
+	c.blocks[k] = b
+	for e := c.recent.Back(); e != nil && len(c.blocks) > c.max; {
+		old := e.Value.(*block)
+		e = e.Prev()
+		if old.users == 0 {
+			c.removeLocked(old)
+			c.recycleLocked(old.buf)
+		}
+	}
+	return b
+}
+
+// removeLocked takes a block out of the cache.
+func (c *Cache) removeLocked(b *block) {
+	if !b.gone {
+		b.gone = true
+		delete(c.blocks, b.key)
+		c.recent.Remove(b.place)
+	}
+}
+
+// drop takes a block that could not be read out of the cache; those who wait for it get its error.
+func (c *Cache) drop(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(b)
+}
+
+// put ends the use of a block.
+func (c *Cache) put(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.users--
+	if b.users == 0 && b.gone {
+		c.recycleLocked(b.buf)
+	}
+}
+
+// maxFree bounds the buffers that wait to be used again.
+const maxFree = 8
+
+func (c *Cache) buffer() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.free); n > 0 {
+		b := c.free[n-1]
+		c.free = c.free[:n-1]
+		return b
+	}
+	return vfs.AlignedBuffer(vfs.RangeBytes(BlockBytes))
+}
+
+func (c *Cache) recycle(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recycleLocked(b)
+}
+
+func (c *Cache) recycleLocked(b []byte) {
+	if b != nil && len(c.free) < maxFree {
+		c.free = append(c.free, b)
+	}
+}

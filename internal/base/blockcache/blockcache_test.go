@@ -1,0 +1,129 @@
+package blockcache
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// fakeFile counts the reads of a file in memory.
+type fakeFile struct {
+	b     []byte
+	reads atomic.Int64
+	fail  atomic.Bool
+}
+
+var errBroken = errors.New("broken")
+
+func (f *fakeFile) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
+	f.reads.Add(1)
+	if f.fail.Load() {
+		return nil, errBroken
+	}
+	copy(buf[:n], f.b[off:])
+	return buf[:n], nil
+}
+
+func newFile(blocks int) *fakeFile {
+	f := &fakeFile{b: make([]byte, blocks*BlockBytes)}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i < len(f.b); i += 97 {
+		f.b[i] = byte(rng.Uint32())
+	}
+	return f
+}
+
+func held() (func(), bool) { return func() {}, true }
+
+func TestReadsEqualTheFile(t *testing.T) {
+	t.Parallel()
+	f := newFile(12)
+	c := New(5 * BlockBytes)
+	defer c.Close()
+	var wg sync.WaitGroup
+	for seed := range uint64(4) {
+		wg.Go(func() {
+			r := c.Reader("f", f, int64(len(f.b))-BlockBytes/2, held)
+			rng := rand.New(rand.NewPCG(seed, 9))
+			for range 40 {
+				off := rng.IntN(len(f.b))
+				n := 1 + rng.IntN(min(len(f.b)-off, 3*BlockBytes))
+				got, err := r.ReadRange(make([]byte, n), int64(off), n)
+				if err != nil || !bytes.Equal(got, f.b[off:off+n]) {
+					t.Errorf("range [%d, %d) differs: %v", off, off+n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(c.blocks) > 5 {
+		t.Errorf("the cache holds %d blocks of 5", len(c.blocks))
+	}
+}
+
+func TestSequentialReadsReadEachBlockOnceAndAhead(t *testing.T) {
+	t.Parallel()
+	f := newFile(8)
+	c := New(16 * BlockBytes)
+	r := c.Reader(7, f, int64(len(f.b)), held)
+	p := make([]byte, 64<<10)
+	for range 3 { // consumers
+		for off := int64(0); off < int64(len(f.b)); off += int64(len(p)) {
+			if _, err := r.ReadAt(p, off); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.Close()
+	if n := f.reads.Load(); n != 8 {
+		t.Errorf("8 blocks were read %d times", n)
+	}
+	if _, misses := c.Stats(); misses != 1 {
+		t.Errorf("%d reads had to wait for a block that nobody had begun, want the first alone", misses)
+	}
+}
+
+func TestBytesBeyondTheLimitAreNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFile(2)
+	c := New(16 * BlockBytes)
+	defer c.Close()
+	r := c.Reader(7, f, BlockBytes+10, held)
+	p := make([]byte, 1)
+	if _, err := r.ReadAt(p, BlockBytes+5); err != nil {
+		t.Fatal(err)
+	}
+	f.b[BlockBytes+20] = 99 // written later
+	if _, err := c.Reader(7, f, 2*BlockBytes, held).ReadAt(p, BlockBytes+20); err != nil || p[0] != 99 {
+		t.Errorf("read %d, %v, want what was written after the first read", p[0], err)
+	}
+}
+
+func TestFailedReadIsToldAndNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFile(1)
+	c := New(16 * BlockBytes)
+	defer c.Close()
+	r := c.Reader(7, f, BlockBytes, held)
+	f.fail.Store(true)
+	if _, err := r.ReadAt(make([]byte, 10), 0); !errors.Is(err, errBroken) {
+		t.Errorf("got %v, want the error of the file", err)
+	}
+	f.fail.Store(false)
+	if _, err := r.ReadAt(make([]byte, 10), 0); err != nil {
+		t.Errorf("second read: %v", err)
+	}
+}
+
+func TestClosedCacheStillReads(t *testing.T) {
+	t.Parallel()
+	f := newFile(1)
+	c := New(16 * BlockBytes)
+	c.Close()
+	if _, err := c.Reader(7, f, BlockBytes, held).ReadAt(make([]byte, 10), 0); err != nil {
+		t.Error(err)
+	}
+}

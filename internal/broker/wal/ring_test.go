@@ -1,0 +1,44 @@
+package wal
+
+import "testing"
+
+func TestBlockClassesHoldWhatTheyAreFor(t *testing.T) {
+	t.Parallel()
+	for n := int64(1); n < 5<<20; n += 509 {
+		if size := int64(blockBytes(blockClass(n))); size < n || (n > pageBytes && size >= 2*n) {
+			t.Fatalf("a block for %d bytes has %d", n, size)
+		}
+	}
+}
+
+func TestRingKeepsTheLastFramesAndNeverWhatIsRead(t *testing.T) {
+	t.Parallel()
+	r := ring{limit: 3 * pageBytes}
+	add := func(pos Position) *ringBlock {
+		b := r.take(pageBytes)
+		b.pos, b.bytes = pos, append(b.bytes, make([]byte, pageBytes)...)
+		b.bytes[0] = byte(pos / pageBytes)
+		r.add(b)
+		return b
+	}
+	first := add(0)
+	first.pins++
+	for i := Position(1); i < 20; i++ {
+		add(i * pageBytes)
+		if b := r.find(i*pageBytes+5, 100); b == nil || b.pos != i*pageBytes {
+			t.Fatalf("frame %d is not found", i)
+		}
+		if r.kept > r.limit {
+			t.Fatalf("the ring keeps %d bytes of %d", r.kept, r.limit)
+		}
+	}
+	if r.find(0, 1) != nil {
+		t.Error("a frame that left the ring is found")
+	}
+	if first.bytes[0] != 0 || len(first.bytes) != pageBytes {
+		t.Error("memory was used again while it was being read")
+	}
+	if r.find(19*pageBytes, pageBytes+1) != nil {
+		t.Error("a range beyond the frame is found")
+	}
+}
