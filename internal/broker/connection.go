@@ -82,8 +82,7 @@ func (c *connection) serve(ctx context.Context) {
 		}
 	})
 	wg.Go(func() {
-		if !c.write(ctx, replies) {
-			end(reasonIO)
+		if !c.write(ctx, replies, end) {
 			cancel()
 		}
 		c.stopReading()
@@ -185,24 +184,37 @@ func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, repl
 	return true
 }
 
+// limitWrite bounds how long a client may take to read one answer: it must not keep memory for ever by reading nothing.
+func (c *connection) limitWrite(ctx context.Context) {
+	limit := max(ConnectionsMaxIdle.Get(c.broker.o.Values), frameTimeout)
+	c.conn.SetWriteDeadline(time.Now().Add(limit)) //nolint:errcheck // fails only on a closed connection
+	if ctx.Err() != nil {                          // it may have set its own deadline just before
+		c.conn.SetWriteDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
+	}
+}
+
 // write runs the replies in order and sends their answers. After a failure the replies are still run, since they own
-// frames whose bytes may be on their way to the disk.
-func (c *connection) write(ctx context.Context, replies <-chan pendingReply) bool {
+// frames whose bytes may be on their way to the disk. It returns false after a failure, whose reason it gave to end.
+func (c *connection) write(ctx context.Context, replies <-chan pendingReply, end func(reason string)) bool {
 	ok := true
+	fail := func(reason string) {
+		ok = false
+		end(reason)
+		c.stopReading()
+	}
 	for p := range replies {
 		res, silent, err := p.reply(ctx)
 		switch {
 		case err != nil:
 			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)
-			ok = false
-			c.stopReading()
+			fail(reasonProtocol)
 		case silent:
 		case !ok:
 			res.Drop()
 		default:
+			c.limitWrite(ctx)
 			if _, err := res.WriteTo(c.conn); err != nil {
-				ok = false
-				c.stopReading()
+				fail(reasonIO)
 			}
 		}
 		p.frame.Release()
