@@ -77,6 +77,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newGroupCommand(s),
 		newClusterCommand(s),
 		newBenchCommand(s),
+		newDumpCommand(s),
 		newCompletionCommand(s),
 		newVersionCommand(s),
 	)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -50,17 +49,9 @@ func runServer(ctx context.Context, s *session, values *config.Values) error {
 	if err := level.UnmarshalText([]byte(app.LogLevel.Get(values))); err != nil {
 		return usageErrorf("setting %s: %v", app.LogLevel.Name(), err)
 	}
-	if os.Getenv("GOGC") == "" {
-		// Most of the heap is buffers that go round, which the collector need not look into: collecting at half the usual
-		// growth costs little and keeps a loaded server small.
-		debug.SetGCPercent(serverGCPercent)
-	}
 	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: newLogger(s.errOut, app.LogFormat.Get(values), level), Level: level})
 	return a.Run(ctx, func() {})
 }
-
-// serverGCPercent is how far the heap of a server grows between collections.
-const serverGCPercent = 40
 
 func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
