@@ -41,7 +41,11 @@ func (s *Store) maintain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case j := <-s.jobs:
-			j.done <- j.run(ctx)
+			err := j.run(ctx)
+			j.done <- err
+			if err != nil && ctx.Err() == nil && !noSpace(err) {
+				return fmt.Errorf("maintain storage: %w", err)
+			}
 			continue
 		case <-tick.C:
 			if rest > 0 {
@@ -91,7 +95,7 @@ type job struct {
 	done chan error
 }
 
-// inMaintenance runs f in the maintenance goroutine and returns its error.
+// inMaintenance runs f in the maintenance goroutine and returns its error, which ends the store unless it is a lack of space.
 func (s *Store) inMaintenance(ctx context.Context, f func(context.Context) error) error {
 	j := job{f, make(chan error, 1)}
 	select {

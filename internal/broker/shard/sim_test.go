@@ -260,6 +260,9 @@ func compareKeys(a, b logKey) int {
 
 // append hands a batch to a random log and does not wait for it.
 func (s *simulation) append() error {
+	if err := s.node.Admit(s.ctx, 30_000); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, l := s.pick()

@@ -24,11 +24,12 @@ type fakeTopics struct {
 	mu     sync.Mutex
 	topics map[kafka.TopicID]int32
 	config partition.Config
+	shards int32
 }
 
 func newFakeTopics() *fakeTopics {
-	return &fakeTopics{topics: map[kafka.TopicID]int32{}, config: partition.Config{MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64,
-		TimestampAfterMaxMs: math.MaxInt32, SegmentBytes: 1 << 30, SegmentMs: math.MaxInt64, RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20}}
+	return &fakeTopics{shards: 2, topics: map[kafka.TopicID]int32{}, config: partition.Config{MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64,
+		TimestampAfterMaxMs: math.MaxInt64 / 2, SegmentBytes: 1 << 30, SegmentMs: math.MaxInt64, RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20}}
 }
 
 func (f *fakeTopics) set(id kafka.TopicID, partitions int32) {
@@ -49,7 +50,7 @@ func (f *fakeTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool
 	return &c, n, ok
 }
 
-func (f *fakeTopics) Shard(id kafka.TopicID, p int32) int32 { return (int32(id[0]) + p) % 2 }
+func (f *fakeTopics) Shard(id kafka.TopicID, p int32) int32 { return (int32(id[0]) + p) % f.shards }
 
 // node is a store with what survives its restarts.
 type node struct {

@@ -133,6 +133,15 @@ func (s *scanner) open() error {
 		}
 		s.files = s.files[1:]
 	}
+	if len(s.files) > 0 && s.files[0].end() <= s.o.From && (len(s.files) == 1 || s.files[1].header.Incarnation != s.files[0].header.Incarnation) {
+		// Where its incarnation is sealed nothing is to be learnt from it, and damage in it is no reason to refuse the start.
+		if f := s.files[0]; s.isSealed(f.header.Incarnation) {
+			if err := f.f.Close(); err != nil {
+				return fmt.Errorf("close %s: %w", f.path, err)
+			}
+			s.files = s.files[1:]
+		}
+	}
 	if len(s.files) == 0 {
 		return nil
 	}
@@ -148,6 +157,11 @@ func (s *scanner) open() error {
 		}
 	}
 	return nil
+}
+
+func (s *scanner) isSealed(incarnation uint64) bool {
+	_, sealed := s.o.Sealed[incarnation]
+	return sealed
 }
 
 // follows reports whether b can be the next file of the chain after a: of the same incarnation, or the first of a later one.

@@ -1,0 +1,172 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/vfs"
+)
+
+var errInjected = errors.New("injected")
+
+// faultCase fails the n-th operation of one seam. fired says that it has come to that.
+type faultCase struct {
+	name  string
+	err   error
+	seams func(w *world, n int64, fired *atomic.Bool) simSeams
+}
+
+func failDisk(name string, err error) faultCase {
+	return faultCase{name, err, func(w *world, n int64, fired *atomic.Bool) simSeams {
+		return simSeams{fs: vfs.NewFault(w.disk, func(op vfs.Op) error {
+			if op.N != n {
+				return nil
+			}
+			fired.Store(true)
+			if op.Kind == vfs.OpRemove && vfs.IsNoSpace(err) {
+				return nil // needs no space
+			}
+			return err
+		})}
+	}}
+}
+
+func failBlob(name string, err error) faultCase {
+	return faultCase{name, err, func(_ *world, n int64, fired *atomic.Bool) simSeams {
+		return simSeams{blobs: func(inner blob.Store) blob.Store {
+			return blob.NewFault(inner, func(op blob.Op) error {
+				if op.N != n {
+					return nil
+				}
+				fired.Store(true)
+				return err
+			})
+		}}
+	}}
+}
+
+func failMeta(name string, err error) faultCase {
+	return faultCase{name, err, func(w *world, n int64, fired *atomic.Bool) simSeams {
+		return simSeams{meta: meta.NewFault(w.meta, func(op meta.FaultOp) error {
+			if op.N != n {
+				return nil
+			}
+			fired.Store(true)
+			return err
+		})}
+	}}
+}
+
+// Whatever operation fails: the store goes on, if it was for space, or ends with an error; and the next start has all
+// that was acknowledged.
+func TestEveryFailedOperationIsSurvived(t *testing.T) {
+	t.Parallel()
+	for _, c := range []faultCase{
+		failDisk("disk, I/O error", syscall.EIO),
+		failDisk("disk, full", syscall.ENOSPC),
+		failDisk("disk, torn write", vfs.Torn(700, syscall.EIO)),
+		failBlob("objects, error", errInjected),
+		failBlob("objects, full", syscall.ENOSPC),
+		failBlob("objects, answer lost", blob.Lost(errInjected)),
+		failMeta("metadata, error", errInjected),
+		failMeta("metadata, full", meta.ErrNoSpace),
+		failMeta("metadata, answer lost", meta.Lost(errInjected)),
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := int64(1)
+			for fired := true; fired; n++ {
+				synctest.Test(t, func(t *testing.T) { fired = c.run(t, n) })
+				if t.Failed() {
+					t.Fatalf("at operation %d", n)
+				}
+			}
+			if n < 10 {
+				t.Errorf("%d operations, too few to mean something", n)
+			}
+		})
+	}
+}
+
+// run plays a script with operation n failing, crashes, and recovers. It reports whether the operation was reached.
+func (c *faultCase) run(t *testing.T, n int64) bool {
+	const seed, steps = 5, 22
+	w := newWorld(t)
+	var fired atomic.Bool
+	s := newSimulation(t.Context(), seed, w)
+	err := c.play(t, s, c.seams(w, n, &fired), steps)
+	if err != nil && !fired.Load() {
+		t.Fatalf("no fault, but %v", err)
+	}
+	s.mu.Lock()
+	k := wreck{promised: s.view(), at: fmt.Sprint("operation ", n, " failed: ", err),
+		w: &world{disk: w.disk.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), meta: copyMeta(w.meta), topics: w.topics}}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if err := k.survive(ctx, s.rng, false); err != nil {
+		t.Error(err)
+	}
+	return fired.Load()
+}
+
+// play runs the script until the node ends. It returns why it ended, or nil after an orderly end.
+func (c *faultCase) play(t *testing.T, s *simulation, seams simSeams, steps int) error {
+	node, err := s.w.start(t.Context(), seams, nil)
+	if err != nil {
+		return err
+	}
+	s.node = node
+	s.begin()
+	for i := range steps + 2 {
+		var err error
+		switch i {
+		case steps:
+			err = node.do(s.ctx, node.cutAll)
+		case steps + 1:
+			err = node.do(s.ctx, s.mergeAny)
+		default:
+			err = s.step()
+		}
+		if err == nil || noSpace(err) {
+			continue
+		}
+		select {
+		case ended := <-node.done:
+			if ended == nil {
+				t.Fatalf("the store ended well, but %v", err)
+			}
+			node.cancel()
+			return ended
+		case <-time.After(time.Minute):
+			t.Fatalf("the store goes on after %v", err)
+		}
+	}
+	// What found no space has been tried again by now.
+	<-time.After(time.Minute)
+	if err := node.stop(); err != nil {
+		return err
+	}
+	if vfs.IsNoSpace(c.err) {
+		c.checkLeftovers(t, s)
+	}
+	return nil
+}
+
+// checkLeftovers looks for files that nobody will ever need.
+func (c *faultCase) checkLeftovers(t *testing.T, s *simulation) {
+	left, err := s.w.disk.List(path.Join(simObjects, ".tmp"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("unfinished objects after the end: %v, %v", left, err)
+	}
+}
