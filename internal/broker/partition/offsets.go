@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"fmt"
+	"math"
 	"sort"
 
 	"github.com/weir-stream/weir/internal/kafka/record"
@@ -76,7 +77,7 @@ func (l *Log) offsetForTime(ctx context.Context, ts, limit int64) (Found, error)
 	}
 	l.mu.Unlock()
 	for i := range spans {
-		f, err := l.searchTime(ctx, &spans[i], start, limit, func(h *batchHead) bool { return h.maxTimestamp >= ts },
+		f, err := l.searchTime(ctx, &spans[i], ts, start, limit, func(h *batchHead) bool { return h.maxTimestamp >= ts },
 			func(t int64) bool { return t >= ts })
 		if err != nil || f.Offset >= 0 {
 			return f, err
@@ -110,7 +111,7 @@ func (l *Log) findMaxTimestamp(ctx context.Context, limit int64) (Found, error) 
 	if most < 0 {
 		return nothing, nil
 	}
-	f, err := l.searchTime(ctx, &best, start, limit, func(h *batchHead) bool { return h.maxTimestamp >= most },
+	f, err := l.searchTime(ctx, &best, most, start, limit, func(h *batchHead) bool { return h.maxTimestamp >= most },
 		func(t int64) bool { return t >= most })
 	if err != nil || f.Offset >= 0 {
 		return f, err
@@ -125,7 +126,7 @@ func (l *Log) scanMaxTimestamp(ctx context.Context, start, limit int64) (Found, 
 	l.mu.Unlock()
 	best := nothing
 	for i := range spans {
-		_, err := l.searchTime(ctx, &spans[i], start, limit, func(h *batchHead) bool { return h.maxTimestamp > best.Timestamp },
+		_, err := l.searchTime(ctx, &spans[i], math.MinInt64, start, limit, func(h *batchHead) bool { return h.maxTimestamp > best.Timestamp },
 			func(int64) bool { return false }, func(f Found) {
 				if f.Timestamp > best.Timestamp {
 					best = f
@@ -138,9 +139,9 @@ func (l *Log) scanMaxTimestamp(ctx context.Context, start, limit int64) (Found, 
 	return best, nil
 }
 
-// searchTime looks in the batches of s that wantBatch picks for the first record in [start, limit) whose timestamp want
-// accepts; see is told of every record that was looked at.
-func (l *Log) searchTime(ctx context.Context, s *span, start, limit int64, wantBatch func(*batchHead) bool, want func(int64) bool, see ...func(Found)) (Found, error) {
+// searchTime looks in the batches of s that wantBatch picks, none of which ends before time from, for the first record in
+// [start, limit) whose timestamp want accepts; see is told of every record that was looked at.
+func (l *Log) searchTime(ctx context.Context, s *span, from, start, limit int64, wantBatch func(*batchHead) bool, want func(int64) bool, see ...func(Found)) (Found, error) {
 	src, err := l.open(ctx, s)
 	if err != nil {
 		return nothing, err
@@ -148,7 +149,14 @@ func (l *Log) searchTime(ctx context.Context, s *span, start, limit int64, wantB
 	defer src.done()
 	found := nothing
 	var inner error
-	err = src.walk(0, func(pos int64, h *batchHead) bool {
+	pos := int64(0)
+	if src.reader != nil {
+		var ok bool
+		if pos, ok, err = src.reader.LocateTime(s.info, from); err != nil || !ok {
+			return nothing, l.damage(err)
+		}
+	}
+	err = src.walk(pos, func(pos int64, h *batchHead) bool {
 		if h.base >= limit {
 			return false
 		}

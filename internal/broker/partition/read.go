@@ -351,6 +351,9 @@ func (l *Log) quarantineError(e *extent) error {
 
 // damage reports err if it tells of damaged bytes in an object, and says whose log it is in any case.
 func (l *Log) damage(err error) error {
+	if err == nil {
+		return nil
+	}
 	if _, ok := errors.AsType[*segment.CorruptError](err); ok {
 		return l.corrupt(err)
 	}

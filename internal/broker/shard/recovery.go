@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/weir-stream/weir/internal/base/blob"
@@ -218,14 +220,23 @@ func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res
 		if n == res.Incarnation {
 			l.Sealed = int64(res.NextSeq)
 		}
+		lives[n] = l
 		ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(n), Value: l.encode()})
 	}
 	ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(number), Value: life{Broker: s.o.Broker, Start: int64(start), Sealed: -1}.encode()})
+	for _, n := range pastLives(lives, s.replayFrom()) {
+		ops = append(ops, meta.Op{Kind: meta.Delete, Key: incarnationKey(n)})
+	}
 	for _, sh := range s.shards {
 		sh.epoch = sh.pointer.Epoch + 1
 		p := sh.pointer
 		p.Epoch, p.Owner = sh.epoch, number
-		p.History = append(p.History[:len(p.History):len(p.History)], tenure{sh.epoch, number})
+		// Lives without a frame need no tenure: a node that cannot stay up must not make its pointers grow.
+		p.History = slices.DeleteFunc(slices.Clone(p.History), func(t tenure) bool {
+			l, known := lives[t.Incarnation]
+			return known && l.Sealed == 0
+		})
+		p.History = append(p.History, tenure{sh.epoch, number})
 		compares = append(compares, meta.Compare{Key: shardKey(sh.id), Revision: sh.revision})
 		ops = append(ops, meta.Op{Kind: meta.Put, Key: shardKey(sh.id), Value: p.encode()})
 		sh.pointer = p
@@ -242,6 +253,26 @@ func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res
 	}
 	s.incarnation = number
 	return nil
+}
+
+const (
+	// livesKept is how many records of incarnations are kept in any case, for those who look into a dead node.
+	livesKept = 16
+	// livesDropped bounds how many are deleted at one start.
+	livesDropped = 256
+)
+
+// pastLives returns incarnations all of whose frames lie below from, where no scan looks any more: a later one began
+// at or below it.
+func pastLives(lives map[uint64]life, from wal.Position) []uint64 {
+	numbers := slices.Sorted(maps.Keys(lives))
+	var past []uint64
+	for i, n := range numbers[:max(0, len(numbers)-livesKept)] {
+		if lives[numbers[i+1]].Start <= int64(from) && len(past) < livesDropped {
+			past = append(past, n)
+		}
+	}
+	return past
 }
 
 // sweepOrphans deletes the objects of this node's shards that no manifest names: a dead process left them between
