@@ -13,7 +13,7 @@ func (d *Dir) List(ctx context.Context, prefix, after string, limit int) ([]Info
 	l := lister{dir: d, prefix: prefix, after: after, limit: limit}
 	folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	if folder != "" && CheckKey(strings.TrimSuffix(folder, "/")) != nil {
-		return nil, nil // no key can start with it
+		return nil, nil //nolint:nilerr // no key can start with it
 	}
 	if err := l.walk(ctx, folder); err != nil {
 		return nil, fmt.Errorf("list %s: %w", prefix, err)

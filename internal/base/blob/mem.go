@@ -3,6 +3,7 @@ package blob
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -106,7 +107,7 @@ func (*memReader) Close() error { return nil }
 
 func (r *memReader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
 	if got, err := r.ReadAt(buf[:n], off); got < n {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, fmt.Errorf("read %d bytes at %d: %w", n, off, err)

@@ -246,8 +246,10 @@ func noEmptyWords(s *Setting, list []string) error {
 	if !slices.Contains(list, "") {
 		return nil
 	}
-	return &ValueError{Name: s.name, Value: strings.Join(list, ","), Plain: true,
-		Reason: fmt.Sprintf("Configuration '%s' values must not be empty.", s.name)}
+	return &ValueError{
+		Name: s.name, Value: strings.Join(list, ","), Plain: true,
+		Reason: fmt.Sprintf("Configuration '%s' values must not be empty.", s.name),
+	}
 }
 
 type unique struct{}

@@ -57,7 +57,7 @@ func Show(w io.Writer, v *Values, all, origins bool) error {
 			}
 			fmt.Fprintf(b, "  # %s", where)
 		}
-		b.WriteByte('\n') // bufio keeps the error for Flush
+		fmt.Fprintln(b) // bufio keeps the error for Flush
 	}
 	return b.Flush()
 }
@@ -96,7 +96,7 @@ func (s *Setting) shownDefault() string {
 func Markdown(w io.Writer, s *Schema) error {
 	b := bufio.NewWriter(w)
 	table := func(inert bool) {
-		b.WriteString("| name | type | default | allowed | changes | overrides | what it does |\n|---|---|---|---|---|---|---|\n")
+		fmt.Fprint(b, "| name | type | default | allowed | changes | overrides | what it does |\n|---|---|---|---|---|---|---|\n")
 		for _, x := range s.Settings() {
 			if x.internal || x.inert != inert {
 				continue
@@ -105,9 +105,9 @@ func Markdown(w io.Writer, s *Schema) error {
 				code(x.shownDefault()), code(x.Allowed()), x.mode, code(x.overrides()), cell(x.doc+x.fallbackDoc()))
 		}
 	}
-	b.WriteString("## Settings that act\n\n")
+	fmt.Fprint(b, "## Settings that act\n\n")
 	table(false)
-	b.WriteString("\n## Settings of Kafka that are accepted and change nothing\n\n")
+	fmt.Fprint(b, "\n## Settings of Kafka that are accepted and change nothing\n\n")
 	table(true)
 	return b.Flush()
 }

@@ -143,12 +143,14 @@ func TestMemberThatDoesNotStopIsLeftAtItsDeadline(t *testing.T) {
 		hung := make(chan struct{})
 		g := newGroup(t,
 			service.Member{Name: "meta", Service: j.steady("meta", time.Second)},
-			service.Member{Name: "api", Needs: []string{"meta"}, StopTimeout: 3 * time.Second,
+			service.Member{
+				Name: "api", Needs: []string{"meta"}, StopTimeout: 3 * time.Second,
 				Service: service.Func(func(_ context.Context, ready func()) error {
 					ready()
 					<-hung
 					return nil
-				})},
+				}),
+			},
 		)
 		ctx, cancel := context.WithCancel(t.Context())
 		end := start(ctx, g, &j)

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -127,7 +126,7 @@ func (l *memLog) count() int {
 // start runs a coordinator over topics inside a synctest bubble until the test ends or stop is called, which waits.
 func start(t *testing.T, topics *memTopics, change func(*Options)) (g *Groups, stop func()) {
 	t.Helper()
-	o := Options{Topics: topics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Group: group.Options{InitialRebalanceDelay: -1}}
+	o := Options{Topics: topics, Logger: slog.New(slog.DiscardHandler), Group: group.Options{InitialRebalanceDelay: -1}}
 	if change != nil {
 		change(&o)
 	}

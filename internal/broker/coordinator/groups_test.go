@@ -91,7 +91,7 @@ func TestRefusedAppendFencesAndLoadsAgain(t *testing.T) {
 			t.Errorf("Commit to a fenced shard: %v, want COORDINATOR_LOAD_IN_PROGRESS", err)
 		}
 		log.set(func(l *memLog) { l.refuse = false })
-		time.Sleep(firstReloadPause)
+		time.Sleep(firstReloadPause) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if got := committed(t, g, "g"); got != 1 {
 			t.Errorf("durable offset after the fence = %d, want 1", got)
@@ -130,7 +130,7 @@ func TestUnknownOutcomeIsFoundOutByReplay(t *testing.T) {
 		if r := <-read; !errors.Is(r.err, kafka.CoordinatorNotAvailable) {
 			t.Errorf("read behind it: %+v", r)
 		}
-		time.Sleep(firstReloadPause)
+		time.Sleep(firstReloadPause) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if a, b := committed(t, g, "g"), committed(t, g, "h"); a != 1 || b != 2 {
 			t.Errorf("offsets after the replay = %d, %d, want 1, 2", a, b)
@@ -195,7 +195,7 @@ func TestDamagedLogIsNeverServed(t *testing.T) {
 		damaged := b.Build(record.BuildOptions{})
 		topics.log(0).batches = [][]byte{damaged}
 		g, _ := ready(t, topics, nil)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if _, err := g.List(t.Context()); !errors.Is(err, kafka.CoordinatorLoadInProgress) {
 			t.Errorf("List over a damaged log: %v", err)
@@ -206,7 +206,7 @@ func TestDamagedLogIsNeverServed(t *testing.T) {
 		// A record of a kind that others keep is no damage.
 		b.Append(0, []byte{0, 3, 0, 1, 'g'}, nil, nil)
 		topics.log(0).set(func(l *memLog) { l.batches = [][]byte{b.Build(record.BuildOptions{})} })
-		time.Sleep(lastReloadPause)
+		time.Sleep(lastReloadPause) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if list, err := g.List(t.Context()); err != nil || len(list) != 0 {
 			t.Errorf("List = %v, %v", list, err)
@@ -221,7 +221,7 @@ func TestRebalanceOverTime(t *testing.T) {
 		g, stop := ready(t, topics, func(o *Options) { o.Group.InitialRebalanceDelay = 3 * time.Second })
 		began := time.Now()
 		a := begin(func() (group.JoinReply, error) { return g.Join(t.Context(), join("a")) })
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
 		b := begin(func() (group.JoinReply, error) { return g.Join(t.Context(), join("b")) })
 		leader, follower := (<-a).value, (<-b).value
 		if waited := time.Since(began); waited != 6*time.Second || leader.Generation != 1 || len(leader.Members) != 2 || follower.Leader != leader.MemberID {
@@ -239,7 +239,7 @@ func TestRebalanceOverTime(t *testing.T) {
 		}
 		// The leader falls silent: its session ends after 10 s, and the follower is asked to join again.
 		for range 11 {
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
 			if err := g.Heartbeat(t.Context(), group.Heartbeat{Group: "g", MemberID: follower.MemberID, Generation: 1}); errors.Is(err, kafka.RebalanceInProgress) {
 				break
 			} else if err != nil {
@@ -262,7 +262,7 @@ func TestRebalanceOverTime(t *testing.T) {
 		if err != nil || d.State != group.Stable || len(d.Members) != 1 || string(d.Members[0].Assignment) != "all" {
 			t.Fatalf("after a restart: %+v, %v", d, err)
 		}
-		time.Sleep(11 * time.Second)
+		time.Sleep(11 * time.Second) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if d, _ := g.Describe(t.Context(), "g"); d.State != group.Empty {
 			t.Errorf("after the last session: %+v", d)
@@ -294,7 +294,7 @@ func TestCallerThatGoesAwayLeavesItsMember(t *testing.T) {
 		if err != nil || d.State != group.PreparingRebalance || len(d.Members) != 1 {
 			t.Errorf("its group: %+v, %v", d, err)
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) //nolint:forbidigo // time in a bubble
 		synctest.Wait()
 		if d, _ := g.Describe(t.Context(), "g"); d.State != group.Empty {
 			t.Errorf("its group after the session: %+v", d)

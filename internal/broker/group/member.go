@@ -37,10 +37,6 @@ func (m *member) metadata(protocol string) []byte {
 	return nil
 }
 
-func (m *member) supports(protocol string) bool {
-	return slices.ContainsFunc(m.protocols, func(p Protocol) bool { return p.Name == protocol })
-}
-
 // matches tells whether the protocols are the member's, in the same order and with the same metadata.
 func (m *member) matches(protocols []Protocol) bool {
 	return slices.EqualFunc(m.protocols, protocols, func(a, b Protocol) bool {

@@ -97,7 +97,8 @@ func (w *world) joinEvent(t *rapid.T, group string, id identity) Join {
 		SessionTimeout: 10 * time.Second, RebalanceTimeout: rapid.SampledFrom([]time.Duration{20 * time.Second, 5 * time.Second, 0, -1}).Draw(t, "timeout"),
 		ProtocolType: "consumer",
 		Protocols: rapid.SampledFrom([][]Protocol{
-			{{"range", subscription("t")}}, {{"range", subscription("t")}, {"sticky", subscription("t")}},
+			{{"range", subscription("t")}},
+			{{"range", subscription("t")}, {"sticky", subscription("t")}},
 			{{"sticky", subscription("t")}, {"range", subscription("u")}},
 		}).Draw(t, "protocols"),
 		NewMemberID: fmt.Sprintf("c-%d", w.drawn), RequireKnownMember: rapid.Bool().Draw(t, "v4"), CanSkipAssignment: rapid.Bool().Draw(t, "v9"),

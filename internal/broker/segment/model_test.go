@@ -169,6 +169,7 @@ func (m *memObject) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
 	_, err := m.ReadAt(buf[:n], off)
 	return buf[:n], err
 }
+
 func (m *memObject) Close() error {
 	if m.closed != nil {
 		m.closed()

@@ -179,7 +179,7 @@ func (w *Writer) Finish() (Footer, error) {
 		f.RecordCount += f.Runs[i].RecordCount
 		f.MaxTimestamp = max(f.MaxTimestamp, f.Runs[i].MaxTimestamp)
 	}
-	w.fail(fmt.Errorf("write segment: already finished"))
+	w.fail(fmt.Errorf("write segment: already finished")) //nolint:errcheck // it keeps the error for later calls
 	return f, nil
 }
 
@@ -200,7 +200,7 @@ func (w *Writer) endRun() {
 		w.sections = w.current.append(w.sections, w.run)
 		raw := w.sections[start:]
 		if len(raw) > maxSectionBytes {
-			w.fail(fmt.Errorf("segment section of a run of %d bytes takes %d bytes, most is %d", w.run.Bytes, len(raw), maxSectionBytes))
+			w.fail(fmt.Errorf("segment section of a run of %d bytes takes %d bytes, most is %d", w.run.Bytes, len(raw), maxSectionBytes)) //nolint:errcheck // it keeps the error for later calls
 		}
 		w.entries = append(w.entries, entry{
 			RunInfo: w.run, sectionBytes: int64(len(raw)), sectionCRC: crc32.Checksum(raw, castagnoli), aborted: int64(len(w.current.aborted)),
@@ -231,7 +231,7 @@ func (w *Writer) write(p []byte) {
 	n, err := w.out.Write(p)
 	w.pos += int64(n)
 	if err != nil {
-		w.fail(fmt.Errorf("write segment: %w", err))
+		w.fail(fmt.Errorf("write segment: %w", err)) //nolint:errcheck // it keeps the error for later calls
 	}
 }
 

@@ -183,7 +183,8 @@ func TestDescribeShowsWhereValuesComeFrom(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, newMeta(t), "log.retention.hours=100", "log.segment.bytes=2000000", "ssl.key.password=secret")
 	mustCreate(t, s, Spec{Name: "d", Partitions: 1, ReplicationFactor: 1, Configs: map[string]string{
-		"max.message.bytes": " 100 ", "min.cleanable.dirty.ratio": "1", "cleanup.policy": "compact , delete"}})
+		"max.message.bytes": " 100 ", "min.cleanable.dirty.ratio": "1", "cleanup.policy": "compact , delete",
+	}})
 	for r, changes := range map[Resource][]Change{
 		{Broker, "1"}:        {set("log.retention.ms", "100000000"), set("nope", "x"), set("listener.name.a.ssl.keystore.type", "JKS")},
 		{Broker, ""}:         {set("log.retention.ms", "200000000"), set("message.max.bytes", "2000000")},
@@ -286,7 +287,8 @@ func TestLogConfigFollowsTopicThenBroker(t *testing.T) {
 	s := openStore(t, m, "log.retention.minutes=2", "log.roll.hours=3", "compression.type=zstd")
 	mustCreate(t, s, one("plain"))
 	mustCreate(t, s, Spec{Name: "own", Partitions: 1, ReplicationFactor: 1, Configs: map[string]string{
-		"retention.ms": "-1", "cleanup.policy": "compact", "compression.type": "producer", "message.timestamp.type": "LogAppendTime", "compression.zstd.level": "9"}})
+		"retention.ms": "-1", "cleanup.policy": "compact", "compression.type": "producer", "message.timestamp.type": "LogAppendTime", "compression.zstd.level": "9",
+	}})
 	if err := s.AlterConfigs(t.Context(), Resource{Broker, ""}, []Change{set("log.segment.bytes", "1048576")}, false); err != nil {
 		t.Fatal(err)
 	}
@@ -324,8 +326,10 @@ func TestGroupConfigStaysWithinTheBrokersLimits(t *testing.T) {
 		key        config.Key[time.Duration]
 		wantMillis int64
 	}{
-		{s, "g", GroupConsumerSessionTimeout, 60_000}, {s, "other", GroupConsumerSessionTimeout, 45_000},
-		{s, "g", GroupConsumerHeartbeatInterval, 7_000}, {tighter, "g", GroupConsumerSessionTimeout, 50_000},
+		{s, "g", GroupConsumerSessionTimeout, 60_000},
+		{s, "other", GroupConsumerSessionTimeout, 45_000},
+		{s, "g", GroupConsumerHeartbeatInterval, 7_000},
+		{tighter, "g", GroupConsumerSessionTimeout, 50_000},
 	} {
 		if got := c.key.Get(c.s.View().GroupConfig(c.group)).Milliseconds(); got != c.wantMillis {
 			t.Errorf("%s of %s: got %d, want %d", c.key.Name(), c.group, got, c.wantMillis)

@@ -285,8 +285,10 @@ func (v *View) describeBroker(one bool) []Config {
 		if s.Internal() && !set {
 			continue
 		}
-		d := Config{Name: s.Name(), Type: s.Type(), ReadOnly: s.Mode() == config.ReadOnly, Sensitive: s.Sensitive(),
-			Doc: s.Doc(), Synonyms: v.synonymsOf(s.Name(), synonymNames(s.Name()))}
+		d := Config{
+			Name: s.Name(), Type: s.Type(), ReadOnly: s.Mode() == config.ReadOnly, Sensitive: s.Sensitive(),
+			Doc: s.Doc(), Synonyms: v.synonymsOf(s.Name(), synonymNames(s.Name())),
+		}
 		if s.Internal() {
 			d.Doc = ""
 		}

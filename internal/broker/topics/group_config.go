@@ -65,7 +65,9 @@ func newGroupConfigs() []groupConfig {
 		bounded(GroupSharePartitionRecordLocks, true, true), bounded(GroupShareAssignmentInterval, true, true),
 		bounded(GroupStreamsHeartbeatInterval, true, true), bounded(GroupStreamsSessionTimeout, true, true),
 		standby, bounded(GroupStreamsAssignmentInterval, true, true), bounded(GroupStreamsInitialDelay, false, false),
-		{setting: GroupShareAutoOffsetReset.Setting()}, {setting: GroupShareIsolationLevel.Setting()}, {setting: GroupShareRenewAcknowledge.Setting()},
+		{setting: GroupShareAutoOffsetReset.Setting()},
+		{setting: GroupShareIsolationLevel.Setting()},
+		{setting: GroupShareRenewAcknowledge.Setting()},
 	}
 }
 

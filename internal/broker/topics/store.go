@@ -286,8 +286,10 @@ func (s *Store) begin(ctx context.Context) error {
 
 // load reads a view. A damaged value is an error: it names the key, and nothing is served that might be wrong.
 func (s *Store) load(ctx context.Context) (*View, error) {
-	v := &View{cat: s.cat, static: s.o.Values, nodeID: strconv.Itoa(int(s.o.NodeID)),
-		brokers: map[string]override{}, groups: map[string]override{}, metrics: map[string]override{}}
+	v := &View{
+		cat: s.cat, static: s.o.Values, nodeID: strconv.Itoa(int(s.o.NodeID)),
+		brokers: map[string]override{}, groups: map[string]override{}, metrics: map[string]override{},
+	}
 	entries, err := s.meta.Range(ctx, configPrefix, "", 0)
 	if err != nil {
 		return nil, fmt.Errorf("read configs: %w", err)

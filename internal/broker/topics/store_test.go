@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -407,11 +407,11 @@ func TestConcurrentChangesAllHappen(t *testing.T) {
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
-			rng := rand.New(rand.NewSource(int64(w)))
+			rng := rand.New(rand.NewPCG(uint64(w), 1))
 			for i := range 50 {
 				name := fmt.Sprintf("t-%d-%d", w, i)
 				mustCreateQuiet(t, s, name)
-				if rng.Intn(2) == 0 {
+				if rng.IntN(2) == 0 {
 					if err := errors.Join(s.Delete(t.Context(), Target{Name: name})...); err != nil {
 						t.Error(err)
 					}

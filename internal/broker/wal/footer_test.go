@@ -36,8 +36,10 @@ func sampleFrame(rng *rand.Rand, pos Position) (*Frame, *frameHeader) {
 }
 
 func sampleBatch(rng *rand.Rand, next int64) BatchInfo {
-	b := BatchInfo{BaseOffset: next, LastOffsetDelta: 9, RecordCount: 10, Bytes: 1 + rng.Int32N(5000), MinTimestamp: 1_700_000_000_000,
-		MaxTimestamp: 1_700_000_000_123, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
+	b := BatchInfo{
+		BaseOffset: next, LastOffsetDelta: 9, RecordCount: 10, Bytes: 1 + rng.Int32N(5000), MinTimestamp: 1_700_000_000_000,
+		MaxTimestamp: 1_700_000_000_123, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+	}
 	if rng.IntN(2) == 0 {
 		b.ProducerID, b.ProducerEpoch, b.BaseSequence = rng.Int64(), int16(rng.Uint32()), int32(rng.Uint32())
 	}
@@ -95,8 +97,10 @@ func TestFooterOfLikeBatchesIsSmall(t *testing.T) {
 	t.Parallel()
 	r := Run{Pos: headerBytes}
 	for i := range int64(1000) {
-		r.Batches = append(r.Batches, BatchInfo{BaseOffset: i * 10, LastOffsetDelta: 9, RecordCount: 10, Bytes: 1100, MinTimestamp: 1000 + i,
-			MaxTimestamp: 1000 + i, ProducerID: 4711, BaseSequence: int32(i * 10)})
+		r.Batches = append(r.Batches, BatchInfo{
+			BaseOffset: i * 10, LastOffsetDelta: 9, RecordCount: 10, Bytes: 1100, MinTimestamp: 1000 + i,
+			MaxTimestamp: 1000 + i, ProducerID: 4711, BaseSequence: int32(i * 10),
+		})
 		r.Bytes += 1100
 	}
 	r.summarise()
@@ -130,8 +134,10 @@ func TestHeadersReturnWhatWasPutIn(t *testing.T) {
 	if err := gotFile.decode(page[:]); err != nil || gotFile != fh {
 		t.Errorf("file header: got %+v, %v, want %+v", gotFile, err, fh)
 	}
-	h := frameHeader{Flags: flagMark, Shards: 2, Cluster: [16]byte{1}, Incarnation: 2, Seq: 3, Nonce: [16]byte{4}, Pos: 1 << 20, LastSynced: 1<<20 - 5,
-		BodyBytes: 100, FooterBytes: 99, PrevChain: 6}
+	h := frameHeader{
+		Flags: flagMark, Shards: 2, Cluster: [16]byte{1}, Incarnation: 2, Seq: 3, Nonce: [16]byte{4}, Pos: 1 << 20, LastSynced: 1<<20 - 5,
+		BodyBytes: 100, FooterBytes: 99, PrevChain: 6,
+	}
 	var b [headerBytes]byte
 	h.encode(b[:])
 	var got frameHeader

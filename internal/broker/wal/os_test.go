@@ -26,7 +26,6 @@ type testLog struct {
 type model struct {
 	mu       sync.Mutex
 	appended map[int32][]modelBatch
-	durable  []Position // positions of durable frames
 }
 
 type modelBatch struct {
@@ -83,8 +82,10 @@ func randomBatch(rng *rand.Rand, partition int32, offset int64, n int) []byte {
 // put appends a batch of n bytes to a partition and remembers it.
 func (l *testLog) put(rng *rand.Rand, s *Stream, offset int64, n int) (Ticket, error) {
 	b := randomBatch(rng, s.Partition, offset, n)
-	ticket, err := l.Append(s, b, BatchInfo{BaseOffset: offset, LastOffsetDelta: 1, RecordCount: 2, MinTimestamp: offset, MaxTimestamp: offset + 5,
-		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1})
+	ticket, err := l.Append(s, b, BatchInfo{
+		BaseOffset: offset, LastOffsetDelta: 1, RecordCount: 2, MinTimestamp: offset, MaxTimestamp: offset + 5,
+		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+	})
 	if err == nil {
 		l.model.mu.Lock()
 		l.model.appended[s.Partition] = append(l.model.appended[s.Partition], modelBatch{offset, b, ticket})

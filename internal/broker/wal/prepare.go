@@ -348,8 +348,10 @@ func (p *preparer) add(held int64) error {
 		}
 	}
 	var page [fileHeaderBytes]byte
-	h := fileHeader{Cluster: l.o.ClusterID, Incarnation: l.o.Incarnation, Nonce: l.o.Nonce, Base: base, FileBytes: l.o.FileBytes,
-		Start: l.o.Start, Recovered: l.o.Recovered}
+	h := fileHeader{
+		Cluster: l.o.ClusterID, Incarnation: l.o.Incarnation, Nonce: l.o.Nonce, Base: base, FileBytes: l.o.FileBytes,
+		Start: l.o.Start, Recovered: l.o.Recovered,
+	}
 	h.encode(page[:])
 	if _, err := f.f.WriteAt(page[:], 0); err != nil {
 		return fmt.Errorf("write the header of %s: %w", f.name, fatal(err))

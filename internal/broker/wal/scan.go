@@ -253,7 +253,7 @@ func (s *scanner) follow(life []*chainFile, seal uint64, sealed bool, limit Posi
 			}
 		}
 		if err != nil {
-			return &badFrame{f: f, err: err}, at, nil
+			return &badFrame{f: f, err: err}, at, nil //nolint:nilerr // damage is a finding, not a failure
 		}
 		fr := s.newFrame()
 		if err := s.w.readFooter(int64(at-f.base), &h, fr); err != nil {

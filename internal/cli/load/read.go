@@ -90,7 +90,7 @@ func (r *Run) read(ctx context.Context, cl *kgo.Client, want int64, enough func(
 	for r.records.Load() < want {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return nil // by time, by another reader's success, or by the user
+			return nil //nolint:nilerr // by time, by another reader's success, or by the user
 		}
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("read: %w", err)
@@ -188,7 +188,7 @@ func (r *Run) receive(ctx context.Context, cl *kgo.Client, from time.Time, got *
 		fetches := cl.PollFetches(ctx)
 		now := time.Now()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end was asked for
 		}
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("read: %w", err)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"os"
@@ -151,7 +152,7 @@ func serveBroker(ctx context.Context, conn net.Conn) error {
 			b := kmsg.NewMetadataResponseBroker()
 			b.NodeID, b.Host, b.Port = 1, "broker.test", 9092
 			resp.(*kmsg.MetadataResponse).Brokers = append(resp.(*kmsg.MetadataResponse).Brokers, b)
-			resp.(*kmsg.MetadataResponse).ClusterID = kmsg.StringPtr("in-process " + h.ClientID)
+			resp.(*kmsg.MetadataResponse).ClusterID = new("in-process " + h.ClientID)
 		case *kmsg.SASLHandshakeRequest:
 			resp.(*kmsg.SASLHandshakeResponse).SupportedMechanisms = []string{"PLAIN"}
 		case *kmsg.SASLAuthenticateRequest:
@@ -303,9 +304,7 @@ func TestTLSChecksTheBroker(t *testing.T) {
 		"no certificate":      {mutual, "broker.test", map[string]string{"ssl.ca.location": store}, false},
 	} {
 		properties := map[string]string{"security.protocol": "SSL"}
-		for k, v := range c.properties {
-			properties[k] = v
-		}
+		maps.Copy(properties, c.properties)
 		_, err := clusterID(t, Options{Bootstrap: []string{c.host + ":9092"}, Dial: inProcess(t, c.server), Properties: properties})
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)

@@ -20,7 +20,7 @@ func LoadProperties(name string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	properties, err := ParseProperties(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)

@@ -139,8 +139,14 @@ func TestDecodeRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("key version 3: got %v, want ErrUnknownKind", err)
 	}
 	for _, c := range []struct{ key, value string }{
-		{"00", "00"}, {"0001", "0003"}, {"0002000267", ""}, {"000200026731", "00"}, {"000200026731", "0005"},
-		{"000200026731", "0003ffff"}, {"0001000267310002743100000000", "0004"}, {"0001000267310002743100000000", "ffff"},
+		{"00", "00"},
+		{"0001", "0003"},
+		{"0002000267", ""},
+		{"000200026731", "00"},
+		{"000200026731", "0005"},
+		{"000200026731", "0003ffff"},
+		{"0001000267310002743100000000", "0004"},
+		{"0001000267310002743100000000", "ffff"},
 	} {
 		if r, err := Decode(unhex(c.key), unhex(c.value)); err == nil || errors.Is(err, ErrUnknownKind) {
 			t.Errorf("Decode(%s, %s) = %+v, %v; want an error of damage", c.key, c.value, r, err)

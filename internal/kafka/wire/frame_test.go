@@ -55,7 +55,7 @@ func TestFramesComeOutAsTheyWentIn(t *testing.T) {
 			f.Release()
 			f.Release()
 		}
-		if _, err := in.Next(t.Context()); err != io.EOF {
+		if _, err := in.Next(t.Context()); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end got %v, want io.EOF", name, err)
 		}
 		if budget.Used() != 0 {

@@ -24,7 +24,7 @@ import (
 func fill(rng *rand.Rand, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		if tags, ok := v.Addr().Interface().(*kmsg.Tags); ok {
+		if tags, ok := reflect.TypeAssert[*kmsg.Tags](v.Addr()); ok {
 			for range rng.IntN(3) {
 				tags.Set(uint32(100+rng.IntN(50)), make([]byte, rng.IntN(5)))
 			}

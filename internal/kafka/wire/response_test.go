@@ -105,7 +105,7 @@ func randomFetch(rng *rand.Rand, version int16, done *atomic.Int64) (*FetchRespo
 		// A long host makes the tag's length take two bytes.
 		if rng.IntN(2) == 0 {
 			b.Host = string(bytes.Repeat([]byte("h"), 200))
-			b.Rack = kmsg.StringPtr("rack")
+			b.Rack = new("rack")
 		}
 		ours.Brokers = append(ours.Brokers, b)
 		o := kmsg.NewFetchResponseBroker()

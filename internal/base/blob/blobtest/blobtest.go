@@ -198,10 +198,10 @@ func readAtFollowsReaderAt(t *testing.T, s blob.Store) {
 		t.Errorf("inside: %d %v %q", n, err, p)
 	}
 	n, err = r.ReadAt(p, 8)
-	if n != 2 || err != io.EOF || string(p[:n]) != "89" {
+	if n != 2 || !errors.Is(err, io.EOF) || string(p[:n]) != "89" {
 		t.Errorf("over the end: %d %v %q", n, err, p[:n])
 	}
-	if n, err := r.ReadAt(p, 10); n != 0 || err != io.EOF {
+	if n, err := r.ReadAt(p, 10); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %d %v", n, err)
 	}
 	buf := vfs.AlignedBuffer(vfs.RangeBytes(4))

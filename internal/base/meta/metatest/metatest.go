@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -236,7 +237,7 @@ func concurrentIncrements(t *testing.T, s Subject) {
 				return err
 			}
 			res, err := s.Txn(ctx, []meta.Compare{{Key: key, Revision: e.Revision}},
-				[]meta.Op{{Kind: meta.Put, Key: key, Value: append(e.Value[:len(e.Value):len(e.Value)], '+')}})
+				[]meta.Op{{Kind: meta.Put, Key: key, Value: append(slices.Clip(e.Value), '+')}})
 			if err != nil || res.Succeeded {
 				return err
 			}

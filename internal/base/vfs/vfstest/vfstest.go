@@ -127,10 +127,10 @@ func createOpenAndReadBack(t *testing.T, h harness) {
 		t.Errorf("got %q", got)
 	}
 	p := make([]byte, 4)
-	if n, err := f.ReadAt(p, 3); n != 2 || err != io.EOF || string(p[:n]) != "lo" {
+	if n, err := f.ReadAt(p, 3); n != 2 || !errors.Is(err, io.EOF) || string(p[:n]) != "lo" {
 		t.Errorf("over the end: %d, %v, %q", n, err, p[:n])
 	}
-	if n, err := f.ReadAt(p, 5); n != 0 || err != io.EOF {
+	if n, err := f.ReadAt(p, 5); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %d, %v", n, err)
 	}
 	if n, err := f.ReadAt(p, 1); n != 4 || err != nil || string(p) != "ello" {
