@@ -82,8 +82,10 @@ type Broker struct {
 
 // New returns a broker that listens once Run is called.
 func New(o Options) *Broker {
-	return &Broker{o: o, budget: wire.NewBudget(QueuedBytesMax.Get(o.Values)), metrics: newMetrics(o.Registerer),
-		addresses: map[string]string{}, open: map[*connection]struct{}{}, byIP: map[string]int{}}
+	return &Broker{
+		o: o, budget: wire.NewBudget(QueuedBytesMax.Get(o.Values)), metrics: newMetrics(o.Registerer),
+		addresses: map[string]string{}, open: map[*connection]struct{}{}, byIP: map[string]int{},
+	}
 }
 
 // Address returns the address that a listener serves, once Run has called ready.
@@ -232,7 +234,7 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
-		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kafka_server_socket_server_metrics_connection_count", Help: "Open client connections."}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kafka_server_socket_server_metrics_connection_count", Help: "Open client connections."}), //nolint:promlinter // the name that dashboards for Kafka know
 		refused:     prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_broker_connections_refused_total", Help: "Connections turned away for a limit."}),
 		closed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_broker_connections_closed_total", Help: "Connections that ended, by reason."}, []string{"reason"}),
 	}

@@ -170,15 +170,15 @@ func TestIdleConnectionIsClosedAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestBroker(t, "connections.max.idle.ms=60000").connect(t)
 		for range 3 { // each request begins the time anew
-			time.Sleep(59 * time.Second)
+			<-time.After(59 * time.Second)
 			c.send(versionsRequest(1))
 			c.answer()
 		}
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		if !c.served() {
 			t.Fatal("closed too early")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		c.mustEnd(reasonIdle)
 	})
 }
@@ -193,7 +193,7 @@ func TestClientThatSendsAFrameByDropsIsCutOff(t *testing.T) {
 			if _, err := c.Write([]byte{0}); err != nil {
 				break
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if took := time.Since(start); took > 2*frameTimeout {
 			t.Errorf("it was cut off after %v", took)
@@ -207,11 +207,11 @@ func TestClientThatReadsNoAnswerIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestBroker(t, "connections.max.idle.ms=90000").connect(t)
 		c.send(versionsRequest(1))
-		time.Sleep(89 * time.Second)
+		<-time.After(89 * time.Second)
 		if !c.served() {
 			t.Fatal("closed too early")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		c.mustEnd(reasonIO)
 	})
 }

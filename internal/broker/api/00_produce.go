@@ -221,7 +221,7 @@ func produceAnswer(index int32, a partition.Appended, err error) kmsg.ProduceRes
 		p.ErrorMessage = &bad.Message
 		for _, r := range bad.Records {
 			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-			e.RelativeOffset, e.ErrorMessage = r.Index, kmsg.StringPtr(r.Message)
+			e.RelativeOffset, e.ErrorMessage = r.Index, new(r.Message)
 			p.ErrorRecords = append(p.ErrorRecords, e)
 		}
 	}

@@ -142,8 +142,10 @@ func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions
 	for i, p := range partitions {
 		r := &results[i]
 		r.partition = p
-		err := s.readPartition(ctx, view, r, partition.ReadRequest{Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
-			AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1})
+		err := s.readPartition(ctx, view, r, partition.ReadRequest{
+			Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
+			AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1,
+		})
 		if err != nil {
 			r.code = codeOf(err)
 			if r.code == kafka.UnknownTopicOrPartition && p.topic == "" && r.topic == nil {

@@ -32,7 +32,7 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 	if code := checkMetadata(req); code != kafka.None {
 		for i := range req.Topics {
 			t := kmsg.NewMetadataResponseTopic()
-			t.Topic, t.TopicID, t.ErrorCode = kmsg.StringPtr(text(req.Topics[i].Topic)), req.Topics[i].TopicID, code.Code()
+			t.Topic, t.TopicID, t.ErrorCode = new(text(req.Topics[i].Topic)), req.Topics[i].TopicID, code.Code()
 			res.Topics = append(res.Topics, t)
 		}
 		return res, nil
@@ -40,7 +40,7 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 	b := kmsg.NewMetadataResponseBroker()
 	b.NodeID, b.Host, b.Port, b.Rack = s.nodeID, c.Host, c.Port, s.rackPtr()
 	res.Brokers = append(res.Brokers, b)
-	res.ClusterID = kmsg.StringPtr(s.topics.ClusterID())
+	res.ClusterID = new(s.topics.ClusterID())
 	res.ControllerID = s.nodeID
 	if req.IncludeClusterAuthorizedOperations {
 		res.AuthorizedOperations = operationsCluster
@@ -136,7 +136,7 @@ func (s *Server) metadataByName(ctx context.Context, view *topics.View, name str
 
 func (s *Server) describeTopic(t *topics.Topic, operations bool) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
-	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
+	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
 	if operations {
 		out.AuthorizedOperations = operationsTopic
 	}

@@ -120,7 +120,7 @@ func answerTopic(from *group.FetchedTopic) kmsg.OffsetFetchResponseGroupTopic {
 func refuse(topic *kmsg.OffsetFetchResponseGroupTopic, code int16) {
 	for i := range topic.Partitions {
 		p := &topic.Partitions[i]
-		p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = group.NoOffset, kafka.NoLeaderEpoch, kmsg.StringPtr(""), code
+		p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = group.NoOffset, kafka.NoLeaderEpoch, new(""), code
 	}
 }
 

@@ -27,7 +27,7 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 	if req.Version < 4 {
 		res.ErrorCode, res.ErrorMessage = found.ErrorCode, found.ErrorMessage
 		if res.ErrorCode == 0 {
-			res.ErrorMessage = kmsg.StringPtr("NONE") // the name of the code, as Kafka has it
+			res.ErrorMessage = new("NONE") // the name of the code, as Kafka has it
 		}
 		res.NodeID, res.Host, res.Port = found.NodeID, found.Host, found.Port
 		return res, nil
@@ -53,7 +53,7 @@ func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8) kmsg.FindC
 		found.NodeID, found.Port = -1, -1
 		return found
 	}
-	found.ErrorMessage = kmsg.StringPtr("")
+	found.ErrorMessage = new("")
 	found.NodeID, found.Host, found.Port = s.nodeID, c.Host, c.Port
 	return found
 }

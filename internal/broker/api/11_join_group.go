@@ -41,7 +41,7 @@ func (s *Server) joinGroup(ctx context.Context, c *Conn, req *kmsg.JoinGroupRequ
 			res.MemberID = req.MemberID
 		}
 		if req.Version < 7 {
-			res.Protocol = kmsg.StringPtr("")
+			res.Protocol = new("")
 		}
 		return res, nil
 	}

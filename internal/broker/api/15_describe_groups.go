@@ -37,7 +37,7 @@ func (s *Server) describeGroup(ctx context.Context, id string, version int16) km
 		return out
 	case d.Err == kafka.GroupIDNotFound && version < 6:
 	case d.Err == kafka.GroupIDNotFound:
-		out.ErrorCode, out.ErrorMessage = d.Err.Code(), kmsg.StringPtr("Group "+id+" not found.")
+		out.ErrorCode, out.ErrorMessage = d.Err.Code(), new("Group "+id+" not found.")
 	}
 	out.State, out.ProtocolType, out.Protocol = d.State.String(), d.ProtocolType, d.Protocol
 	for i := range d.Members {

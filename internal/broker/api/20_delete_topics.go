@@ -23,7 +23,7 @@ func (s *Server) deleteTopics(ctx context.Context, _ *Conn, req *kmsg.DeleteTopi
 	if req.Version < 6 {
 		asked = make([]kmsg.DeleteTopicsRequestTopic, len(req.TopicNames))
 		for i, name := range req.TopicNames {
-			asked[i].Topic = kmsg.StringPtr(name)
+			asked[i].Topic = new(name)
 		}
 	}
 	answer := func(name *string, id kafka.TopicID, err error) {

@@ -26,7 +26,7 @@ func (s *Server) describeConfigs(_ context.Context, _ *Conn, req *kmsg.DescribeC
 		r := &req.Resources[i]
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		out.ErrorMessage = kmsg.StringPtr("")
+		out.ErrorMessage = new("")
 		configs, err := s.topics.Describe(topics.Resource{Type: topics.ResourceType(r.ResourceType), Name: r.ResourceName}, r.ConfigNames)
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)

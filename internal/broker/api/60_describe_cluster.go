@@ -21,7 +21,7 @@ func (s *Server) describeCluster(_ context.Context, c *Conn, req *kmsg.DescribeC
 		if req.EndpointType == 2 {
 			res.ErrorCode = kafka.MismatchedEndpointType.Code()
 		}
-		res.ErrorMessage = kmsg.StringPtr("This is an endpoint of brokers.")
+		res.ErrorMessage = new("This is an endpoint of brokers.")
 		return res, nil
 	}
 	res.EndpointType = endpointBrokers

@@ -88,7 +88,7 @@ func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNex
 
 func (s *Server) describePartitions(t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
+	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
 	out.AuthorizedOperations = operationsTopic
 	node := []int32{s.nodeID}
 	for i := from; i < to; i++ {

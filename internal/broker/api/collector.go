@@ -34,7 +34,8 @@ func NewCollector(s *Server) *Collector {
 	byPartition := func(name, help string) *prometheus.Desc {
 		return desc("kafka_topic_partition_"+name, help, "topic", "partition")
 	}
-	c := &Collector{server: s,
+	c := &Collector{
+		server:          s,
 		partitions:      desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
 		leaders:         desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
 		logSize:         desc("kafka_log_log_size", "Bytes that a partition keeps.", "topic", "partition"),
@@ -68,8 +69,10 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.fixed {
 		ch <- m.Desc()
 	}
-	for _, d := range []*prometheus.Desc{c.partitions, c.leaders, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
-		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupOffsetSum, c.groupLagSum} {
+	for _, d := range []*prometheus.Desc{
+		c.partitions, c.leaders, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
+		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupOffsetSum, c.groupLagSum,
+	} {
 		ch <- d
 	}
 }

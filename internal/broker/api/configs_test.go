@@ -203,8 +203,10 @@ func TestDeleteTopicsOfOldVersionsAndWhereItIsOff(t *testing.T) {
 		setting string
 		want    string
 	}{
-		{1, "delete.topic.enable=true", "NONE"}, {5, "delete.topic.enable=true", "NONE"},
-		{1, "delete.topic.enable=false", "INVALID_REQUEST"}, {5, "delete.topic.enable=false", "TOPIC_DELETION_DISABLED"},
+		{1, "delete.topic.enable=true", "NONE"},
+		{5, "delete.topic.enable=true", "NONE"},
+		{1, "delete.topic.enable=false", "INVALID_REQUEST"},
+		{5, "delete.topic.enable=false", "TOPIC_DELETION_DISABLED"},
 	} {
 		s := adminServer(t, c.setting)
 		mustCreateTopics(t, s, "a")
@@ -259,13 +261,13 @@ func TestResourcesGivenTwiceAreRefusedAndOthersServed(t *testing.T) {
 		r := kmsg.NewIncrementalAlterConfigsRequestResource()
 		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, name
 		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		c.Name, c.Value = "retention.ms", kmsg.StringPtr("77")
+		c.Name, c.Value = "retention.ms", new("77")
 		r.Configs = append(r.Configs, c)
 		incremental.Resources = append(incremental.Resources, r)
 		w := kmsg.NewAlterConfigsRequestResource()
 		w.ResourceType, w.ResourceName = kmsg.ConfigResourceTypeTopic, name
 		x := kmsg.NewAlterConfigsRequestResourceConfig()
-		x.Name, x.Value = "segment.ms", kmsg.StringPtr("88")
+		x.Name, x.Value = "segment.ms", new("88")
 		w.Configs = append(w.Configs, x)
 		whole.Resources = append(whole.Resources, w)
 	}

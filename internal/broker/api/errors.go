@@ -33,12 +33,10 @@ func textOf(err error) *string {
 	if err == nil {
 		return nil
 	}
-	var d *kafka.Detail
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*kafka.Detail](err); ok {
 		return &d.Text
 	}
-	var e kafka.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[kafka.Error](err); ok {
 		m := e.Message()
 		return &m
 	}

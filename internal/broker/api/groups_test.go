@@ -187,7 +187,7 @@ func (s *groupServer) commitRequest(id, member string, generation int32, offset 
 		}
 		for _, partition := range []int32{0, 9} {
 			p := kmsg.NewOffsetCommitRequestTopicPartition()
-			p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, offset, 5, kmsg.StringPtr("note")
+			p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, offset, 5, new("note")
 			topic.Partitions = append(topic.Partitions, p)
 		}
 		req.Topics = append(req.Topics, topic)
@@ -264,7 +264,7 @@ func (s *groupServer) oneLife(version int16) {
 
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Group, sync.MemberID, sync.Generation = id, member, 1
-	sync.ProtocolType, sync.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
+	sync.ProtocolType, sync.Protocol = new("consumer"), new("range")
 	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: member, MemberAssignment: []byte("mine")}}
 	if res := ask(s, (*Server).syncGroup, within(0, 5), sync); res.ErrorCode != 0 || string(res.MemberAssignment) != "mine" {
 		t.Fatalf("sync: %+v", res)

@@ -29,8 +29,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kafka_server_brokertopicmetrics_" + name + "_total", Help: help}, []string{"topic"})
 	}
 	m := &metrics{
-		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_api_request_seconds", Help: "Time from decoding a request to its answer, waits included.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}, []string{"api"}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "weir_api_request_seconds", Help: "Time from decoding a request to its answer, waits included.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}, []string{"api"}),
 		messagesIn:      byTopic("messagesin", "Records produced."),
 		bytesIn:         byTopic("bytesin", "Bytes of batches produced."),
 		bytesOut:        byTopic("bytesout", "Bytes of batches fetched."),
@@ -56,8 +58,10 @@ func (m *metrics) topic(name string) *topicMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if t = m.byTopic[name]; t == nil {
-		t = &topicMetrics{m.messagesIn.WithLabelValues(name), m.bytesIn.WithLabelValues(name), m.bytesOut.WithLabelValues(name), m.produceRequests.WithLabelValues(name),
-			m.fetchRequests.WithLabelValues(name), m.failedProduces.WithLabelValues(name), m.failedFetches.WithLabelValues(name)}
+		t = &topicMetrics{
+			m.messagesIn.WithLabelValues(name), m.bytesIn.WithLabelValues(name), m.bytesOut.WithLabelValues(name), m.produceRequests.WithLabelValues(name),
+			m.fetchRequests.WithLabelValues(name), m.failedProduces.WithLabelValues(name), m.failedFetches.WithLabelValues(name),
+		}
 		m.byTopic[name] = t
 	}
 	return t

@@ -62,9 +62,11 @@ type Server struct {
 
 // New returns a server that answers at once.
 func New(o Options) *Server {
-	s := &Server{topics: o.Topics, groups: o.Groups, storage: o.Storage, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+	s := &Server{
+		topics: o.Topics, groups: o.Groups, storage: o.Storage, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
-		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}}
+		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
+	}
 	for i := range s.table {
 		s.handlers[int16(s.table[i].key)] = &s.table[i]
 	}
