@@ -14,6 +14,9 @@ func Validate(batch []byte, limitBytes int) error {
 	if h.RecordCount <= 0 || h.LastOffsetDelta != h.RecordCount-1 {
 		return fmt.Errorf("%d records with last offset delta %d: %w", h.RecordCount, h.LastOffsetDelta, ErrInvalid)
 	}
+	if h.Codec() == None && h.Size() <= int64(len(batch)) && h.Size() <= int64(limitBytes) && plainIsValid(batch[HeaderBytes:h.Size()], h.RecordCount) {
+		return nil
+	}
 	it, err := NewIterator(batch, limitBytes)
 	if err != nil {
 		return err
