@@ -67,11 +67,9 @@ func failMeta(name string, err error) faultCase {
 	}}
 }
 
-// Whatever operation fails: the store goes on, if it was for space, or ends with an error; and the next start has all
-// that was acknowledged.
-func TestEveryFailedOperationIsSurvived(t *testing.T) {
-	t.Parallel()
-	for _, c := range []faultCase{
+// faultCases are all the ways in which an operation fails.
+func faultCases() []faultCase {
+	return []faultCase{
 		failDisk("disk, I/O error", syscall.EIO),
 		failDisk("disk, full", syscall.ENOSPC),
 		failDisk("disk, torn write", vfs.Torn(700, syscall.EIO)),
@@ -81,7 +79,14 @@ func TestEveryFailedOperationIsSurvived(t *testing.T) {
 		failMeta("metadata, error", errInjected),
 		failMeta("metadata, full", meta.ErrNoSpace),
 		failMeta("metadata, answer lost", meta.Lost(errInjected)),
-	} {
+	}
+}
+
+// Whatever operation fails: the store goes on, if it was for space, or ends with an error; and the next start has all
+// that was acknowledged.
+func TestEveryFailedOperationIsSurvived(t *testing.T) {
+	t.Parallel()
+	for _, c := range faultCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			n := int64(1)
@@ -93,6 +98,36 @@ func TestEveryFailedOperationIsSurvived(t *testing.T) {
 			}
 			if n < 10 {
 				t.Errorf("%d operations, too few to mean something", n)
+			}
+		})
+	}
+}
+
+// Whatever operation of a recovery fails, the next one succeeds and has everything.
+func TestEveryFailedOperationOfARecoveryIsSurvived(t *testing.T) {
+	t.Parallel()
+	wrecks := crashScript(t, 3, 50)
+	k := wrecks[len(wrecks)*9/10]
+	for _, c := range faultCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(31, 37))
+			var fired atomic.Bool
+			fired.Store(true)
+			for n := int64(1); fired.Load(); n++ {
+				fired.Store(false)
+				w := k.w.clone(rng)
+				node, err := w.start(t.Context(), c.seams(w, n, &fired), nil)
+				if err == nil {
+					err = node.stop()
+				}
+				if err != nil && !fired.Load() {
+					t.Fatalf("no fault, but %v", err)
+				}
+				again := wreck{w: w.clone(rng), promised: k.promised, at: fmt.Sprint(k.at, ", then operation ", n, " of the recovery failed: ", err)}
+				if err := again.survive(t.Context(), rng, false); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}

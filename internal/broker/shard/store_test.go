@@ -54,7 +54,7 @@ func (f *fakeTopics) Shard(id kafka.TopicID, p int32) int32 { return (int32(id[0
 
 // node is a store with what survives its restarts.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	o      Options
 	topics *fakeTopics
 	*Store
@@ -164,7 +164,7 @@ func (n *node) contents(topic kafka.TopicID, p int32) string {
 	return strings.Join(out, " ")
 }
 
-func describe(t *testing.T, b []byte, from int64) []string {
+func describe(t testing.TB, b []byte, from int64) []string {
 	t.Helper()
 	var out []string
 	for len(b) > 0 {
