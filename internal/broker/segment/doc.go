@@ -13,7 +13,7 @@
 //
 // Reader needs the trailer and the directory to open, and keeps the directory encoded (some 25 bytes a run). A run's
 // section is loaded on first use and kept in a bounded cache. Nothing of the body leaves a Reader before the CRC-32C
-// of its block has been checked once; so a stretch that Verify has passed may go to a socket by sendfile. Damage is a
+// of its block has been checked once; so a stretch that Verify has passed may be sent as it is. Damage is a
 // *CorruptError, again at each attempt, and never data.
 //
 // Offsets are Kafka's. Positions are in bytes: from the start of the run in Locate, LocateTime and Verify, from the start
