@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -32,6 +33,33 @@ func fill(t *testing.T, n *simNode, topic kafka.TopicID) int {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A node comes up on a disk so full that the metadata store refuses its transactions, since that is how it is emptied.
+func TestStartOnAFullDiskGivesUpTheReserve(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics[topicA] = 1
+	n, err := w.start(t.Context(), simSeams{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	refusing := meta.NewFault(w.meta, func(op meta.FaultOp) error {
+		if usage, err := w.disk.Usage(simWAL); op.Kind == meta.FaultTxn && (err != nil || usage.FreeBytes < 32<<10) {
+			return meta.ErrNoSpace
+		}
+		return nil
+	})
+	w.disk.SetFreeBytes(0)
+	if n, err = w.start(t.Context(), simSeams{meta: refusing}, nil); err != nil {
+		t.Fatalf("start on a full disk: %v", err)
+	}
+	if err := n.stop(); err != nil {
+		t.Error(err)
 	}
 }
 

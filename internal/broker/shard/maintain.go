@@ -55,6 +55,7 @@ func (s *Store) maintain(ctx context.Context) error {
 		case <-s.wake:
 			woken = true
 		}
+		s.reserve.giveIfLow(s)
 		woken = woken || full
 		now := s.o.Now()
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {

@@ -242,6 +242,11 @@ func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res
 		sh.pointer = p
 	}
 	r, err := s.o.Meta.Txn(ctx, compares, ops)
+	if errors.Is(err, meta.ErrNoSpace) { // nothing was changed; a node on a full disk must come up, to be emptied
+		s.reserve.held = true // if the node before this one had it still
+		s.reserve.give(s)
+		r, err = s.o.Meta.Txn(ctx, compares, ops)
+	}
 	if err != nil {
 		return fmt.Errorf("begin incarnation %d: %w", number, err)
 	}

@@ -51,6 +51,17 @@ func (r *reserve) take(s *Store) error {
 	return nil
 }
 
+// giveIfLow gives the reserve up when little else is free: then the metadata store refuses transactions, those that delete
+// topics too, before any write has failed here.
+func (r *reserve) giveIfLow(s *Store) {
+	if !r.held {
+		return
+	}
+	if usage, err := s.Free(); err == nil && usage.FreeBytes < uint64(s.o.ReserveBytes)/2 {
+		r.give(s)
+	}
+}
+
 // give gives the reserve up. It reports whether there was one.
 func (r *reserve) give(s *Store) bool {
 	if !r.held {

@@ -87,7 +87,8 @@ type Options struct {
 	BlockCacheBytes int64
 	// OpenObjects bounds the objects that are open for reading, 0 for 64.
 	OpenObjects int
-	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for 8 MiB.
+	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for
+	// 32 MiB. The metadata store wants some free space for each transaction, which must be a good deal less.
 	ReserveBytes int64
 }
 
@@ -100,7 +101,7 @@ func (o Options) withDefaults() Options {
 	set(&o.WALFileBytes, 128<<20)
 	set(&o.WALKeepBytes, 4<<30)
 	set(&o.BlockCacheBytes, 48<<20)
-	set(&o.ReserveBytes, 8<<20)
+	set(&o.ReserveBytes, 32<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
 	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
 	set((*int64)(&o.ProducerExpiry), int64(24*time.Hour))
