@@ -76,6 +76,8 @@ func fixFor(err error, s *session) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("start a server with 'weir server', or name another with --bootstrap host:port (tried %s)", strings.Join(s.seeds(), ","))
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there: stop it, or choose another address with --kafka-listen or --admin-listen (port 0 takes a free one)"
 	case errors.As(err, &dns):
 		return "check the name in --bootstrap, or a name that the broker advertises"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -78,6 +78,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newClusterCommand(s),
 		newBenchCommand(s),
 		newDumpCommand(s),
+		newConfigCommand(s),
 		newCompletionCommand(s),
 		newVersionCommand(s),
 	)

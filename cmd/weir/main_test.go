@@ -85,7 +85,7 @@ func TestVerbsOfTheContractExist(t *testing.T) {
 		"topic list", "topic create", "topic describe", "topic alter", "topic delete", "topic produce", "topic consume", "topic trim", "topic offsets",
 		"group list", "group describe", "group lag", "group reset", "group delete", "cluster health", "cluster nodes",
 		"bench produce", "bench consume", "bench e2e", "demo", "version", "completion",
-		"dump wal", "dump segment", "dump manifest", "dump checkpoint", "dump meta",
+		"dump wal", "dump segment", "dump manifest", "dump checkpoint", "dump meta", "config show", "config docs", "server",
 	} {
 		words := strings.Fields(line)
 		cmd, rest, err := newRootCommand(s).Find(words)

@@ -49,8 +49,15 @@ func runServer(ctx context.Context, s *session, values *config.Values) error {
 	if err := level.UnmarshalText([]byte(app.LogLevel.Get(values))); err != nil {
 		return usageErrorf("setting %s: %v", app.LogLevel.Name(), err)
 	}
+	if err := app.Check(values); err != nil {
+		return usageErrorf("%v", err)
+	}
 	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: newLogger(s.errOut, app.LogFormat.Get(values), level), Level: level})
-	return a.Run(ctx, func() {})
+	err := a.Run(ctx, func() {})
+	if errors.Is(err, app.ErrInUse) {
+		return withFix(err, "stop that server, or give this one a directory of its own with --data DIR and other addresses")
+	}
+	return err
 }
 
 func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {

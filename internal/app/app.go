@@ -10,6 +10,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -17,9 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -62,6 +61,8 @@ type App struct {
 	clusterID string
 	kafka     *broker.Broker
 	admin     *admin
+	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
+	registerer prometheus.Registerer
 }
 
 // New returns a server that has opened nothing.
@@ -82,8 +83,6 @@ func New(o Options) *App {
 func (a *App) Addresses() map[string]string {
 	return map[string]string{"kafka": a.kafka.Address(kafkaListener), "admin": *a.admin.bound.Load()}
 }
-
-const kafkaListener = "PLAINTEXT"
 
 // stopTimeouts of the parts add up to less than the 5 s in which a server has to be gone.
 const (
@@ -123,6 +122,7 @@ func (a *App) announce() error {
 	for _, name := range []string{"kafka", "admin"} {
 		attrs = append(attrs, name, addresses[name])
 	}
+	warnOfStrangers(a.o.Logger, addresses)
 	a.o.Logger.Info("ready", attrs...)
 	if a.o.NoRunFile {
 		return nil
@@ -155,7 +155,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		return nil, err
 	}
 	nodeID := int32(NodeID.Get(v))
-	registry := prometheus.NewRegistry()
+	gatherer := prometheus.NewRegistry()
+	registry := cmp.Or[prometheus.Registerer](a.registerer, gatherer)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tps, err := topics.Open(ctx, store, topics.Options{Values: v, Shards: shards, NodeID: nodeID, Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level})
 	if err != nil {
@@ -175,7 +176,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		return nil, err
 	}
 	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Values: v, Logger: a.o.Logger, Registerer: registry})
-	a.admin = &admin{address: AdminListen.Get(v), gather: registry, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
+	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
 	return []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},
@@ -194,8 +195,11 @@ func (a *App) openStores(c *closers) (meta.Store, blob.Store, error) {
 		}
 	}
 	lock, err := a.o.FS.Lock(filepath.Join(a.data, "lock"))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, nil, a.inUse()
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("take the data directory %s (is another server using it?): %w", a.data, err)
+		return nil, nil, fmt.Errorf("take the data directory %s: %w", a.data, err)
 	}
 	c.add(lock)
 	store := a.o.Meta
@@ -216,6 +220,18 @@ func (a *App) openStores(c *closers) (meta.Store, blob.Store, error) {
 		}
 	}
 	return store, objects, nil
+}
+
+// ErrInUse is returned by Run if another server uses the data directory.
+var ErrInUse = errors.New("another server uses it")
+
+// inUse says who has the data directory, as far as its run file tells.
+func (a *App) inUse() error {
+	r, err := ReadRunFile(a.data)
+	if err != nil { // that server is just starting, or stopping
+		return fmt.Errorf("data directory %s: %w", a.data, ErrInUse)
+	}
+	return fmt.Errorf("data directory %s: %w: process %d, with Kafka at %s", a.data, ErrInUse, r.PID, r.Addresses["kafka"])
 }
 
 func checkBlob(v any) error {
@@ -264,21 +280,4 @@ func groupOptions(v *config.Values) group.Options {
 		o.MinSessionTimeout = time.Nanosecond
 	}
 	return o
-}
-
-// kafkaListenerOf reads the address to listen on and the one to advertise.
-func kafkaListenerOf(v *config.Values) (broker.Listener, error) {
-	l := broker.Listener{Name: kafkaListener, Address: KafkaListen.Get(v)}
-	if a := KafkaAdvertise.Get(v); a != "" {
-		host, port, err := net.SplitHostPort(a)
-		if err != nil {
-			return l, fmt.Errorf("setting %s: %q is not host:port: %w", KafkaAdvertise.Name(), a, err)
-		}
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
-			return l, fmt.Errorf("setting %s: %q has no port number: %w", KafkaAdvertise.Name(), a, err)
-		}
-		l.AdvertisedHost, l.AdvertisedPort = host, int32(n)
-	}
-	return l, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -118,6 +119,7 @@ func (c coordinatorLog) Replay(ctx context.Context, visit func(batch []byte) err
 // follower carries changes of topics to those who keep something by topic: logs are closed and reconfigured before the
 // change is answered, offsets of groups and metrics go soon after.
 type follower struct {
+	topics  *topics.Store
 	storage *shard.Store
 	groups  *coordinator.Groups
 	server  *api.Server
@@ -129,7 +131,7 @@ type follower struct {
 }
 
 func newFollower(t *topics.Store, storage *shard.Store, groups *coordinator.Groups, server *api.Server, logger *slog.Logger) *follower {
-	f := &follower{storage: storage, groups: groups, server: server, logger: logger, wake: make(chan struct{}, 1)}
+	f := &follower{topics: t, storage: storage, groups: groups, server: server, logger: logger, wake: make(chan struct{}, 1)}
 	t.OnChange(f.changed)
 	return f
 }
@@ -158,9 +160,13 @@ func (f *follower) changed(before, after *topics.View) {
 	}
 }
 
-// Run drops what groups and metrics keep of deleted topics.
+// Run drops what groups and metrics keep of deleted topics: first of those that a process before this one deleted and then
+// died, as soon as the groups are loaded.
 func (f *follower) Run(ctx context.Context, ready func()) error {
 	ready()
+	if err := f.catchUp(ctx); err != nil && ctx.Err() == nil {
+		f.logger.Warn("offsets of topics deleted before the start stay until they expire", "err", err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,10 +178,37 @@ func (f *follower) Run(ctx context.Context, ready func()) error {
 		f.gone = nil
 		f.mu.Unlock()
 		f.server.Forget(gone)
-		if err := f.groups.DeleteTopics(ctx, slices.Compact(gone)); err != nil && ctx.Err() == nil {
-			f.logger.Warn("offsets of deleted topics stay until they expire", "topics", gone, "err", err)
+		f.deleteOffsets(ctx, gone)
+	}
+}
+
+func (f *follower) deleteOffsets(ctx context.Context, gone []string) {
+	if err := f.groups.DeleteTopics(ctx, slices.Compact(gone)); err != nil && ctx.Err() == nil {
+		f.logger.Warn("offsets of deleted topics stay until they expire", "topics", gone, "err", err)
+	}
+}
+
+// catchUp deletes the offsets of topics that do not exist.
+func (f *follower) catchUp(ctx context.Context) error {
+	// Deleting nothing waits for every partition of offsets to be loaded, without which Committed would leave some out.
+	if err := f.groups.DeleteTopics(ctx, nil); err != nil {
+		return err
+	}
+	committed, err := f.groups.Committed(ctx)
+	if err != nil {
+		return err
+	}
+	absent := map[string]bool{}
+	view := f.topics.View() // after Committed: a topic that an offset was committed for exists, or is gone for good
+	for _, c := range committed {
+		if _, ok := view.ByName(c.Topic); !ok {
+			absent[c.Topic] = true
 		}
 	}
+	if len(absent) > 0 {
+		f.deleteOffsets(ctx, slices.Sorted(maps.Keys(absent)))
+	}
+	return nil
 }
 
 // eachBatch visits the batches that lie one after another in b.

@@ -70,13 +70,22 @@ var (
 		"Partitions of __consumer_offsets, when it is created.")
 )
 
+// Settings of Kafka's authorizer, which its own list of broker settings does not have.
+var (
+	allowEveryone = config.Bool("allow.everyone.if.no.acl.found", false, config.Inert,
+		"Kafka: let everybody do what no ACL is about. Nobody is authorized in Weir yet: everybody may do all.")
+	superUsers = config.String("super.users", "", config.Inert,
+		"Kafka: who may do everything. Nobody is authorized in Weir yet: everybody may do all.")
+)
+
 // Schema returns every setting that a server knows: those that act, and the rest of Kafka's, which are accepted and
 // reported.
 func Schema() (*config.Schema, error) {
-	keys := []config.Declared{Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
+	keys := []config.Declared{Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
+		allowEveryone, superUsers,
 		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics}
 	s, err := config.NewSchema(append(keys, topics.Settings()...)...)
 	if err != nil {

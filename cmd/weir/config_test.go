@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// configured runs a command with a settings file in place of FILE.
+func configured(t *testing.T, file, line string) (code int, out, errOut string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, o, e := testSession("")
+	code = run(t.Context(), s, words(t, strings.ReplaceAll(line, "FILE", path)))
+	return code, o.String(), strings.ReplaceAll(e.String(), path, "FILE")
+}
+
+func TestConfigShowTellsValuesAndOrigins(t *testing.T) {
+	t.Parallel()
+	const file = "num.partitions: 4\nlog:\n  retention.hours: 24\nzookeeper.connect: x\n"
+	for _, c := range []struct{ line, want string }{
+		{"config show -c FILE --changed -o table --set default.replication.factor=1 --num-partitions 5 --set ssl.keystore.password=secret",
+			"NAME                        VALUE     NOTE\ndefault.replication.factor  1\nlog.retention.hours         24\nnum.partitions              5\nssl.keystore.password       [hidden]  has no effect in Weir\n"},
+		{"config show -c FILE --changed -o yaml --origin --set authorizer.class.name=org.example.A",
+			"authorizer.class.name: org.example.A  # --set  # has no effect in Weir\nlog.retention.hours: 24  # FILE:3\nnum.partitions: 4  # FILE:1\n"},
+		{"config show num.partitions -o ndjson", `{"name":"num.partitions","value":"1","origin":"default"}` + "\n"},
+		{"config show log.retention.bytes num -o table --origin", "NAME                 VALUE  ORIGIN   NOTE\nlog.retention.bytes  -1     default\nnum.partitions       1      default\n"},
+	} {
+		code, out, errOut := configured(t, strings.Replace(file, "zookeeper.connect: x\n", "", 1), c.line)
+		// The name of the file differs from run to run.
+		out = fileName(out)
+		if code != exitDone || out != c.want {
+			t.Errorf("weir %s: exit code %d\n%s%s\nwant\n%s", c.line, code, out, errOut, c.want)
+		}
+	}
+	if code, _, errOut := configured(t, file, "config show -c FILE"); code != exitUsage || !strings.Contains(errOut, `FILE:4: unknown setting "zookeeper.connect"`) {
+		t.Errorf("an unknown setting: exit code %d, %s", code, errOut)
+	}
+}
+
+// fileName puts FILE for the path of a settings file.
+func fileName(text string) string {
+	if i := strings.Index(text, "/"); i >= 0 && strings.Contains(text, "weir.yaml") {
+		end := strings.Index(text, "weir.yaml") + len("weir.yaml")
+		return fileName(text[:i] + "FILE" + text[end:])
+	}
+	return text
+}
+
+func TestConfigShowRoundTrips(t *testing.T) {
+	t.Parallel()
+	_, before, _ := configured(t, "", "config show --all -o yaml --set broker.rack=a:b --set num.partitions=7")
+	code, after, errOut := configured(t, before, "config show --all -o yaml -c FILE")
+	if code != exitDone || after != before {
+		t.Errorf("exit code %d, %s; the settings differ after a round", code, errOut)
+	}
+}
+
+func TestServerRefusesWrongSettingsByName(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ line, want string }{
+		{"server --set num.partition=3", `unknown setting "num.partition" (did you mean "num.partitions"?)`},
+		{"server --num-partition 3", "unknown flag: --num-partition"},
+		{"server --num-partitions 0", "flag --num-partitions"},
+		{"server --set listeners=PLAINTEXT://:1,SSL://:2", "kafka.listen and kafka.advertise"},
+		{"server --set listeners=SSL://:9093", "listener SSL is not served"},
+		{"server --set listeners=localhost:9092", "is not PLAINTEXT://host:port"},
+		{"server --set listeners=PLAINTEXT://:9092 --kafka-listen :9093", "settings kafka.listen and listeners say different addresses"},
+		{"server --kafka-listen localhost", "setting kafka.listen"},
+		{"server --kafka-advertise 0.0.0.0:9092", "clients cannot connect to 0.0.0.0"},
+		{"server --set advertised.listeners=PLAINTEXT://:9092", "needs a host and a port"},
+		{"server --blob s3://x", "flag --blob"},
+	} {
+		if code, _, errOut := configured(t, "", c.line); code != exitUsage || !strings.Contains(errOut, c.want) {
+			t.Errorf("weir %s: exit code %d, %q; want 2 and %q", c.line, code, errOut, c.want)
+		}
+	}
+}
+
+// TestKafkasSettingsAreAccepted takes what people give the brokers that they test against, whether it acts yet or not.
+func TestKafkasSettingsAreAccepted(t *testing.T) {
+	t.Parallel()
+	line := "config show --changed -o table"
+	for _, set := range []string{
+		"auto.create.topics.enable=true", "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=0", "group.streams.min.session.timeout.ms=100",
+		"group.streams.min.heartbeat.interval.ms=100", "group.streams.initial.rebalance.delay.ms=0", "group.share.max.partition.max.record.locks=10000",
+		"group.share.partition.max.record.locks=10000", "group.share.record.lock.duration.ms=15000", "offsets.topic.num.partitions=5",
+		"transaction.state.log.num.partitions=5", "share.coordinator.state.topic.num.partitions=3",
+		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true",
+	} {
+		line += " --set " + set
+	}
+	code, out, errOut := configured(t, "", line)
+	if code != exitDone || strings.Count(out, "\n") != 15 {
+		t.Errorf("exit code %d, %s\n%s", code, errOut, out)
+	}
+	if !strings.Contains(out, "authorizer.class.name                         org.apache.kafka.metadata.authorizer.StandardAuthorizer  has no effect in Weir") {
+		t.Errorf("a setting without effect is not marked:\n%s", out)
+	}
+}
