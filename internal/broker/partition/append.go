@@ -137,9 +137,11 @@ func (l *Log) applyLocked(info *wal.BatchInfo, leaderEpoch int32, c *Config) {
 }
 
 func infoOf(h *record.Header) wal.BatchInfo {
-	return wal.BatchInfo{LastOffsetDelta: h.LastOffsetDelta, RecordCount: h.RecordCount, Bytes: int32(h.Size()),
+	return wal.BatchInfo{
+		LastOffsetDelta: h.LastOffsetDelta, RecordCount: h.RecordCount, Bytes: int32(h.Size()),
 		MinTimestamp: h.BaseTimestamp, MaxTimestamp: h.MaxTimestamp, Attributes: h.Attributes,
-		ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence}
+		ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence,
+	}
 }
 
 // check refuses what Kafka's log validator refuses, and recompresses where the topic asks. Compressed batches are only

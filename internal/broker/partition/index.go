@@ -30,8 +30,10 @@ type extent struct {
 }
 
 func newExtent(r *wal.Run, verified bool) extent {
-	e := extent{base: r.BaseOffset, next: r.NextOffset, pos: r.Pos, maxTimestamp: r.MaxTimestamp,
-		bytes: uint32(r.Bytes), records: uint32(r.RecordCount), crc: r.CRC}
+	e := extent{
+		base: r.BaseOffset, next: r.NextOffset, pos: r.Pos, maxTimestamp: r.MaxTimestamp,
+		bytes: uint32(r.Bytes), records: uint32(r.RecordCount), crc: r.CRC,
+	}
 	if verified {
 		e.state = extentVerified
 	}

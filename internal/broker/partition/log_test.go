@@ -28,8 +28,10 @@ type harness struct {
 }
 
 func testConfig() *Config {
-	return &Config{MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000, SegmentBytes: 1 << 30, SegmentMs: 7 * 86_400_000,
-		RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20}
+	return &Config{
+		MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000, SegmentBytes: 1 << 30, SegmentMs: 7 * 86_400_000,
+		RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20,
+	}
 }
 
 func newHarness(t *testing.T) *harness {

@@ -86,8 +86,10 @@ func (p producers) apply(info *wal.BatchInfo) {
 	if len(s.batches) == rememberedBatches {
 		s.batches = slices.Delete(s.batches, 0, 1)
 	}
-	s.batches = append(s.batches, sentBatch{info.BaseSequence, addSequence(info.BaseSequence, info.LastOffsetDelta),
-		info.BaseOffset, info.BaseOffset + int64(info.LastOffsetDelta), info.MaxTimestamp})
+	s.batches = append(s.batches, sentBatch{
+		info.BaseSequence, addSequence(info.BaseSequence, info.LastOffsetDelta),
+		info.BaseOffset, info.BaseOffset + int64(info.LastOffsetDelta), info.MaxTimestamp,
+	})
 }
 
 // addSequence adds n to a sequence number, which wraps from MaxInt32 to 0.

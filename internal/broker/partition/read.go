@@ -128,7 +128,7 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 		}
 	}
 	c.flush()
-	return res, nil
+	return res, nil //nolint:nilerr // see above
 }
 
 // Drop gives back what the result holds, when it will not be sent.

@@ -13,8 +13,10 @@ import (
 func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := state.Partition{Topic: l.id.Topic, Partition: l.id.Partition, LogStart: l.logStart, NextOffset: l.logEnd,
-		LastStableOffset: l.logEnd, MaxTimestamp: -1, MaxTimestampOffset: -1}
+	p := state.Partition{
+		Topic: l.id.Topic, Partition: l.id.Partition, LogStart: l.logStart, NextOffset: l.logEnd,
+		LastStableOffset: l.logEnd, MaxTimestamp: -1, MaxTimestampOffset: -1,
+	}
 	for _, e := range l.epochs {
 		p.Epochs = append(p.Epochs, state.EpochStart{Epoch: e.Epoch, Start: e.Start})
 	}
@@ -24,12 +26,16 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 		p.Segments = append(p.Segments, state.Segment{BaseOffset: s.base, Bytes: s.bytes, MaxTimestamp: s.maxTimestamp, CreatedAt: s.firstAppend})
 	}
 	for _, e := range slices.Concat(l.quarantined, l.extents) {
-		p.Extents = append(p.Extents, state.Extent{BaseOffset: e.base, NextOffset: e.next, Position: int64(e.pos), Bytes: int64(e.bytes),
-			MaxTimestamp: e.maxTimestamp, CRC: e.crc, RecordCount: int64(e.records)})
+		p.Extents = append(p.Extents, state.Extent{
+			BaseOffset: e.base, NextOffset: e.next, Position: int64(e.pos), Bytes: int64(e.bytes),
+			MaxTimestamp: e.maxTimestamp, CRC: e.crc, RecordCount: int64(e.records),
+		})
 	}
 	for _, r := range l.runs {
-		p.Runs = append(p.Runs, state.Run{Object: object(r.object), Pos: r.info.Pos, Bytes: r.info.Bytes, BaseOffset: r.info.BaseOffset,
-			NextOffset: r.info.NextOffset, MinTimestamp: r.info.MinTimestamp, MaxTimestamp: r.info.MaxTimestamp, RecordCount: r.info.RecordCount})
+		p.Runs = append(p.Runs, state.Run{
+			Object: object(r.object), Pos: r.info.Pos, Bytes: r.info.Bytes, BaseOffset: r.info.BaseOffset,
+			NextOffset: r.info.NextOffset, MinTimestamp: r.info.MinTimestamp, MaxTimestamp: r.info.MaxTimestamp, RecordCount: r.info.RecordCount,
+		})
 	}
 	for id, s := range l.producers {
 		p.Producers = append(p.Producers, snapshotProducer(id, s))
@@ -41,8 +47,10 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 func snapshotProducer(id int64, s *producer) state.Producer {
 	p := state.Producer{ID: id, Epoch: s.epoch, LastTimestamp: s.lastTimestamp, TxnFirstOffset: -1, CoordinatorEpoch: -1}
 	for _, b := range s.batches {
-		p.Batches = append(p.Batches, state.ProducerBatch{FirstSequence: b.firstSequence, LastSequence: b.lastSequence,
-			BaseOffset: b.base, LastOffset: b.last, Timestamp: b.timestamp})
+		p.Batches = append(p.Batches, state.ProducerBatch{
+			FirstSequence: b.firstSequence, LastSequence: b.lastSequence,
+			BaseOffset: b.base, LastOffset: b.last, Timestamp: b.timestamp,
+		})
 	}
 	return p
 }
@@ -71,14 +79,18 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 		l.segments = append(l.segments, virtualSegment{s.BaseOffset, s.Bytes, s.MaxTimestamp, s.CreatedAt})
 	}
 	for _, r := range p.Runs {
-		l.runs = append(l.runs, run{objects[r.Object], segment.RunInfo{Topic: l.id.Topic, Partition: l.id.Partition, BaseOffset: r.BaseOffset,
-			NextOffset: r.NextOffset, Pos: r.Pos, Bytes: r.Bytes, RecordCount: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp}})
+		l.runs = append(l.runs, run{objects[r.Object], segment.RunInfo{
+			Topic: l.id.Topic, Partition: l.id.Partition, BaseOffset: r.BaseOffset,
+			NextOffset: r.NextOffset, Pos: r.Pos, Bytes: r.Bytes, RecordCount: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp,
+		}})
 		l.highWatermark = max(l.highWatermark, r.NextOffset)
 	}
 	inObjects := l.highWatermark
 	for _, e := range p.Extents {
-		x := extent{base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,
-			bytes: uint32(e.Bytes), records: uint32(e.RecordCount), crc: e.CRC}
+		x := extent{
+			base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,
+			bytes: uint32(e.Bytes), records: uint32(e.RecordCount), crc: e.CRC,
+		}
 		if len(l.runs) > 0 && x.next <= inObjects {
 			x.state = extentCorrupt // a cut has passed over it
 			l.quarantined = append(l.quarantined, x)

@@ -88,8 +88,10 @@ func (l *Log) DeleteRecords(offset int64) (start int64, t wal.Ticket, err error)
 	if offset <= l.logStart {
 		return l.logStart, t, nil
 	}
-	t, err = l.env.WAL.AppendControl(wal.Control{Shard: l.id.Shard, Kind: wal.ControlDeleteRecords, Topic: l.id.Topic,
-		Partition: l.id.Partition, Value: offset})
+	t, err = l.env.WAL.AppendControl(wal.Control{
+		Shard: l.id.Shard, Kind: wal.ControlDeleteRecords, Topic: l.id.Topic,
+		Partition: l.id.Partition, Value: offset,
+	})
 	return offset, t, err
 }
 

@@ -48,9 +48,11 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	for i, o := range sh.objects {
 		m.Objects = append(m.Objects, state.Object{Key: o.Key, Level: o.Level, Bytes: o.Bytes, LiveBytes: live[i], CreatorEpoch: uint64(sh.epoch)})
 	}
-	p := pointer{Epoch: sh.epoch, Owner: s.incarnation, Version: sh.version, Replay: replay,
+	p := pointer{
+		Epoch: sh.epoch, Owner: s.incarnation, Version: sh.version, Replay: replay,
 		Manifest: objectKey(manifestPrefix, sh.id, sh.epoch, sh.version), Checkpoint: objectKey(checkpointPrefix, sh.id, sh.epoch, sh.version),
-		History: []tenure{{sh.epoch, s.incarnation}}}
+		History: []tenure{{sh.epoch, s.incarnation}},
+	}
 	mb, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)

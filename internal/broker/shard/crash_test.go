@@ -76,8 +76,10 @@ func (c *crasher) inject(op vfs.Op) error {
 	if c.rng.IntN(2) == 0 {
 		clone = c.disk.CrashCloneKeepingNames
 	}
-	c.wrecks = append(c.wrecks, wreck{promised: p, at: fmt.Sprintf("before operation %d, kind %d on %s", op.N, op.Kind, op.Name),
-		w: &world{disk: clone(c.rng), meta: copyMeta(c.meta.Store), topics: maps.Clone(c.world.topics)}})
+	c.wrecks = append(c.wrecks, wreck{
+		promised: p, at: fmt.Sprintf("before operation %d, kind %d on %s", op.N, op.Kind, op.Name),
+		w: &world{disk: clone(c.rng), meta: copyMeta(c.meta.Store), topics: maps.Clone(c.world.topics)},
+	})
 	return nil
 }
 
@@ -87,8 +89,10 @@ func crashScript(t *testing.T, seed uint64, steps int) []wreck {
 	w := newWorld(t)
 	s := newSimulation(t.Context(), seed, w)
 	gated := &gatedMeta{Store: w.meta}
-	c := &crasher{disk: w.disk, meta: gated, rng: rand.New(rand.NewPCG(seed, 11)), every: 1, promised: s.view, world: w,
-		lock: func() func() { s.mu.Lock(); return s.mu.Unlock }}
+	c := &crasher{
+		disk: w.disk, meta: gated, rng: rand.New(rand.NewPCG(seed, 11)), every: 1, promised: s.view, world: w,
+		lock: func() func() { s.mu.Lock(); return s.mu.Unlock },
+	}
 	fault := vfs.NewFault(w.disk, nil)
 	start := func() {
 		n, err := w.start(t.Context(), simSeams{fs: fault, meta: gated}, nil)
@@ -127,8 +131,10 @@ func (k *wreck) survive(ctx context.Context, rng *rand.Rand, deeper bool) error 
 	var c *crasher
 	if deeper {
 		gated := &gatedMeta{Store: k.w.meta}
-		c = &crasher{disk: k.w.disk, meta: gated, rng: rng, every: 1 + rng.Int64N(12), world: k.w,
-			promised: func() map[logKey]logView { return k.promised }, lock: func() func() { return func() {} }}
+		c = &crasher{
+			disk: k.w.disk, meta: gated, rng: rng, every: 1 + rng.Int64N(12), world: k.w,
+			promised: func() map[logKey]logView { return k.promised }, lock: func() func() { return func() {} },
+		}
 		fault := vfs.NewFault(k.w.disk, nil)
 		fault.Inject(c.inject)
 		seams = simSeams{fs: fault, meta: gated}

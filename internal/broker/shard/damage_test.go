@@ -201,7 +201,6 @@ func TestFlippedBitIsNeverServedAndNeverStopsTheRest(t *testing.T) {
 			if refused+damaged == 0 {
 				t.Errorf("none of %d flips was noticed", class.flips)
 			}
-
 		})
 	}
 }

@@ -144,8 +144,10 @@ func (c *faultCase) run(t *testing.T, n int64) bool {
 		t.Fatalf("no fault, but %v", err)
 	}
 	s.mu.Lock()
-	k := wreck{promised: s.view(), at: fmt.Sprint("operation ", n, " failed: ", err),
-		w: &world{disk: w.disk.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), meta: copyMeta(w.meta), topics: w.topics}}
+	k := wreck{
+		promised: s.view(), at: fmt.Sprint("operation ", n, " failed: ", err),
+		w: &world{disk: w.disk.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), meta: copyMeta(w.meta), topics: w.topics},
+	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()

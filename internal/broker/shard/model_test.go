@@ -49,8 +49,10 @@ func randomScript(rng *rand.Rand, steps int) []operation {
 	kinds := []string{"append", "append", "append", "append", "read", "read", "time", "most", "delete", "retain", "epoch", "offsets"}
 	var out []operation
 	for i := range steps {
-		o := operation{kind: kinds[rng.IntN(len(kinds))], log: logs[rng.IntN(len(logs))], a: rng.Int64N(1000), b: rng.Int64N(1000),
-			producer: int64(rng.IntN(3)) - 1, records: 1 + rng.IntN(4), size: rng.IntN(1200)}
+		o := operation{
+			kind: kinds[rng.IntN(len(kinds))], log: logs[rng.IntN(len(logs))], a: rng.Int64N(1000), b: rng.Int64N(1000),
+			producer: int64(rng.IntN(3)) - 1, records: 1 + rng.IntN(4), size: rng.IntN(1200),
+		}
 		if i%30 == 29 {
 			o.kind = "restart"
 		}

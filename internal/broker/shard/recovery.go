@@ -41,8 +41,10 @@ func (s *Store) recover(ctx context.Context) error {
 		return err
 	}
 	s.durable.Store(int64(start))
-	s.wal = wal.New(wal.Options{FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: s.incarnation, Nonce: s.o.Nonce(),
-		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer})
+	s.wal = wal.New(wal.Options{
+		FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: s.incarnation, Nonce: s.o.Nonce(),
+		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
+	})
 	s.env.WAL = s.wal
 	for _, l := range s.logs {
 		l.SetLeaderEpoch(s.shards[l.Identity().Shard].epoch)
@@ -321,7 +323,7 @@ func readObject(ctx context.Context, store blob.Store, key string) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", key, err)
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // it is only read
 	if r.Size() > objectBytesMax {
 		return nil, fmt.Errorf("%s holds %d bytes, at most %d are read", key, r.Size(), int64(objectBytesMax))
 	}

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -101,6 +100,8 @@ func benchOptions(b *testing.B, partitions int32) Options {
 	}
 	t := newFakeTopics()
 	t.set(topicA, partitions)
-	return Options{FS: vfs.OS(), WALDir: dir + "/wal", Blob: objects, Meta: meta.NewMem(meta.SystemClock()), Topics: t, Shards: 2, Now: time.Now,
-		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CheckpointInterval: time.Hour, WALKeepBytes: 1 << 40, ExtentsMax: 1 << 30}
+	return Options{
+		FS: vfs.OS(), WALDir: dir + "/wal", Blob: objects, Meta: meta.NewMem(meta.SystemClock()), Topics: t, Shards: 2, Now: time.Now,
+		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), CheckpointInterval: time.Hour, WALKeepBytes: 1 << 40, ExtentsMax: 1 << 30,
+	}
 }

@@ -88,9 +88,11 @@ func (w *world) start(ctx context.Context, seams simSeams, change func(*Options)
 	if err != nil {
 		return nil, err
 	}
-	o := Options{FS: fs, WALDir: simWAL, Blob: dir, Meta: w.meta, Topics: n.topics, Shards: 2, Now: time.Now,
+	o := Options{
+		FS: fs, WALDir: simWAL, Blob: dir, Meta: w.meta, Topics: n.topics, Shards: 2, Now: time.Now,
 		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), WALFileBytes: 64 << 10, WALGroupBytes: 16 << 10,
-		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour, ProducerExpiry: 1 << 62, ReserveBytes: 64 << 10}
+		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour, ProducerExpiry: 1 << 62, ReserveBytes: 64 << 10,
+	}
 	if seams.blobs != nil {
 		o.Blob = seams.blobs(dir)
 	}

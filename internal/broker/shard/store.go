@@ -176,8 +176,10 @@ type Store struct {
 // New returns a store that has opened nothing yet.
 func New(o Options) *Store {
 	o = o.withDefaults()
-	s := &Store{o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer),
-		reported: map[string]struct{}{}}
+	s := &Store{
+		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer),
+		reported: map[string]struct{}{},
+	}
 	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Blocks: blockcache.New(o.BlockCacheBytes), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
 	return s
 }

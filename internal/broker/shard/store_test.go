@@ -28,8 +28,10 @@ type fakeTopics struct {
 }
 
 func newFakeTopics() *fakeTopics {
-	return &fakeTopics{shards: 2, topics: map[kafka.TopicID]int32{}, config: partition.Config{MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64,
-		TimestampAfterMaxMs: math.MaxInt64 / 2, SegmentBytes: 1 << 30, SegmentMs: math.MaxInt64, RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20}}
+	return &fakeTopics{shards: 2, topics: map[kafka.TopicID]int32{}, config: partition.Config{
+		MaxMessageBytes: 1 << 20, TimestampBeforeMaxMs: math.MaxInt64,
+		TimestampAfterMaxMs: math.MaxInt64 / 2, SegmentBytes: 1 << 30, SegmentMs: math.MaxInt64, RetentionMs: -1, RetentionBytes: -1, Delete: true, DecompressedBytesMax: 1 << 20,
+	}}
 }
 
 func (f *fakeTopics) set(id kafka.TopicID, partitions int32) {
@@ -67,9 +69,11 @@ func newNode(t *testing.T, fs vfs.FS, dir string, change func(*Options)) *node {
 		t.Fatal(err)
 	}
 	n := &node{t: t, topics: newFakeTopics()}
-	n.o = Options{FS: fs, WALDir: dir, Blob: blob.NewMem(), Meta: meta.NewMem(meta.SystemClock()), Topics: n.topics, Shards: 2, Now: time.Now,
+	n.o = Options{
+		FS: fs, WALDir: dir, Blob: blob.NewMem(), Meta: meta.NewMem(meta.SystemClock()), Topics: n.topics, Shards: 2, Now: time.Now,
 		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), WALFileBytes: 256 << 10, WALGroupBytes: 64 << 10,
-		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour}
+		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour,
+	}
 	if change != nil {
 		change(&n.o)
 	}

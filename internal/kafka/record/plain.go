@@ -5,7 +5,7 @@ package record
 // it walks by index and keeps nothing.
 func plainIsValid(records []byte, count int32) bool {
 	at := 0
-	for i := int32(0); i < count; i++ {
+	for i := range count {
 		length, n := varint(records[at:])
 		at += n
 		if n == 0 || length < 0 || length > int64(len(records)-at) {

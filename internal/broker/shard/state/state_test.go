@@ -300,8 +300,10 @@ func randomCheckpoint(rng *rand.Rand) *Checkpoint {
 }
 
 func randomPartition(rng *rand.Rand, topic [16]byte, partition int32) Partition {
-	p := Partition{Topic: topic, Partition: partition, LogStart: rng.Int64N(1 << uint(1+rng.IntN(61))),
-		MaxTimestamp: wild(rng), MaxTimestampOffset: rng.Int64() - 1, SizeBytes: rng.Int64(), CleanedOffset: rng.Int64()}
+	p := Partition{
+		Topic: topic, Partition: partition, LogStart: rng.Int64N(1 << uint(1+rng.IntN(61))),
+		MaxTimestamp: wild(rng), MaxTimestampOffset: rng.Int64() - 1, SizeBytes: rng.Int64(), CleanedOffset: rng.Int64(),
+	}
 	p.LastStableOffset = p.LogStart + rng.Int64N(1000)
 	p.NextOffset = p.LastStableOffset + rng.Int64N(1000)
 	epoch, offset := int32(-1), p.LogStart
@@ -382,10 +384,12 @@ func largeCheckpoint(n int) *Checkpoint {
 	c := &Checkpoint{Shard: 1, Epoch: 3, ManifestVersion: 500, WALPosition: 1 << 42, CreatedAt: testNow}
 	for i := range n {
 		end := int64(1_000_000 + i*37)
-		p := Partition{Topic: [16]byte{7, byte(i / 50), byte(i / 50 >> 8)}, Partition: int32(i % 50), LogStart: end / 2, LastStableOffset: end, NextOffset: end,
+		p := Partition{
+			Topic: [16]byte{7, byte(i / 50), byte(i / 50 >> 8)}, Partition: int32(i % 50), LogStart: end / 2, LastStableOffset: end, NextOffset: end,
 			MaxTimestamp: testNow - 5, MaxTimestampOffset: end - 1, SizeBytes: end * 100,
 			Epochs:   []EpochStart{{1, 0}, {3, end - 5000}},
-			Segments: []Segment{{end / 2, 1 << 29, testNow - 1e6, testNow - 2e6}, {end - 9000, 1 << 20, testNow - 5, testNow - 1e6}}}
+			Segments: []Segment{{end / 2, 1 << 29, testNow - 1e6, testNow - 2e6}, {end - 9000, 1 << 20, testNow - 5, testNow - 1e6}},
+		}
 		offset := end - 9000
 		for k := range 3 {
 			p.Runs = append(p.Runs, Run{k, int64(i) * 12000, 12000, offset, offset + 2000, 2000, testNow - 9e5, testNow - 8e5})
