@@ -64,7 +64,7 @@ func TestServerRefusesWrongSettingsByName(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ line, want string }{
 		{"server --set num.partition=3", `unknown setting "num.partition" (did you mean "num.partitions"?)`},
-		{"server --num-partition 3", "unknown flag: --num-partition"},
+		{"server --num-partition 3", "unknown flag: --num-partition; did you mean --num-partitions?"},
 		{"server --num-partitions 0", "flag --num-partitions"},
 		{"server --set listeners=PLAINTEXT://:1,SSL://:2", "kafka.listen and kafka.advertise"},
 		{"server --set listeners=SSL://:9093", "listener SSL is not served"},

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -135,6 +137,24 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return usageErrorf("%s; did you mean '%s %s'?", text, cmd.CommandPath(), near[0])
 	}
 	return usageErrorf("%s; see '%s --help'", text, cmd.CommandPath())
+}
+
+// nearestFlag returns the flag of a command that a flag which does not exist was probably meant to be, or "".
+func nearestFlag(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return ""
+	}
+	// The library knows how to find the nearest command; so each flag is made one.
+	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	near := flags.SuggestionsFor(unknown.GetSpecifiedName())
+	if len(near) == 0 {
+		return ""
+	}
+	return slices.MinFunc(near, func(a, b string) int { return len(a) - len(b) })
 }
 
 // args checks the number of arguments; atMost < 0 means any number.

@@ -63,6 +63,9 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if near := nearestFlag(cmd, err); near != "" {
+			return usageErrorf("%v; did you mean --%s?", err, near)
+		}
 		return usageErrorf("%v; see '%s --help'", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()

@@ -101,6 +101,7 @@ func TestMisuseExitsWithTwoAndNamesTheWayOut(t *testing.T) {
 		{"topc", "did you mean 'weir topic'?"},
 		{"topic lst", "did you mean 'weir topic list'?"},
 		{"topic frobnicate", "see 'weir topic --help'"},
+		{"topic list --szies", "did you mean --sizes?"},
 		{"topic list --frob", "see 'weir topic list --help'"},
 		{"topic list -o xml", "table, wide, json, yaml, ndjson"},
 		{"topic list (", "is no regular expression"},
