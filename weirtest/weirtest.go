@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func start(ctx context.Context, o options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	values, err := schema.Load(config.Sources{Set: append(settings[:len(settings):len(settings)], o.settings...)})
+	values, err := schema.Load(config.Sources{Set: append(slices.Clip(settings), o.settings...)})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,12 +153,13 @@ func (h *health) write(w io.Writer, _ bool) error {
 	if !h.Healthy {
 		word = "NOT HEALTHY"
 	}
-	t := fmt.Sprintf("%s  cluster %s  answered in %s\n%s, controller %d; %s, %s\n", word, text.Safe(h.ClusterID), text.Duration(time.Duration(h.AnswerMs*float64(time.Millisecond))),
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  cluster %s  answered in %s\n%s, controller %d; %s, %s\n", word, text.Safe(h.ClusterID), text.Duration(time.Duration(h.AnswerMs*float64(time.Millisecond))),
 		plural(int64(h.Brokers), "broker"), h.Controller, plural(int64(h.Topics), "topic"), plural(int64(h.Partitions), "partition"))
 	for _, p := range h.Problems {
-		t += "  " + text.Safe(p) + "\n"
+		b.WriteString("  " + text.Safe(p) + "\n")
 	}
-	_, err := io.WriteString(w, t)
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

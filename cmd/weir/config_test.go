@@ -23,10 +23,14 @@ func TestConfigShowTellsValuesAndOrigins(t *testing.T) {
 	t.Parallel()
 	const file = "num.partitions: 4\nlog:\n  retention.hours: 24\nzookeeper.connect: x\n"
 	for _, c := range []struct{ line, want string }{
-		{"config show -c FILE --changed -o table --set default.replication.factor=1 --num-partitions 5 --set ssl.keystore.password=secret",
-			"NAME                        VALUE     NOTE\ndefault.replication.factor  1\nlog.retention.hours         24\nnum.partitions              5\nssl.keystore.password       [hidden]  has no effect in Weir\n"},
-		{"config show -c FILE --changed -o yaml --origin --set authorizer.class.name=org.example.A",
-			"authorizer.class.name: org.example.A  # --set  # has no effect in Weir\nlog.retention.hours: 24  # FILE:3\nnum.partitions: 4  # FILE:1\n"},
+		{
+			"config show -c FILE --changed -o table --set default.replication.factor=1 --num-partitions 5 --set ssl.keystore.password=secret",
+			"NAME                        VALUE     NOTE\ndefault.replication.factor  1\nlog.retention.hours         24\nnum.partitions              5\nssl.keystore.password       [hidden]  has no effect in Weir\n",
+		},
+		{
+			"config show -c FILE --changed -o yaml --origin --set authorizer.class.name=org.example.A",
+			"authorizer.class.name: org.example.A  # --set  # has no effect in Weir\nlog.retention.hours: 24  # FILE:3\nnum.partitions: 4  # FILE:1\n",
+		},
 		{"config show num.partitions -o ndjson", `{"name":"num.partitions","value":"1","origin":"default"}` + "\n"},
 		{"config show log.retention.bytes num -o table --origin", "NAME                 VALUE  ORIGIN   NOTE\nlog.retention.bytes  -1     default\nnum.partitions       1      default\n"},
 	} {

@@ -27,22 +27,32 @@ everything and checks every checksum. Without a directory ./weir-data is looked 
 		`  weir dump wal /var/lib/weir
   weir dump wal --verify /var/lib/weir && weir dump segment --verify /var/lib/weir
   weir dump segment --records --partition orders/0 | weir topic produce orders-again --input ndjson`,
-		newDumpVerb(s, dumpVerb{name: "wal", short: "Frames of the write-ahead log, with their runs and controls",
+		newDumpVerb(s, dumpVerb{
+			name: "wal", short: "Frames of the write-ahead log, with their runs and controls",
 			long: `Show every frame of the write-ahead log that can be found, with the runs of batches and the controls that it holds: a row
 for each run, with -o wide a row for each batch. Frames that are not part of the log any more, or never became one, are
-shown too.`, records: true, filter: true, verifies: true, show: showWAL}),
-		newDumpVerb(s, dumpVerb{name: "segment", short: "Objects that hold records, with their runs",
+shown too.`, records: true, filter: true, verifies: true, show: showWAL,
+		}),
+		newDumpVerb(s, dumpVerb{
+			name: "segment", short: "Objects that hold records, with their runs",
 			long: `Show the objects that hold records, L1 and L2, with the runs of which they consist: a row for each run, with -o wide a
-row for each batch.`, records: true, filter: true, verifies: true, show: showSegments}),
-		newDumpVerb(s, dumpVerb{name: "manifest", short: "Manifests: the objects of each shard",
+row for each batch.`, records: true, filter: true, verifies: true, show: showSegments,
+		}),
+		newDumpVerb(s, dumpVerb{
+			name: "manifest", short: "Manifests: the objects of each shard",
 			long: `Show the manifests, each the list of a shard's objects. The live one of a shard is the one that the metadata names; others
-are left over and go with the next start.`, verifies: true, show: showManifests}),
-		newDumpVerb(s, dumpVerb{name: "checkpoint", short: "Checkpoints: the state of each partition",
+are left over and go with the next start.`, verifies: true, show: showManifests,
+		}),
+		newDumpVerb(s, dumpVerb{
+			name: "checkpoint", short: "Checkpoints: the state of each partition",
 			long:   `Show the checkpoints: what each partition of a shard knew when it was taken, and where its records lie.`,
-			filter: true, verifies: true, show: showCheckpoints}),
-		newDumpVerb(s, dumpVerb{name: "meta", short: "Keys of the metadata store, decoded",
+			filter: true, verifies: true, show: showCheckpoints,
+		}),
+		newDumpVerb(s, dumpVerb{
+			name: "meta", short: "Keys of the metadata store, decoded",
 			long:     `Show the keys of the metadata store with their values: topics, configs, ids, incarnations and the pointers of shards.`,
-			verifies: true, show: showMeta}),
+			verifies: true, show: showMeta,
+		}),
 	)
 }
 
@@ -250,8 +260,10 @@ func (d *dump) printRecords(topic [16]byte, partition int32, batch []byte, where
 		if h.LogAppendTime() {
 			ts = h.MaxTimestamp
 		}
-		k := &kgo.Record{Topic: name, Partition: partition, Offset: h.BaseOffset + int64(r.OffsetDelta), Timestamp: time.UnixMilli(ts), Key: r.Key, Value: r.Value,
-			LeaderEpoch: h.LeaderEpoch, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch}
+		k := &kgo.Record{
+			Topic: name, Partition: partition, Offset: h.BaseOffset + int64(r.OffsetDelta), Timestamp: time.UnixMilli(ts), Key: r.Key, Value: r.Value,
+			LeaderEpoch: h.LeaderEpoch, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
+		}
 		for _, x := range r.Headers {
 			k.Headers = append(k.Headers, kgo.RecordHeader{Key: string(x.Key), Value: x.Value})
 		}

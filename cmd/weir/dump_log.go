@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/weir-stream/weir/internal/app/datadir"
@@ -65,9 +66,23 @@ type frameRow struct {
 	Problem     string       `json:"problem,omitempty"`
 }
 
-var frameColumns = []table.Column{{Title: "FRAME"}, {Title: "POSITION", Right: true}, {Title: "WHAT"}, {Title: "SHARD", Right: true}, {Title: "TOPIC"}, {Title: "PARTITION", Right: true},
-	{Title: "OFFSETS", Right: true}, {Title: "RECORDS", Right: true}, {Title: "BYTES", Right: true}, {Title: "NEWEST RECORD"},
-	{Title: "CODEC", Wide: true}, {Title: "PRODUCER", Right: true, Wide: true}, {Title: "EPOCH", Right: true, Wide: true}, {Title: "SEQUENCE", Right: true, Wide: true}, {Title: "PROBLEM"}}
+var frameColumns = []table.Column{
+	{Title: "FRAME"},
+	{Title: "POSITION", Right: true},
+	{Title: "WHAT"},
+	{Title: "SHARD", Right: true},
+	{Title: "TOPIC"},
+	{Title: "PARTITION", Right: true},
+	{Title: "OFFSETS", Right: true},
+	{Title: "RECORDS", Right: true},
+	{Title: "BYTES", Right: true},
+	{Title: "NEWEST RECORD"},
+	{Title: "CODEC", Wide: true},
+	{Title: "PRODUCER", Right: true, Wide: true},
+	{Title: "EPOCH", Right: true, Wide: true},
+	{Title: "SEQUENCE", Right: true, Wide: true},
+	{Title: "PROBLEM"},
+}
 
 func showWAL(d *dump) error {
 	if d.verify {
@@ -87,7 +102,7 @@ func showWAL(d *dump) error {
 			}
 			if f.Problem != nil {
 				d.s.progressf("frame passed over: %s at %d: %v", f.Path, f.Offset, f.Problem)
-				return nil
+				return nil //nolint:nilerr // the problem is told, and what lies behind it is wanted
 			}
 			for i := range f.Frame.Runs {
 				r := &f.Frame.Runs[i]
@@ -125,8 +140,10 @@ func (d *dump) runRecords(f wal.FrameInfo, r *wal.Run, b []byte) error {
 
 // frame writes one frame: one document, or a row for each run and control.
 func (d *dump) frame(f wal.FrameInfo) error {
-	row := frameRow{File: f.Path, Offset: f.Offset, Position: int64(f.Frame.Pos), Bytes: f.Frame.Bytes, Incarnation: f.Frame.Incarnation, Sequence: f.Frame.Seq,
-		LastSynced: int64(f.LastSynced), Mark: f.Mark, Close: f.Close, Runs: []runRow{}}
+	row := frameRow{
+		File: f.Path, Offset: f.Offset, Position: int64(f.Frame.Pos), Bytes: f.Frame.Bytes, Incarnation: f.Frame.Incarnation, Sequence: f.Frame.Seq,
+		LastSynced: int64(f.LastSynced), Mark: f.Mark, Close: f.Close, Runs: []runRow{},
+	}
 	if f.Problem != nil {
 		row.Problem = f.Problem.Error()
 	}
@@ -151,12 +168,16 @@ func (d *dump) frame(f wal.FrameInfo) error {
 
 func (d *dump) walRun(r *wal.Run) runRow {
 	shard := r.Shard
-	row := runRow{Shard: &shard, Topic: d.shown(r.Topic), Partition: r.Partition, BaseOffset: r.BaseOffset, NextOffset: r.NextOffset, Position: int64(r.Pos), Bytes: r.Bytes,
-		Records: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp, CRC: fmt.Sprintf("%08x", r.CRC)}
+	row := runRow{
+		Shard: &shard, Topic: d.shown(r.Topic), Partition: r.Partition, BaseOffset: r.BaseOffset, NextOffset: r.NextOffset, Position: int64(r.Pos), Bytes: r.Bytes,
+		Records: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp, CRC: fmt.Sprintf("%08x", r.CRC),
+	}
 	for _, b := range r.Batches {
 		h := record.Header{Attributes: b.Attributes}
-		row.Batches = append(row.Batches, batchRow{b.BaseOffset, b.NextOffset() - 1, b.RecordCount, int64(b.Bytes), b.MaxTimestamp, h.Codec().String(),
-			b.ProducerID, b.ProducerEpoch, b.BaseSequence, h.Transactional(), h.Control()})
+		row.Batches = append(row.Batches, batchRow{
+			b.BaseOffset, b.NextOffset() - 1, b.RecordCount, int64(b.Bytes), b.MaxTimestamp, h.Codec().String(),
+			b.ProducerID, b.ProducerEpoch, b.BaseSequence, h.Transactional(), h.Control(),
+		})
 	}
 	return row
 }
@@ -250,9 +271,21 @@ type segmentRow struct {
 	Runs      []runRow `json:"runs"`
 }
 
-var segmentColumns = []table.Column{{Title: "OBJECT"}, {Title: "LEVEL", Right: true}, {Title: "POSITION", Right: true}, {Title: "TOPIC"}, {Title: "PARTITION", Right: true},
-	{Title: "OFFSETS", Right: true}, {Title: "RECORDS", Right: true}, {Title: "BYTES", Right: true}, {Title: "NEWEST RECORD"},
-	{Title: "CODEC", Wide: true}, {Title: "PRODUCER", Right: true, Wide: true}, {Title: "EPOCH", Right: true, Wide: true}, {Title: "SEQUENCE", Right: true, Wide: true}}
+var segmentColumns = []table.Column{
+	{Title: "OBJECT"},
+	{Title: "LEVEL", Right: true},
+	{Title: "POSITION", Right: true},
+	{Title: "TOPIC"},
+	{Title: "PARTITION", Right: true},
+	{Title: "OFFSETS", Right: true},
+	{Title: "RECORDS", Right: true},
+	{Title: "BYTES", Right: true},
+	{Title: "NEWEST RECORD"},
+	{Title: "CODEC", Wide: true},
+	{Title: "PRODUCER", Right: true, Wide: true},
+	{Title: "EPOCH", Right: true, Wide: true},
+	{Title: "SEQUENCE", Right: true, Wide: true},
+}
 
 func showSegments(d *dump) error {
 	if d.verify {
@@ -284,8 +317,10 @@ func (d *dump) segment(r *segment.Reader) error {
 		if !d.wants(run.Topic, run.Partition) {
 			continue
 		}
-		x := runRow{Topic: d.shown(run.Topic), Partition: run.Partition, BaseOffset: run.BaseOffset, NextOffset: run.NextOffset, Position: run.Pos, Bytes: run.Bytes,
-			Records: run.RecordCount, MinTimestamp: run.MinTimestamp, MaxTimestamp: run.MaxTimestamp}
+		x := runRow{
+			Topic: d.shown(run.Topic), Partition: run.Partition, BaseOffset: run.BaseOffset, NextOffset: run.NextOffset, Position: run.Pos, Bytes: run.Bytes,
+			Records: run.RecordCount, MinTimestamp: run.MinTimestamp, MaxTimestamp: run.MaxTimestamp,
+		}
 		err := datadir.EachBatch(r, run, d.records, func(pos int64, h record.Header, batch []byte) error {
 			if d.records {
 				return d.printRecords(run.Topic, run.Partition, batch, datadir.Damage{File: r.Key(), Offset: pos})
@@ -315,7 +350,7 @@ func (d *dump) segment(r *segment.Reader) error {
 			continue
 		}
 		for _, b := range x.Batches {
-			if err := d.list.add(segmentColumns, row, append(head[:len(head):len(head)], b.cells()...)...); err != nil {
+			if err := d.list.add(segmentColumns, row, append(slices.Clip(head), b.cells()...)...); err != nil {
 				return err
 			}
 		}

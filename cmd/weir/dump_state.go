@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/weir-stream/weir/internal/app/datadir"
@@ -48,8 +49,18 @@ type manifestRow struct {
 	Tombstones []tombstoneRow `json:"tombstones,omitempty"`
 }
 
-var manifestColumns = []table.Column{{Title: "MANIFEST"}, {Title: "LIVE"}, {Title: "SHARD", Right: true}, {Title: "EPOCH", Right: true}, {Title: "VERSION", Right: true}, {Title: "WAL TRIM", Right: true},
-	{Title: "OBJECT"}, {Title: "LEVEL", Right: true}, {Title: "BYTES", Right: true}, {Title: "LIVE BYTES", Right: true}}
+var manifestColumns = []table.Column{
+	{Title: "MANIFEST"},
+	{Title: "LIVE"},
+	{Title: "SHARD", Right: true},
+	{Title: "EPOCH", Right: true},
+	{Title: "VERSION", Right: true},
+	{Title: "WAL TRIM", Right: true},
+	{Title: "OBJECT"},
+	{Title: "LEVEL", Right: true},
+	{Title: "BYTES", Right: true},
+	{Title: "LIVE BYTES", Right: true},
+}
 
 func showManifests(d *dump) error {
 	if d.verify {
@@ -65,8 +76,10 @@ func showManifests(d *dump) error {
 			d.damage(datadir.Damage{File: i.Key, Reason: err.Error()})
 			continue
 		}
-		row := manifestRow{Key: i.Key, Live: d.dir.Live(i.Key), Shard: m.Shard, Epoch: m.Epoch, Version: m.Version, WALTrim: m.WALTrim, Checkpoint: m.Checkpoint, Objects: rows(m.Objects, func(x state.Object) objectRow { return objectRow(x) }),
-			Tombstones: rows(m.Tombstones, func(x state.Tombstone) tombstoneRow { return tombstoneRow(x) })}
+		row := manifestRow{
+			Key: i.Key, Live: d.dir.Live(i.Key), Shard: m.Shard, Epoch: m.Epoch, Version: m.Version, WALTrim: m.WALTrim, Checkpoint: m.Checkpoint, Objects: rows(m.Objects, func(x state.Object) objectRow { return objectRow(x) }),
+			Tombstones: rows(m.Tombstones, func(x state.Tombstone) tombstoneRow { return tombstoneRow(x) }),
+		}
 		if f := d.s.format(); f != "table" && f != "wide" {
 			err = d.list.add(nil, row)
 		} else {
@@ -85,7 +98,7 @@ func (d *dump) manifestCells(row manifestRow) error {
 		return d.list.add(manifestColumns, row, append(head, "none")...)
 	}
 	for _, o := range row.Objects {
-		if err := d.list.add(manifestColumns, row, append(head[:len(head):len(head)], o.Key, strconv.Itoa(int(o.Level)), strconv.FormatInt(o.Bytes, 10), strconv.FormatInt(o.LiveBytes, 10))...); err != nil {
+		if err := d.list.add(manifestColumns, row, append(slices.Clip(head), o.Key, strconv.Itoa(int(o.Level)), strconv.FormatInt(o.Bytes, 10), strconv.FormatInt(o.LiveBytes, 10))...); err != nil {
 			return err
 		}
 	}
@@ -186,9 +199,23 @@ type partitionRow struct {
 	Producers          []producerRow `json:"producers,omitempty"`
 }
 
-var checkpointColumns = []table.Column{{Title: "CHECKPOINT"}, {Title: "LIVE"}, {Title: "REPLAY FROM", Right: true}, {Title: "TOPIC"}, {Title: "PARTITION", Right: true},
-	{Title: "START", Right: true}, {Title: "STABLE", Right: true, Wide: true}, {Title: "END", Right: true}, {Title: "BYTES", Right: true}, {Title: "RUNS", Right: true}, {Title: "EXTENTS", Right: true},
-	{Title: "SEGMENTS", Right: true}, {Title: "EPOCHS", Right: true, Wide: true}, {Title: "PRODUCERS", Right: true, Wide: true}, {Title: "NEWEST RECORD"}}
+var checkpointColumns = []table.Column{
+	{Title: "CHECKPOINT"},
+	{Title: "LIVE"},
+	{Title: "REPLAY FROM", Right: true},
+	{Title: "TOPIC"},
+	{Title: "PARTITION", Right: true},
+	{Title: "START", Right: true},
+	{Title: "STABLE", Right: true, Wide: true},
+	{Title: "END", Right: true},
+	{Title: "BYTES", Right: true},
+	{Title: "RUNS", Right: true},
+	{Title: "EXTENTS", Right: true},
+	{Title: "SEGMENTS", Right: true},
+	{Title: "EPOCHS", Right: true, Wide: true},
+	{Title: "PRODUCERS", Right: true, Wide: true},
+	{Title: "NEWEST RECORD"},
+}
 
 func showCheckpoints(d *dump) error {
 	if d.verify {
@@ -208,11 +235,13 @@ func showCheckpoints(d *dump) error {
 			if !d.wants(p.Topic, p.Partition) {
 				continue
 			}
-			row := partitionRow{i.Key, d.dir.Live(i.Key), c.Shard, c.Epoch, c.WALPosition, d.shown(p.Topic), p.Partition, p.LogStart, p.LastStableOffset, p.NextOffset, p.SizeBytes,
+			row := partitionRow{
+				i.Key, d.dir.Live(i.Key), c.Shard, c.Epoch, c.WALPosition, d.shown(p.Topic), p.Partition, p.LogStart, p.LastStableOffset, p.NextOffset, p.SizeBytes,
 				p.MaxTimestamp, p.MaxTimestampOffset, p.CleanedOffset,
 				rows(p.Epochs, func(x state.EpochStart) epochRow { return epochRow(x) }), rows(p.Segments, func(x state.Segment) stretchRow { return stretchRow(x) }),
 				rows(p.Runs, func(x state.Run) placeRow { return placeRow(x) }), rows(p.Extents, func(x state.Extent) extentRow { return extentRow(x) }),
-				rows(p.Aborted, func(x state.Aborted) abortedRow { return abortedRow(x) }), rows(p.Producers, newProducerRow)}
+				rows(p.Aborted, func(x state.Aborted) abortedRow { return abortedRow(x) }), rows(p.Producers, newProducerRow),
+			}
 			if err := d.list.add(checkpointColumns, row, row.Checkpoint, yesNo(row.Live), fmt.Sprintf("%#x", row.WALPosition), row.Topic, strconv.Itoa(int(row.Partition)),
 				strconv.FormatInt(row.LogStart, 10), strconv.FormatInt(row.LastStableOffset, 10), strconv.FormatInt(row.NextOffset, 10), strconv.FormatInt(row.SizeBytes, 10),
 				strconv.Itoa(len(row.Runs)), strconv.Itoa(len(row.Extents)), strconv.Itoa(len(row.Segments)), strconv.Itoa(len(row.Epochs)), strconv.Itoa(len(row.Producers)), when(row.MaxTimestamp)); err != nil {
@@ -224,10 +253,12 @@ func showCheckpoints(d *dump) error {
 }
 
 func newProducerRow(p state.Producer) producerRow {
-	return producerRow{p.ID, p.Epoch, p.CoordinatorEpoch, p.LastTimestamp, p.TxnFirstOffset,
+	return producerRow{
+		p.ID, p.Epoch, p.CoordinatorEpoch, p.LastTimestamp, p.TxnFirstOffset,
 		rows(p.Batches, func(x state.ProducerBatch) producerBatchRow {
 			return producerBatchRow{x.FirstSequence, x.LastSequence, x.BaseOffset, x.LastOffset, x.Timestamp}
-		})}
+		}),
+	}
 }
 
 type metaRow struct {
@@ -242,7 +273,7 @@ type metaRow struct {
 func showMeta(d *dump) error {
 	if d.dir.MetadataProblem != nil {
 		d.damage(datadir.Damage{File: "meta", Reason: d.dir.MetadataProblem.Error()})
-		return nil
+		return nil //nolint:nilerr // damage makes the command fail at its end
 	}
 	var bytes int64
 	damaged := 0

@@ -225,7 +225,7 @@ func planUndo(group string, committed kadm.OffsetResponses, file string) ([]rese
 	if err != nil {
 		return nil, fmt.Errorf("read --undo: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	var rows []resetRow
 	for dec := json.NewDecoder(f); ; {
 		var before resetRow

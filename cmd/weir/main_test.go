@@ -314,8 +314,10 @@ func TestRecordsHaveAFormForPeople(t *testing.T) {
 
 func TestBenchResultIsOneLineOfJSON(t *testing.T) {
 	t.Parallel()
-	res := &benchResult{Mode: "e2e", Topic: "t", Partitions: 6, RecordBytes: 1024, Clients: 1, Rate: 1000, Acks: "all", Compression: "none",
-		Result: load.Result{Seconds: 10, Records: 10000, PerSecond: 1000, MBPerSecond: 1.02, Latency: &load.Latency{Mean: 1, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5}}}
+	res := &benchResult{
+		Mode: "e2e", Topic: "t", Partitions: 6, RecordBytes: 1024, Clients: 1, Rate: 1000, Acks: "all", Compression: "none",
+		Result: load.Result{Seconds: 10, Records: 10000, PerSecond: 1000, MBPerSecond: 1.02, Latency: &load.Latency{Mean: 1, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5}},
+	}
 	var all strings.Builder
 	for _, form := range []string{"json", "ndjson", "table"} {
 		s, out, _ := testSession("")

@@ -111,8 +111,10 @@ func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {
 		return "", nil, fmt.Errorf("make a folder for the throw-away server: %w", err)
 	}
 	remove := func() { os.RemoveAll(dir) } //nolint:errcheck // a leftover in the temporary folder harms nobody
-	values, err := schema.Load(config.Sources{Set: []string{"data=" + filepath.Join(dir, "data"), "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
-		"group.initial.rebalance.delay.ms=0", "storage.wal.file.bytes=8388608", "offsets.topic.num.partitions=1"}})
+	values, err := schema.Load(config.Sources{Set: []string{
+		"data=" + filepath.Join(dir, "data"), "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+		"group.initial.rebalance.delay.ms=0", "storage.wal.file.bytes=8388608", "offsets.topic.num.partitions=1",
+	}})
 	if err != nil {
 		remove()
 		return "", nil, err
@@ -130,7 +132,7 @@ func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {
 	}
 	return a.Addresses()["kafka"], func() {
 		cancel()
-		<-done
+		<-done //nolint:errcheck // nobody minds how a throw-away server ended
 		remove()
 	}, nil
 }

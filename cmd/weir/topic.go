@@ -342,8 +342,15 @@ func (d *topicDescription) write(w io.Writer, wide, further bool) error {
 		return err
 	}
 	t := &table.Table{Columns: []table.Column{
-		{Title: "PARTITION", Right: true}, {Title: "LEADER", Right: true}, {Title: "EPOCH", Right: true}, {Title: "REPLICAS"}, {Title: "IN SYNC"},
-		{Title: "START", Right: true}, {Title: "END", Right: true}, {Title: "RECORDS", Right: true}, {Title: "NOTE"},
+		{Title: "PARTITION", Right: true},
+		{Title: "LEADER", Right: true},
+		{Title: "EPOCH", Right: true},
+		{Title: "REPLICAS"},
+		{Title: "IN SYNC"},
+		{Title: "START", Right: true},
+		{Title: "END", Right: true},
+		{Title: "RECORDS", Right: true},
+		{Title: "NOTE"},
 	}}
 	for _, p := range d.Partitions {
 		t.Add(strconv.Itoa(int(p.Partition)), strconv.Itoa(int(p.Leader)), strconv.Itoa(int(p.Epoch)), joinInts(p.Replicas), joinInts(p.InSync),

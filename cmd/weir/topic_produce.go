@@ -147,7 +147,7 @@ func produceTopic(ctx context.Context, s *session, o produceOptions, topic strin
 		if err != nil {
 			return fmt.Errorf("read --file: %w", err)
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // read only
 		in = f
 	}
 	reader, err := o.reader(in)

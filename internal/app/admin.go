@@ -43,8 +43,10 @@ func (a *admin) Run(ctx context.Context, ready func()) error {
 	}
 	bound := ln.Addr().String()
 	a.bound.Store(&bound)
-	srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
-		MaxHeaderBytes: adminHeaderBytes, ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug)}
+	srv := &http.Server{
+		Handler: a.handler(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
+		MaxHeaderBytes: adminHeaderBytes, ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	ready()
@@ -56,7 +58,7 @@ func (a *admin) Run(ctx context.Context, ready func()) error {
 		if err = srv.Shutdown(stop); err != nil {
 			err = srv.Close()
 		}
-		<-served
+		<-served //nolint:errcheck // tells only that Shutdown was called
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil

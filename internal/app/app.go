@@ -19,6 +19,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,8 +138,8 @@ func (c *closers) add(x io.Closer) { *c = append(*c, x) }
 
 func (c *closers) close() error {
 	var errs []error
-	for i := len(*c) - 1; i >= 0; i-- {
-		errs = append(errs, (*c)[i].Close())
+	for _, x := range slices.Backward(*c) {
+		errs = append(errs, x.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -163,10 +164,12 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		return nil, fmt.Errorf("open topics: %w", err)
 	}
 	a.clusterID = tps.ClusterID()
-	storage := shard.New(shard.Options{FS: a.o.FS, WALDir: filepath.Join(a.data, "wal"), Blob: objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
+	storage := shard.New(shard.Options{
+		FS: a.o.FS, WALDir: filepath.Join(a.data, "wal"), Blob: objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
-		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v)})
+		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
+	})
 	groups := coordinator.New(coordinator.Options{Topics: offsetsTopic{tps, storage, OffsetsPartitions.Get(v)}, Logger: a.o.Logger, Registerer: registry, Group: groupOptions(v)})
 	server := api.New(api.Options{Topics: tps, Groups: groups, Storage: storage, NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry})
 	registry.MustRegister(api.NewCollector(server))
@@ -269,9 +272,11 @@ func nonce() [16]byte {
 }
 
 func groupOptions(v *config.Values) group.Options {
-	o := group.Options{InitialRebalanceDelay: GroupInitialDelay.Get(v), MinSessionTimeout: GroupMinSession.Get(v), MaxSessionTimeout: GroupMaxSession.Get(v),
+	o := group.Options{
+		InitialRebalanceDelay: GroupInitialDelay.Get(v), MinSessionTimeout: GroupMinSession.Get(v), MaxSessionTimeout: GroupMaxSession.Get(v),
 		MaxSize: GroupMaxSize.Get(v), MaxMetadataBytes: OffsetMetadataMax.Get(v), Retention: time.Duration(OffsetsRetention.Get(v)) * time.Minute,
-		CleanupInterval: OffsetsCheckInterval.Get(v)}
+		CleanupInterval: OffsetsCheckInterval.Get(v),
+	}
 	// To the group 0 is "the default"; to the setting it is none.
 	if o.InitialRebalanceDelay == 0 {
 		o.InitialRebalanceDelay = -1

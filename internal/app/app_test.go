@@ -60,8 +60,10 @@ func values(t testing.TB, dir string, set ...string) *config.Values {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := schema.Load(config.Sources{Set: append([]string{"data=" + dir, "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
-		"storage.wal.file.bytes=4194304", "group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=2"}, set...)})
+	v, err := schema.Load(config.Sources{Set: append([]string{
+		"data=" + dir, "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+		"storage.wal.file.bytes=4194304", "group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=2",
+	}, set...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,10 +33,12 @@ func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) 
 		return nil, 0, false
 	}
 	c := l.store.LogConfig(t)
-	return &partition.Config{MaxMessageBytes: int32(c.MaxMessageBytes), LogAppendTime: c.LogAppendTime, TimestampBeforeMaxMs: c.TimestampBeforeMaxMs,
+	return &partition.Config{
+		MaxMessageBytes: int32(c.MaxMessageBytes), LogAppendTime: c.LogAppendTime, TimestampBeforeMaxMs: c.TimestampBeforeMaxMs,
 		TimestampAfterMaxMs: c.TimestampAfterMaxMs, Recompress: !c.KeepCompression, Codec: c.Compression, Level: c.Levels.Of(c.Compression),
 		SegmentBytes: int64(c.SegmentBytes), SegmentMs: c.SegmentMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes,
-		Delete: c.CleanupPolicy.Delete, Compact: c.CleanupPolicy.Compact, DecompressedBytesMax: decompressedBytesMax}, t.Partitions, true
+		Delete: c.CleanupPolicy.Delete, Compact: c.CleanupPolicy.Compact, DecompressedBytesMax: decompressedBytesMax,
+	}, t.Partitions, true
 }
 
 func (l logTopics) Shard(id kafka.TopicID, index int32) int32 { return l.store.Shard(id, index) }
@@ -60,8 +62,10 @@ func (o offsetsTopic) Ensure(ctx context.Context) (int32, error) {
 	if n, ok := o.Lookup(); ok {
 		return n, nil
 	}
-	_, err := o.store.Create(ctx, topics.Spec{Name: kafka.GroupMetadataTopic, Partitions: int32(o.partitions), ReplicationFactor: -1,
-		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}}, false)
+	_, err := o.store.Create(ctx, topics.Spec{
+		Name: kafka.GroupMetadataTopic, Partitions: int32(o.partitions), ReplicationFactor: -1,
+		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"},
+	}, false)
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return 0, fmt.Errorf("create %s: %w", kafka.GroupMetadataTopic, err)
 	}

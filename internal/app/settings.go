@@ -81,12 +81,14 @@ var (
 // Schema returns every setting that a server knows: those that act, and the rest of Kafka's, which are accepted and
 // reported.
 func Schema() (*config.Schema, error) {
-	keys := []config.Declared{Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
+	keys := []config.Declared{
+		Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
 		allowEveryone, superUsers,
-		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics}
+		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
+	}
 	s, err := config.NewSchema(append(keys, topics.Settings()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)
