@@ -193,7 +193,7 @@ func (b *Broker) accept(ctx, connCtx context.Context, ln net.Listener, l Listene
 			conn.Close() //nolint:errcheck // the client is turned away
 			continue
 		}
-		wg.Go(func() { c.serve(connCtx) })
+		wg.Go(func() { c.serve(connCtx, ctx) })
 	}
 }
 

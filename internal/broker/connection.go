@@ -50,12 +50,16 @@ const (
 	reasonShutdown = "shutdown"
 )
 
-// serve runs the connection until it ends.
-func (c *connection) serve(ctx context.Context) {
+// serve runs the connection until it ends. When running ends the server is about to stop: nothing is waited for any more, but
+// what has been read is still answered, until ctx ends too.
+func (c *connection) serve(ctx, running context.Context) {
 	defer close(c.done)
 	defer c.broker.forget(c)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	waits, endWaits := context.WithCancel(ctx)
+	defer endWaits()
+	defer context.AfterFunc(running, endWaits)()
 	defer context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
 	var wg sync.WaitGroup
 	frames := make(chan *wire.Frame, readAhead)
@@ -72,7 +76,7 @@ func (c *connection) serve(ctx context.Context) {
 	})
 	wg.Go(func() {
 		defer close(replies)
-		if !c.handle(ctx, frames, replies) {
+		if !c.handle(waits, frames, replies) {
 			end(reasonProtocol)
 			c.stopReading()
 		}

@@ -56,7 +56,7 @@ func (b *Broker) connect(t *testing.T) *client {
 	if c == nil {
 		return nil
 	}
-	go c.serve(t.Context())
+	go c.serve(t.Context(), t.Context())
 	cl := &client{Conn: ours, t: t, broker: b, c: c}
 	t.Cleanup(func() {
 		ours.Close()

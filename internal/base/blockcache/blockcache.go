@@ -6,8 +6,8 @@
 // next. A read that goes past the middle of a block has the following ones read in the background, so a consumer that
 // catches up finds them there. A block that is wanted by many is read once.
 //
-// The cache holds at most its limit of blocks, the least recently used go first. What it gives out are copies, so nothing has
-// to be pinned. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
+// The cache holds at most its limit of blocks, the least recently used go first. What is being looked at by View stays where it is
+// until it is released, even if its block has left the cache. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
 // twice, or the key of an immutable object. Only bytes below the limit that the caller names are kept, since those beyond it
 // may still change.
 //
@@ -25,8 +25,9 @@ import (
 // BlockBytes is the unit of reading.
 const BlockBytes = 1 << 20
 
-// aheadBlocks is how many blocks after the present one are read in the background.
-const aheadBlocks = 2
+// aheadBlocks is how many blocks after the present one are read in the background: more than what a consumer takes at once, so that
+// the device works while the consumer does.
+const aheadBlocks = 8
 
 // Source is what a block is read from, see vfs.File.
 type Source interface {
@@ -102,37 +103,29 @@ type Reader struct {
 
 // ReadAt fills p with the bytes at off.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
-	read := 0
-	for read < len(p) {
-		at := off + int64(read)
-		n, err := r.copy(p[read:], at)
-		read += n
+	for read := 0; read < len(p); {
+		b, release, err := r.View(off+int64(read), len(p)-read)
 		if err != nil {
 			return read, err
 		}
+		read += copy(p[read:], b)
+		release()
 	}
-	return read, nil
+	return len(p), nil
 }
 
-// ReadRange is ReadAt of n bytes into buf. buf need not be aligned.
-func (r *Reader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
-	if _, err := r.ReadAt(buf[:n], off); err != nil {
-		return nil, err
-	}
-	return buf[:n], nil
-}
-
-// copy fills p as far as the block of off goes.
-func (r *Reader) copy(p []byte, off int64) (int, error) {
+// View returns the bytes at off, n of them or fewer, but at least one. They must not be changed, and stay valid until release,
+// which must be called once.
+func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 	number := off / BlockBytes
 	begin := off - number*BlockBytes
-	n := int(min(int64(len(p)), BlockBytes-begin))
+	n = int(min(int64(n), BlockBytes-begin))
 	if (number+1)*BlockBytes > r.limit {
-		return r.bypass(p[:n], off)
+		return r.bypass(off, n)
 	}
 	b, mine := r.cache.get(key{r.id, number})
 	if b == nil {
-		return r.bypass(p[:n], off)
+		return r.bypass(off, n)
 	}
 	if mine {
 		r.fill(b)
@@ -141,26 +134,22 @@ func (r *Reader) copy(p []byte, off int64) (int, error) {
 		r.ahead(number + 1)
 	}
 	<-b.ready
-	err := b.err
-	if err == nil {
-		copy(p[:n], b.bytes[begin:])
+	if err := b.err; err != nil {
+		r.cache.put(b)
+		return nil, nil, err
 	}
-	r.cache.put(b)
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
+	return b.bytes[begin : begin+int64(n) : begin+int64(n)], func() { r.cache.put(b) }, nil
 }
 
 // bypass reads what is not to be kept.
-func (r *Reader) bypass(p []byte, off int64) (int, error) {
+func (r *Reader) bypass(off int64, n int) ([]byte, func(), error) {
 	buf := r.cache.buffer()
-	defer r.cache.recycle(buf)
-	b, err := r.source.ReadRange(buf, off, len(p))
+	p, err := r.source.ReadRange(buf, off, n)
 	if err != nil {
-		return 0, err
+		r.cache.recycle(buf)
+		return nil, nil, err
 	}
-	return copy(p, b), nil
+	return p, func() { r.cache.recycle(buf) }, nil
 }
 
 func (r *Reader) fill(b *block) {
@@ -268,7 +257,7 @@ func (c *Cache) put(b *block) {
 }
 
 // maxFree bounds the buffers that wait to be used again.
-const maxFree = 8
+const maxFree = 12
 
 func (c *Cache) buffer() []byte {
 	c.mu.Lock()

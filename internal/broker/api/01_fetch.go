@@ -127,7 +127,7 @@ func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partiti
 		results[i].log.Unwatch(w)
 		results[i].read.Drop()
 	}
-	results, _, _ = s.readAll(ctx, req, partitions)
+	results, _, _ = s.readAll(context.WithoutCancel(ctx), req, partitions)
 	return results
 }
 

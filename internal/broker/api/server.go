@@ -135,6 +135,10 @@ type handler func(s *Server, ctx context.Context, c *Conn, h wire.RequestHeader,
 func serve[Req any, Res kmsg.Response](f func(*Server, context.Context, *Conn, *Req) (Res, error)) handler {
 	return func(s *Server, ctx context.Context, c *Conn, h wire.RequestHeader, req kmsg.Request) (Reply, error) {
 		res, err := f(s, ctx, c, any(req).(*Req))
+		if err == nil {
+			// What the handler waited for did not come. No code says that well: a client whose connection ends asks again.
+			err = ctx.Err()
+		}
 		if err != nil {
 			return nil, err
 		}

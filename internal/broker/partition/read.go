@@ -10,7 +10,6 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/blockcache"
-	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -24,18 +23,36 @@ const laterBytesMin = 64 << 10
 // inPlaceBytesMin is the size from which a stretch that is in memory is sent from where it is; shorter ones are copied together.
 const inPlaceBytesMin = 4 << 10
 
-// RangeReader is where the bytes of a chunk come from, see vfs.File.
-type RangeReader interface {
-	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+// Viewer is where the bytes of a chunk come from. View returns the bytes at off, n of them or fewer, but at least one; they stay
+// valid until release, which must be called once.
+type Viewer interface {
+	View(off int64, n int) (p []byte, release func(), err error)
 }
 
 // Chunk is a stretch of whole batches: memory, or Len bytes at Off of From. Done, if not nil, must be called once when the
 // bytes have been sent or are not wanted any more.
 type Chunk struct {
 	Bytes    []byte
-	From     RangeReader
+	From     Viewer
 	Off, Len int64
 	Done     func()
+}
+
+// AppendTo appends the chunk's bytes to b.
+func (c *Chunk) AppendTo(b []byte) ([]byte, error) {
+	if c.From == nil {
+		return append(b, c.Bytes...), nil
+	}
+	for at := int64(0); at < c.Len; {
+		p, release, err := c.From.View(c.Off+at, int(c.Len-at))
+		if err != nil {
+			return b, err
+		}
+		b = append(b, p...)
+		at += int64(len(p))
+		release()
+	}
+	return b, nil
 }
 
 // ReadRequest asks for batches from Offset on.
@@ -426,16 +443,10 @@ func (l *Log) ReadBytes(ctx context.Context, offset, maxBytes int64) (b []byte, 
 	}
 	defer r.Drop()
 	b = make([]byte, 0, r.Bytes)
-	for _, c := range r.Chunks {
-		if c.From == nil {
-			b = append(b, c.Bytes...)
-			continue
-		}
-		p, err := c.From.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(int(c.Len))), c.Off, int(c.Len))
-		if err != nil {
+	for i := range r.Chunks {
+		if b, err = r.Chunks[i].AppendTo(b); err != nil {
 			return nil, offset, fmt.Errorf("read %s at offset %d: %w", l.id, offset, err)
 		}
-		b = append(b, p...)
 	}
 	return b, r.NextOffset, nil
 }

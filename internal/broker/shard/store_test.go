@@ -156,7 +156,7 @@ func (n *node) contents(topic kafka.TopicID, p int32) string {
 		for _, c := range r.Chunks {
 			b := c.Bytes
 			if c.From != nil {
-				if b, err = c.From.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(int(c.Len))), c.Off, int(c.Len)); err != nil {
+				if b, err = c.AppendTo(nil); err != nil {
 					n.t.Fatal(err)
 				}
 			}

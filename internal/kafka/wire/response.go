@@ -5,17 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
-// RangeReader is where the bytes of a part come from if they are not in memory. ReadRange reads the n bytes at off and returns
-// them, as a part of buf or not; buf is a vfs.AlignedBuffer of vfs.RangeBytes(n) at least.
-type RangeReader interface {
-	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+// Viewer is where the bytes of a part come from if they are not in memory. View returns the bytes at off, n of them or fewer, but
+// at least one; they stay valid until release, which is called once.
+type Viewer interface {
+	View(off int64, n int) (p []byte, release func(), err error)
 }
 
 // Part is a stretch of a response: memory, or, if From is set, Len bytes of it from Off on, which are read a piece at a time
@@ -23,7 +20,7 @@ type RangeReader interface {
 // called. Done may be nil.
 type Part struct {
 	Bytes []byte
-	From  RangeReader
+	From  Viewer
 	Off   int64
 	Len   int64
 	Done  func()
@@ -85,33 +82,22 @@ func appendResponseHeader(b []byte, h RequestHeader, flexible bool) []byte {
 	return b
 }
 
-// pieceBytes is how much of a part is read and written at once.
+// pieceBytes is about how much of parts that have to be read is held at once, so that a slow peer holds little memory.
 const pieceBytes = 1 << 20
-
-var pieces = sync.Pool{New: func() any { b := vfs.AlignedBuffer(vfs.RangeBytes(pieceBytes)); return &b }}
 
 // WriteTo writes the frame to w and calls the Done of every part, also if it fails, in which case the connection cannot
 // be used any more: part of the frame may be out. Memory, and the pieces of what is read, go out by gathering writes if w is a
 // connection that can do so.
 func (r Response) WriteTo(w io.Writer) (int64, error) {
 	o := output{w: w, gathered: make([][]byte, 0, len(r.Parts)+1)}
-	defer o.release()
-	done := 0 // parts that are out
-	for i, p := range r.Parts {
-		if p.From == nil {
-			o.add(p.Bytes)
-			continue
-		}
-		if err := o.copy(p); err != nil {
-			drop(r.Parts[done:])
+	defer drop(r.Parts)
+	for _, p := range r.Parts {
+		if err := o.part(p); err != nil {
+			o.release()
 			return o.written, fmt.Errorf("write response: %w", err)
 		}
-		drop(r.Parts[done : i+1])
-		done = i + 1
 	}
-	err := o.flush()
-	drop(r.Parts[done:])
-	if err != nil {
+	if err := o.flush(); err != nil {
 		return o.written, fmt.Errorf("write response: %w", err)
 	}
 	return o.written, nil
@@ -121,17 +107,40 @@ func (r Response) WriteTo(w io.Writer) (int64, error) {
 type output struct {
 	w        io.Writer
 	gathered net.Buffers
-	piece    *[]byte
+	views    []func() // releases of what is gathered
+	viewed   int      // bytes of views
 	written  int64
 }
 
-func (o *output) add(b []byte) {
-	if len(b) > 0 { // a pipe would wait for a reader of nothing
-		o.gathered = append(o.gathered, b)
+// part gathers a part, and writes when enough of what had to be read is there.
+func (o *output) part(p Part) error {
+	if p.From == nil {
+		if len(p.Bytes) > 0 { // a pipe would wait for a reader of nothing
+			o.gathered = append(o.gathered, p.Bytes)
+		}
+		return nil
 	}
+	for at := int64(0); at < p.Len; {
+		b, release, err := p.From.View(p.Off+at, int(min(p.Len-at, pieceBytes)))
+		if err != nil {
+			return err
+		}
+		o.gathered = append(o.gathered, b)
+		o.views = append(o.views, release)
+		o.viewed += len(b)
+		at += int64(len(b))
+		if o.viewed >= pieceBytes {
+			if err := o.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
+// flush writes what is gathered.
 func (o *output) flush() error {
+	defer o.release()
 	if len(o.gathered) == 0 {
 		return nil
 	}
@@ -142,28 +151,10 @@ func (o *output) flush() error {
 	return err
 }
 
-// copy writes what is gathered and the bytes of a part that have to be read.
-func (o *output) copy(p Part) error {
-	if o.piece == nil {
-		o.piece = pieces.Get().(*[]byte)
-	}
-	for at := int64(0); at < p.Len; {
-		n := min(p.Len-at, pieceBytes)
-		b, err := p.From.ReadRange(*o.piece, p.Off+at, int(n))
-		if err != nil {
-			return err
-		}
-		o.add(b)
-		if err := o.flush(); err != nil {
-			return err
-		}
-		at += n
-	}
-	return nil
-}
-
 func (o *output) release() {
-	if o.piece != nil {
-		pieces.Put(o.piece)
+	for _, f := range o.views {
+		f()
 	}
+	clear(o.views)
+	o.views, o.viewed = o.views[:0], 0
 }

@@ -175,7 +175,7 @@ func TestDoneIsCalledOnceWhereverWritingFails(t *testing.T) {
 	}
 }
 
-func tempFile(t testing.TB, content []byte) vfs.File {
+func tempFile(t testing.TB, content []byte) fileView {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -186,7 +186,16 @@ func tempFile(t testing.TB, content []byte) vfs.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	return file
+	return fileView{file}
+}
+
+// fileView gives views of a file, at most 300 KiB at a time.
+type fileView struct{ vfs.File }
+
+func (f fileView) View(off int64, n int) ([]byte, func(), error) {
+	n = min(n, 300<<10)
+	p, err := f.ReadRange(vfs.AlignedBuffer(vfs.RangeBytes(n)), off, n)
+	return p, func() {}, err
 }
 
 // pipe returns the two ends of a connection, TCP or in memory.
