@@ -224,16 +224,17 @@ func TestLoadTellsAllMistakesWithPlaceAndCure(t *testing.T) {
 
 func TestYAMLRefusesWhatIsNoListOfSettings(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
-		"- a":                                                 "line 1: want a list of name: value",
-		"log.segment.bytes: {}\nx: 1":                         "unknown setting \"x\"",
-		"log.cleanup.policy: [[a]]":                           "line 1: sequence is no value of a setting",
-		"log.segment.bytes: &a 1":                             "line 1: anchor is no value of a setting",
-		"log.segment.bytes: 1\nlog.segment.bytes: 2":          "",
-		"log:\n  segment.bytes: 100\nlog.segment.bytes: 200":  "line 3: log.segment.bytes was set on line 2 already",
-		"log.segment.bytes: 100\n---\nlog.segment.bytes: 200": "more than one document",
-		"log.segment.bytes: [":                                "",
+	for _, c := range [][2]string{
+		{"- a", "line 1: want a list of name: value"},
+		{"log.segment.bytes: {}\nx: 1", "unknown setting \"x\""},
+		{"log.cleanup.policy: [[a]]", "line 1: sequence is no value of a setting"},
+		{"log.segment.bytes: &a 1", "line 1: anchor is no value of a setting"},
+		{"log.segment.bytes: 1\nlog.segment.bytes: 2", ""},
+		{"log:\n  segment.bytes: 100\nlog.segment.bytes: 200", "line 3: log.segment.bytes was set on line 2 already"},
+		{"log.segment.bytes: 100\n---\nlog.segment.bytes: 200", "more than one document"},
+		{"log.segment.bytes: [", ""},
 	} {
+		text, want := c[0], c[1]
 		_, err := schema(t).LoadYAML("weir.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
