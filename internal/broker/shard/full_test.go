@@ -100,7 +100,7 @@ func TestFullDiskRefusesAppendsAndNothingElse(t *testing.T) {
 		if err := ticket.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
-		n.Maintain()
+		n.poke()
 		<-time.After(time.Minute)
 		if filled := fill(t, n, topicB); filled < 20 {
 			t.Errorf("%d batches found room after all records were deleted", filled)

@@ -107,12 +107,6 @@ func (s *Store) inMaintenance(ctx context.Context, f func(context.Context) error
 	}
 }
 
-// Flush moves everything durable from the WAL into objects and gives its files back.
-func (s *Store) Flush(ctx context.Context) error { return s.inMaintenance(ctx, s.cutAll) }
-
-// Maintain asks for a round of retention, checkpoint and trim soon.
-func (s *Store) Maintain() { s.poke() }
-
 // retain moves the log start of the logs whose retention says so. It goes through the WAL, so a log start never goes
 // back, not even over a crash.
 func (s *Store) retain(now time.Time) {
@@ -150,23 +144,18 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 	default:
 		return nil
 	}
-	for _, sh := range s.shards {
-		if err := s.cut(ctx, sh, end); err != nil {
-			return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
-		}
-	}
-	if err := s.checkpointAll(ctx); err != nil {
+	if err := s.cutBelow(ctx, end); err != nil {
 		return err
 	}
 	s.cutEnd = end
 	return nil
 }
 
-func (s *Store) cutAll(ctx context.Context) error {
-	end := wal.Position(s.durable.Load())
+// cutBelow moves what lies below end in the WAL into objects and gives its files back.
+func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
 	for _, sh := range s.shards {
 		if err := s.cut(ctx, sh, end); err != nil {
-			return err
+			return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
 		}
 	}
 	return s.checkpointAll(ctx)

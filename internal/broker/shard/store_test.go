@@ -15,6 +15,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
@@ -353,4 +354,9 @@ func TestPlanMergePicksNeighboursOnly(t *testing.T) {
 			t.Errorf("%s: [%d, %d), want [%d, %d)", c.name, from, to, c.from, c.to)
 		}
 	}
+}
+
+// cutAll moves all that is durable in the WAL into objects.
+func (s *Store) cutAll(ctx context.Context) error {
+	return s.cutBelow(ctx, wal.Position(s.durable.Load()))
 }
