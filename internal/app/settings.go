@@ -12,29 +12,29 @@ import (
 
 // Settings of the assembly: where things are, and how large they may grow.
 var (
-	Data = config.String("data", "./weir-data", config.NonEmpty,
+	Data = config.String("data", "./weir-data", config.NonEmpty, config.Common,
 		"Directory for everything that is kept. One process at a time may use it.")
-	Roles = config.List("roles", []string{"broker"}, config.OneOf("broker"),
+	Roles = config.List("roles", []string{"broker"}, config.OneOf("broker"), config.Common,
 		"Parts of Weir that run in this process.")
-	Blob = config.String("blob", "", config.Check("empty, or file:DIR", checkBlob),
+	Blob = config.String("blob", "", config.Check("empty, or file:DIR", checkBlob), config.Common,
 		"Where segments are kept: file:DIR, by default a folder of the data directory.")
-	Meta = config.String("meta", "embedded", config.OneOf("embedded"),
+	Meta = config.String("meta", "embedded", config.OneOf("embedded"), config.Common,
 		"Where metadata is kept: embedded is a store in the data directory.")
-	KafkaListen = config.String("kafka.listen", "127.0.0.1:9092", config.NonEmpty,
+	KafkaListen = config.String("kafka.listen", "127.0.0.1:9092", config.NonEmpty, config.Common,
 		"Address on which Kafka clients are served; port 0 takes a free one.")
-	KafkaAdvertise = config.String("kafka.advertise", "",
+	KafkaAdvertise = config.String("kafka.advertise", "", config.Common,
 		"host:port that clients are told to connect to, where it differs from the address that is listened on.")
-	AdminListen = config.String("admin.listen", "127.0.0.1:9644", config.NonEmpty,
+	AdminListen = config.String("admin.listen", "127.0.0.1:9644", config.NonEmpty, config.Common,
 		"Address of the admin server: /healthz, /readyz, /metrics.")
 	AdminProfiling = config.Bool("admin.pprof", false,
 		"Serve Go's profiles under /debug/pprof/ on the admin address.")
-	NodeID = config.Int("node.id", 1, config.AtLeast(0),
+	NodeID = config.Int("node.id", 1, config.AtLeast(0), config.Common,
 		"Id of this broker in the answers to clients.")
 	Rack = config.String("broker.rack", "",
 		"Rack, or zone, of this broker.")
-	LogLevel = config.String("log.level", "info", config.OneOf("debug", "info", "warn", "error"),
+	LogLevel = config.String("log.level", "info", config.OneOf("debug", "info", "warn", "error"), config.Common,
 		"Least severe messages that are logged.")
-	LogFormat = config.String("log.format", "text", config.OneOf("text", "json"),
+	LogFormat = config.String("log.format", "text", config.OneOf("text", "json"), config.Common,
 		"Form of the log on standard error.")
 
 	Shards = config.Int("storage.shards", 4, config.Range(1, 16),

@@ -366,15 +366,3 @@ func CodeOf(err error) Error {
 	}
 	return UnknownServerError
 }
-
-// TextOf returns the text of the first *Detail in err's chain. Without one it returns the message of the code that err
-// carries, never the text of err itself, which may tell more than a client should know. For nil it returns "".
-func TextOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	if d, ok := errors.AsType[*Detail](err); ok {
-		return d.Text
-	}
-	return CodeOf(err).Message()
-}

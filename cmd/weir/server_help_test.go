@@ -1,0 +1,23 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestServerHelpNamesTheFlagsOfItsExamples(t *testing.T) {
+	t.Parallel()
+	cmd := newServerCommand(newSession(nil, nil, nil))
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	if err := cmd.Help(); err != nil {
+		t.Fatal(err)
+	}
+	_, flags, _ := strings.Cut(out.String(), "\nFlags:\n")
+	for _, want := range []string{"--data", "--roles", "--kafka-listen", "--kafka-advertise", "--admin-listen", "--blob", "--meta", "--set", "--config"} {
+		if !strings.Contains(flags, want+" ") {
+			t.Errorf("the help does not name %s", want)
+		}
+	}
+}
