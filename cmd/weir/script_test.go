@@ -124,6 +124,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`("?(?:answer_ms|lag_seconds)"?: *)[\d.]+`), "${1}SOME"},
 	{regexp.MustCompile(`("port": *)\d+`), "${1}PORT"},
 	{regexp.MustCompile(`("bytes": *)\d+`), "${1}BYTES"},
+	{regexp.MustCompile(`("newest_offset": *)\d+`), "${1}OFFSET"}, // by time: which of several records of one moment, or of the next
 }
 
 func steady(server *weirtest.Server, text string) string {

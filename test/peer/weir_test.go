@@ -11,8 +11,9 @@ import (
 	"github.com/weir-stream/weir/weirtest"
 )
 
-// TestWeirAnswersAsKafkaDid runs every scene on a server in this process, with the settings that the golden answers were
-// recorded with. It needs no other broker; TestAnswersEqualKafkas compares with a running one.
+// TestWeirAnswersAsKafkaDid runs every scene on a server of its own in this process (scenes share names that no client can
+// choose apart, such as the group ""), with the settings that the golden answers were recorded with. It needs no other
+// broker; TestAnswersEqualKafkas compares with a running one.
 func TestWeirAnswersAsKafkaDid(t *testing.T) {
 	t.Parallel()
 	scenes, err := Load("testdata")
@@ -23,12 +24,12 @@ func TestWeirAnswersAsKafkaDid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := weirtest.Start(t, brokerSettings(t)...).Addr()
 	t.Run("scenes", func(t *testing.T) {
 		for _, s := range scenes {
 			own := ofScene(allowed, s.Name)
 			t.Run(s.Name, func(t *testing.T) {
 				t.Parallel()
+				addr := weirtest.Start(t, brokerSettings(t)...).Addr()
 				var id [4]byte
 				_, _ = rand.Read(id[:]) // never fails
 				got, err := NewRunner(addr, hex.EncodeToString(id[:]), time.Now()).Run(t.Context(), s)
