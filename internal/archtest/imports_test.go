@@ -28,10 +28,17 @@ var mayImport = map[string][]string{
 	"internal/base/invariant": {},
 	"internal/kafka":          {"internal/base"},
 
-	"internal/broker":             {"internal/base", "internal/kafka", "internal/broker/api"},
-	"internal/broker/api":         {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/group", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal"},
-	"internal/broker/coordinator": {"internal/base", "internal/kafka", "internal/broker/group"},
-	"internal/broker/group":       {"internal/base/invariant", "internal/kafka"},
+	"internal/broker":              {"internal/base", "internal/kafka", "internal/broker/api", "internal/broker/auth", "internal/broker/quota"},
+	"internal/broker/api":          {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal", "internal/broker/auth", "internal/broker/audit", "internal/broker/quota"},
+	"internal/broker/auth":         {"internal/base", "internal/kafka"},
+	"internal/broker/audit":        {"internal/base", "internal/kafka", "internal/broker/auth"},
+	"internal/broker/quota":        {"internal/base", "internal/kafka"},
+	"internal/broker/machine":      {},
+	"internal/broker/coordinator":  {"internal/base", "internal/kafka", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup"},
+	"internal/broker/group":        {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
+	"internal/broker/txn":          {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
+	"internal/broker/share":        {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
+	"internal/broker/streamsgroup": {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
 	"internal/broker/topics":      {"internal/base", "internal/kafka"},
 	"internal/broker/shard":       {"internal/base", "internal/kafka", "internal/broker/partition", "internal/broker/shard/state", "internal/broker/segment", "internal/broker/wal"},
 	"internal/broker/shard/state": {"internal/base/invariant", "internal/kafka"},
@@ -45,7 +52,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide and nothing else: no network, no files, no clock, no goroutines and no locks.
-var pure = []string{"internal/broker/group", "internal/broker/shard/state"}
+var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state"}
 
 var impure = []string{"net", "os", "sync", "sync/atomic"}
 

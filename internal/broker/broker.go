@@ -28,6 +28,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
@@ -209,7 +210,7 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 		b.metrics.refused.Inc()
 		return nil
 	}
-	c := newConnection(b, conn, &api.Conn{ID: b.nextID.Add(1), Peer: host, Listener: l.Name, Host: l.AdvertisedHost, Port: l.AdvertisedPort})
+	c := newConnection(b, conn, &api.Conn{ID: b.nextID.Add(1), Peer: host, Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort})
 	b.open[c] = struct{}{}
 	b.byIP[host]++
 	b.metrics.connections.Inc()

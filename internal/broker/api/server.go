@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
@@ -68,6 +69,9 @@ func New(o Options) *Server {
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}
 	for i := range s.table {
+		if len(s.table[i].needs) == 0 {
+			panic(fmt.Sprintf("api: %s says nothing of what its callers must be allowed", s.table[i].name))
+		}
 		s.handlers[int16(s.table[i].key)] = &s.table[i]
 	}
 	return s
@@ -85,6 +89,9 @@ type Conn struct {
 	// Host and Port are where clients of this listener find the broker.
 	Host string
 	Port int32
+
+	// Principal is who the client is; Anonymous where the listener asks nobody.
+	Principal auth.Principal
 
 	ClientID        string
 	SoftwareName    string

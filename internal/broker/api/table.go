@@ -6,6 +6,8 @@ import (
 	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/auth"
 )
 
 //go:generate go run ../../../tools/apidoc ../../../docs/api.md
@@ -16,14 +18,16 @@ type entry struct {
 	min, max int16
 	handle   handler
 	name     string
+	// needs are what a caller may have to be allowed; an entry without one is a mistake that New refuses.
+	needs []Need
 	// advertised is the lowest version that ApiVersions names, where it lies below min.
 	advertised int16
 }
 
 func (e *entry) serves() int16 { return e.min }
 
-func row(key kmsg.Key, lowest, highest int16, h handler) entry {
-	return entry{key: key, min: lowest, max: highest, handle: h, name: key.Name(), advertised: lowest}
+func row(key kmsg.Key, lowest, highest int16, h handler, needs ...Need) entry {
+	return entry{key: key, min: lowest, max: highest, handle: h, name: key.Name(), needs: needs, advertised: lowest}
 }
 
 // table returns the only list of what is served. ApiVersions, docs/api.md and the tests read it.
@@ -31,39 +35,39 @@ func row(key kmsg.Key, lowest, highest int16, h handler) entry {
 // Produce is advertised from 0 although only 3 and up are served: librdkafka before 2.x looks for the old versions to
 // decide what the broker can do, and then sends a new one (KAFKA-18659).
 func table() []entry {
-	produce := row(kmsg.Produce, 3, 13, (*Server).produce)
+	produce := row(kmsg.Produce, 3, 13, (*Server).produce, need(auth.Write, auth.Topic), need(auth.Write, auth.TransactionalID))
 	produce.advertised = 0
 	return []entry{
 		produce,
-		row(kmsg.Fetch, 4, 18, (*Server).fetch),
-		row(kmsg.ListOffsets, 1, 11, serve((*Server).listOffsets)),
-		row(kmsg.Metadata, 0, 13, serve((*Server).metadata)),
-		row(kmsg.OffsetCommit, 2, 10, serve((*Server).offsetCommit)),
-		row(kmsg.OffsetFetch, 1, 10, serve((*Server).offsetFetch)),
-		row(kmsg.FindCoordinator, 0, 6, serve((*Server).findCoordinator)),
-		row(kmsg.JoinGroup, 0, 9, serve((*Server).joinGroup)),
-		row(kmsg.Heartbeat, 0, 4, serve((*Server).heartbeat)),
-		row(kmsg.LeaveGroup, 0, 5, serve((*Server).leaveGroup)),
-		row(kmsg.SyncGroup, 0, 5, serve((*Server).syncGroup)),
-		row(kmsg.DescribeGroups, 0, 6, serve((*Server).describeGroups)),
-		row(kmsg.ListGroups, 0, 5, serve((*Server).listGroups)),
-		row(kmsg.ApiVersions, 0, 4, serve((*Server).apiVersions)),
-		row(kmsg.CreateTopics, 2, 7, serve((*Server).createTopics)),
-		row(kmsg.DeleteTopics, 1, 6, serve((*Server).deleteTopics)),
-		row(kmsg.DeleteRecords, 0, 2, serve((*Server).deleteRecords)),
-		row(kmsg.InitProducerID, 0, 5, serve((*Server).initProducerID)),
-		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch)),
-		row(kmsg.DescribeConfigs, 1, 4, serve((*Server).describeConfigs)),
-		row(kmsg.AlterConfigs, 0, 2, serve((*Server).alterConfigs)),
-		row(kmsg.DescribeLogDirs, 1, 5, serve((*Server).describeLogDirs)),
-		row(kmsg.CreatePartitions, 0, 3, serve((*Server).createPartitions)),
-		row(kmsg.DeleteGroups, 0, 2, serve((*Server).deleteGroups)),
-		row(kmsg.IncrementalAlterConfigs, 0, 1, serve((*Server).incrementalAlterConfigs)),
-		row(kmsg.OffsetDelete, 0, 0, serve((*Server).offsetDelete)),
-		row(kmsg.DescribeCluster, 0, 2, serve((*Server).describeCluster)),
-		row(kmsg.DescribeProducers, 0, 0, serve((*Server).describeProducers)),
-		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources)),
-		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions)),
+		row(kmsg.Fetch, 4, 18, (*Server).fetch, need(auth.Read, auth.Topic)),
+		row(kmsg.ListOffsets, 1, 11, serve((*Server).listOffsets), need(auth.Describe, auth.Topic)),
+		row(kmsg.Metadata, 0, 13, serve((*Server).metadata), need(auth.Describe, auth.Topic), need(auth.Create, auth.Topic), need(auth.Create, auth.Cluster)),
+		row(kmsg.OffsetCommit, 2, 10, serve((*Server).offsetCommit), need(auth.Read, auth.Group), need(auth.Read, auth.Topic)),
+		row(kmsg.OffsetFetch, 1, 10, serve((*Server).offsetFetch), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
+		row(kmsg.FindCoordinator, 0, 6, serve((*Server).findCoordinator), need(auth.Describe, auth.Group), need(auth.Describe, auth.TransactionalID)),
+		row(kmsg.JoinGroup, 0, 9, serve((*Server).joinGroup), need(auth.Read, auth.Group)),
+		row(kmsg.Heartbeat, 0, 4, serve((*Server).heartbeat), need(auth.Read, auth.Group)),
+		row(kmsg.LeaveGroup, 0, 5, serve((*Server).leaveGroup), need(auth.Read, auth.Group)),
+		row(kmsg.SyncGroup, 0, 5, serve((*Server).syncGroup), need(auth.Read, auth.Group)),
+		row(kmsg.DescribeGroups, 0, 6, serve((*Server).describeGroups), need(auth.Describe, auth.Group)),
+		row(kmsg.ListGroups, 0, 5, serve((*Server).listGroups), need(auth.Describe, auth.Cluster), need(auth.Describe, auth.Group)),
+		row(kmsg.ApiVersions, 0, 4, serve((*Server).apiVersions), nothing()),
+		row(kmsg.CreateTopics, 2, 7, serve((*Server).createTopics), need(auth.Create, auth.Cluster), need(auth.Create, auth.Topic), need(auth.DescribeConfigs, auth.Topic)),
+		row(kmsg.DeleteTopics, 1, 6, serve((*Server).deleteTopics), need(auth.Delete, auth.Topic), need(auth.Describe, auth.Topic)),
+		row(kmsg.DeleteRecords, 0, 2, serve((*Server).deleteRecords), need(auth.Delete, auth.Topic)),
+		row(kmsg.InitProducerID, 0, 5, serve((*Server).initProducerID), need(auth.Write, auth.TransactionalID), need(auth.IdempotentWrite, auth.Cluster), need(auth.Write, auth.Topic)),
+		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch), need(auth.Describe, auth.Topic)),
+		row(kmsg.DescribeConfigs, 1, 4, serve((*Server).describeConfigs), need(auth.DescribeConfigs, auth.Topic), need(auth.DescribeConfigs, auth.Cluster), need(auth.DescribeConfigs, auth.Group)),
+		row(kmsg.AlterConfigs, 0, 2, serve((*Server).alterConfigs), need(auth.AlterConfigs, auth.Topic), need(auth.AlterConfigs, auth.Cluster), need(auth.AlterConfigs, auth.Group)),
+		row(kmsg.DescribeLogDirs, 1, 5, serve((*Server).describeLogDirs), need(auth.Describe, auth.Cluster)),
+		row(kmsg.CreatePartitions, 0, 3, serve((*Server).createPartitions), need(auth.Alter, auth.Topic)),
+		row(kmsg.DeleteGroups, 0, 2, serve((*Server).deleteGroups), need(auth.Delete, auth.Group)),
+		row(kmsg.IncrementalAlterConfigs, 0, 1, serve((*Server).incrementalAlterConfigs), need(auth.AlterConfigs, auth.Topic), need(auth.AlterConfigs, auth.Cluster), need(auth.AlterConfigs, auth.Group)),
+		row(kmsg.OffsetDelete, 0, 0, serve((*Server).offsetDelete), need(auth.Delete, auth.Group), need(auth.Read, auth.Topic)),
+		row(kmsg.DescribeCluster, 0, 2, serve((*Server).describeCluster), need(auth.Describe, auth.Cluster)),
+		row(kmsg.DescribeProducers, 0, 0, serve((*Server).describeProducers), need(auth.Read, auth.Topic)),
+		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources), need(auth.DescribeConfigs, auth.Cluster)),
+		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions), need(auth.Describe, auth.Topic)),
 	}
 }
 
