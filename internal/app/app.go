@@ -170,7 +170,10 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
 	})
-	groups := coordinator.New(coordinator.Options{Topics: offsetsTopic{tps, storage, OffsetsPartitions.Get(v)}, Logger: a.o.Logger, Registerer: registry, Group: groupOptions(v)})
+	groups := coordinator.NewGroups(coordinator.GroupsOptions{
+		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
+		Group:   groupOptions(v),
+	})
 	server := api.New(api.Options{Topics: tps, Groups: groups, Storage: storage, NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry})
 	registry.MustRegister(api.NewCollector(server))
 	follower := newFollower(tps, storage, groups, server, a.o.Logger)

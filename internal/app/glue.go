@@ -43,45 +43,48 @@ func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) 
 
 func (l logTopics) Shard(id kafka.TopicID, index int32) int32 { return l.store.Shard(id, index) }
 
-// offsetsTopic is __consumer_offsets as the coordinator sees it.
-type offsetsTopic struct {
-	store      *topics.Store
-	storage    *shard.Store
-	partitions int
+// internalTopic is the topic of a coordinator as that sees it.
+type internalTopic struct {
+	store   *topics.Store
+	storage *shard.Store
+	spec    topics.Spec
 }
 
-func (o offsetsTopic) Lookup() (int32, bool) {
-	t, ok := o.store.View().ByName(kafka.GroupMetadataTopic)
+func newOffsetsTopic(store *topics.Store, storage *shard.Store, partitions int) internalTopic {
+	return internalTopic{store, storage, topics.Spec{
+		Name: kafka.GroupMetadataTopic, Partitions: int32(partitions), ReplicationFactor: -1,
+		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"},
+	}}
+}
+
+func (i internalTopic) Lookup() (int32, bool) {
+	t, ok := i.store.View().ByName(i.spec.Name)
 	if !ok {
 		return 0, false
 	}
 	return t.Partitions, true
 }
 
-func (o offsetsTopic) Ensure(ctx context.Context) (int32, error) {
-	if n, ok := o.Lookup(); ok {
+func (i internalTopic) Ensure(ctx context.Context) (int32, error) {
+	if n, ok := i.Lookup(); ok {
 		return n, nil
 	}
-	_, err := o.store.Create(ctx, topics.Spec{
-		Name: kafka.GroupMetadataTopic, Partitions: int32(o.partitions), ReplicationFactor: -1,
-		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"},
-	}, false)
-	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-		return 0, fmt.Errorf("create %s: %w", kafka.GroupMetadataTopic, err)
+	if _, err := i.store.Create(ctx, i.spec, false); err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return 0, fmt.Errorf("create %s: %w", i.spec.Name, err)
 	}
-	n, ok := o.Lookup()
+	n, ok := i.Lookup()
 	if !ok {
 		return 0, kafka.CoordinatorNotAvailable
 	}
 	return n, nil
 }
 
-func (o offsetsTopic) Open(index int32) (coordinator.Log, error) {
-	t, ok := o.store.View().ByName(kafka.GroupMetadataTopic)
+func (i internalTopic) Open(index int32) (coordinator.Log, error) {
+	t, ok := i.store.View().ByName(i.spec.Name)
 	if !ok {
 		return nil, kafka.UnknownTopicOrPartition
 	}
-	l, err := o.storage.Log(t.ID, index)
+	l, err := i.storage.Log(t.ID, index)
 	if err != nil {
 		return nil, err
 	}

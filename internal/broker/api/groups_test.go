@@ -89,8 +89,8 @@ func newGroupServer(t *testing.T) *groupServer {
 	if err != nil {
 		t.Fatalf("create topic: %v", err)
 	}
-	groups := coordinator.New(coordinator.Options{
-		Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler), Group: group.Options{InitialRebalanceDelay: -1},
+	groups := coordinator.NewGroups(coordinator.GroupsOptions{
+		Options: coordinator.Options{Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler)}, Group: group.Options{InitialRebalanceDelay: -1},
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

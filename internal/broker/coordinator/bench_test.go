@@ -34,7 +34,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, offsets := range []int{1, 10} {
 		b.Run(fmt.Sprintf("offsets=%d", offsets), func(b *testing.B) {
 			log := &nullLog{}
-			g := New(Options{Topics: nullTopics{log}, Logger: slog.New(slog.DiscardHandler)})
+			g := NewGroups(GroupsOptions{Options: Options{Topics: nullTopics{log}, Logger: slog.New(slog.DiscardHandler)}})
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan error, 1)
 			go func() { done <- g.Run(ctx, func() {}) }()

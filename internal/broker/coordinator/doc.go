@@ -1,7 +1,8 @@
-// Package coordinator runs the state machines of groups over the partitions of __consumer_offsets.
+// Package coordinator runs state machines (package machine) over the partitions of an internal topic: groups over
+// __consumer_offsets, and whatever else a Kind describes.
 //
-//	          Groups (facade)                     shard, one for each offsets partition
-//	handler ──Join, Commit, …──▶ queue ──▶ serving goroutine: group.Shard ──batch──▶ Log
+//	       Groups, … (facades), Runtime          shard, one for each partition
+//	handler ──Join, Commit, …──▶ queue ──▶ serving goroutine: machine ──batch──▶ Log
 //	        ◀──────────reply──────────── delivering goroutine ◀──durable, in order──┘
 //
 // A shard is loaded by replaying its log to the end; until then, and while it is loaded again, requests are answered
@@ -15,7 +16,10 @@
 // the retriable COORDINATOR_NOT_AVAILABLE, and the shard is loaded again from its log, with growing pauses. Replay of
 // what is durable is the only way back to a state that may be answered from.
 //
-// Groups may be used from any goroutine. There are no locks: a shard's state belongs to its serving goroutine, the list
+// Machines of groups of several kinds live in one partition (combined): an event goes to the part that owns its type, a
+// record to the part that knows its key, and a name belongs to one kind at a time.
+//
+// Runtimes and facades may be used from any goroutine. There are no locks: a shard's state belongs to its serving goroutine, the list
 // of shards is published once, and everything else passes through channels with a bound. A full queue makes callers
 // wait, until their context ends. A caller that goes away leaves its member in the group until the session ends, as a
 // lost connection does in Kafka.

@@ -124,13 +124,13 @@ func (l *memLog) count() int {
 }
 
 // start runs a coordinator over topics inside a synctest bubble until the test ends or stop is called, which waits.
-func start(t *testing.T, topics *memTopics, change func(*Options)) (g *Groups, stop func()) {
+func start(t *testing.T, topics *memTopics, change func(*GroupsOptions)) (g *Groups, stop func()) {
 	t.Helper()
-	o := Options{Topics: topics, Logger: slog.New(slog.DiscardHandler), Group: group.Options{InitialRebalanceDelay: -1}}
+	o := GroupsOptions{Options: Options{Topics: topics, Logger: slog.New(slog.DiscardHandler)}, Group: group.Options{InitialRebalanceDelay: -1}}
 	if change != nil {
 		change(&o)
 	}
-	g = New(o)
+	g = NewGroups(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx, func() {}) }()
@@ -146,7 +146,7 @@ func start(t *testing.T, topics *memTopics, change func(*Options)) (g *Groups, s
 }
 
 // ready starts a coordinator whose topic exists.
-func ready(t *testing.T, topics *memTopics, change func(*Options)) (g *Groups, stop func()) {
+func ready(t *testing.T, topics *memTopics, change func(*GroupsOptions)) (g *Groups, stop func()) {
 	t.Helper()
 	g, stop = start(t, topics, change)
 	if err := g.Coordinator(t.Context()); err != nil {

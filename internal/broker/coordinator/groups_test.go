@@ -218,7 +218,7 @@ func TestRebalanceOverTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topics := newMemTopics(3)
-		g, stop := ready(t, topics, func(o *Options) { o.Group.InitialRebalanceDelay = 3 * time.Second })
+		g, stop := ready(t, topics, func(o *GroupsOptions) { o.Group.InitialRebalanceDelay = 3 * time.Second })
 		began := time.Now()
 		a := begin(func() (group.JoinReply, error) { return g.Join(t.Context(), join("a")) })
 		time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
@@ -282,7 +282,7 @@ func TestRebalanceOverTime(t *testing.T) {
 func TestCallerThatGoesAwayLeavesItsMember(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g, _ := ready(t, newMemTopics(1), func(o *Options) { o.Group.InitialRebalanceDelay = 3 * time.Second })
+		g, _ := ready(t, newMemTopics(1), func(o *GroupsOptions) { o.Group.InitialRebalanceDelay = 3 * time.Second })
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := begin(func() (group.JoinReply, error) { return g.Join(ctx, join("a")) })
 		synctest.Wait()
@@ -306,7 +306,7 @@ func TestStopAnswersEverybody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topics := newMemTopics(1)
-		g, stop := ready(t, topics, func(o *Options) { o.Group.InitialRebalanceDelay = time.Minute })
+		g, stop := ready(t, topics, func(o *GroupsOptions) { o.Group.InitialRebalanceDelay = time.Minute })
 		parked := begin(func() (group.JoinReply, error) { return g.Join(t.Context(), join("a")) })
 		synctest.Wait()
 		// A disk that never answers does not hold the end up for ever.
@@ -382,7 +382,7 @@ func TestLargeDecisionsAreCutIntoBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topics := newMemTopics(1)
-		g, stop := ready(t, topics, func(o *Options) { o.BatchBytes = 1000 })
+		g, stop := ready(t, topics, func(o *GroupsOptions) { o.BatchBytes = 1000 })
 		e := group.Commit{Group: "g", Generation: -1, Retention: -1}
 		for i := range int32(200) {
 			e.Offsets = append(e.Offsets, group.CommitOffset{Topic: "t", Partition: i, Offset: int64(i)})
@@ -409,7 +409,7 @@ func TestLargeDecisionsAreCutIntoBatches(t *testing.T) {
 
 func TestMemberIDsCarryTheClient(t *testing.T) {
 	t.Parallel()
-	g := New(Options{Random: bytes.NewReader(bytes.Repeat([]byte{0xff}, 32))})
+	g := NewGroups(GroupsOptions{Random: bytes.NewReader(bytes.Repeat([]byte{0xff}, 32))})
 	id, err := g.newMemberID("client")
 	if want := regexp.MustCompile(`^client-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`); err != nil || !want.MatchString(id) {
 		t.Errorf("newMemberID = %q, %v", id, err)

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
@@ -16,14 +16,15 @@ import (
 type life struct {
 	shard   *shard
 	log     Log
-	machine *group.Shard
+	machine machine.Machine
 	builder *record.Builder
 
-	request group.RequestID
-	waiting map[group.RequestID]*call
+	request machine.RequestID
+	waiting map[machine.RequestID]*call
 	// batches, records and replies of the decisions since the last flush.
 	waits   []func(context.Context) error
 	replies []delivery
+	effects []any
 	queued  int // records in builder or appended since the last flush
 
 	deliveries chan delivered
@@ -41,6 +42,7 @@ type delivery struct {
 type delivered struct {
 	waits   []func(context.Context) error
 	replies []delivery
+	effects []any
 }
 
 // flushRecords is how many records of queued requests are put together at most.
@@ -49,13 +51,13 @@ const flushRecords = 4096
 // recordOverheadBytes is the most that a record takes beside its key and value: seven varints and a byte.
 const recordOverheadBytes = 32
 
-func newLife(s *shard, log Log, machine *group.Shard) *life {
+func newLife(s *shard, log Log, m machine.Machine) *life {
 	return &life{
 		shard:      s,
 		log:        log,
-		machine:    machine,
+		machine:    m,
 		builder:    record.NewBuilder(record.None, 0),
-		waiting:    map[group.RequestID]*call{},
+		waiting:    map[machine.RequestID]*call{},
 		deliveries: make(chan delivered, s.options.InFlightBatches),
 		failed:     make(chan error, 1),
 	}
@@ -81,7 +83,7 @@ func (l *life) run(ctx context.Context) error {
 		case c := <-l.shard.calls:
 			err = l.handle(ctx, c)
 		case <-alarm.C:
-			err = l.take(ctx, l.machine.Handle(group.NoRequest, group.Tick{}, time.Now()))
+			err = l.take(ctx, l.machine.Handle(machine.NoRequest, machine.Tick{}, time.Now()))
 		}
 		if err == nil {
 			err = l.handleQueued(ctx)
@@ -114,21 +116,38 @@ func (l *life) handle(ctx context.Context, c *call) error {
 }
 
 // take notes what a decision asks for. Full batches are appended on the way.
-func (l *life) take(ctx context.Context, d group.Decision) error {
+func (l *life) take(ctx context.Context, d machine.Decision) error {
 	now := time.Now().UnixMilli()
-	var key []byte
+	// What belongs to a transaction shares its batches with nothing else.
+	alone := d.Transaction != nil
+	if alone {
+		if err := l.append(ctx, nil); err != nil {
+			return err
+		}
+	}
 	for i := range d.Records {
 		r := &d.Records[i]
-		key = r.AppendKey(key[:0])
-		value := r.Value()
-		if l.builder.Count() > 0 && l.builder.Len()+len(key)+len(value)+recordOverheadBytes > l.shard.options.BatchBytes {
-			if err := l.append(ctx); err != nil {
+		if l.builder.Count() > 0 && l.builder.Len()+len(r.Key)+len(r.Value)+recordOverheadBytes > l.shard.options.BatchBytes {
+			if err := l.append(ctx, d.Transaction); err != nil {
 				return err
 			}
 		}
-		l.builder.Append(now, key, value, nil)
+		l.builder.Append(now, r.Key, r.Value, nil)
 		l.queued++
 	}
+	if alone || d.Marker != nil {
+		if err := l.append(ctx, d.Transaction); err != nil {
+			return err
+		}
+	}
+	if d.Marker != nil {
+		p := record.Producer{ID: d.Marker.ID, Epoch: d.Marker.Epoch}
+		if err := l.write(ctx, record.BuildMarker(now, p, record.Marker{Commit: d.Marker.Commit, CoordinatorEpoch: d.Marker.CoordinatorEpoch})); err != nil {
+			return err
+		}
+		l.queued++
+	}
+	l.effects = append(l.effects, d.Effects...)
 	for _, r := range d.Replies {
 		if c := l.waiting[r.Request]; c != nil {
 			l.replies = append(l.replies, delivery{c, r.Body})
@@ -136,21 +155,29 @@ func (l *life) take(ctx context.Context, d group.Decision) error {
 		}
 	}
 	for _, c := range d.Changes {
-		l.shard.logger.Debug("group changed", "group", c.Group, "state", c.State.String(), "generation", c.Generation, "members", c.Members, "reason", c.Reason)
+		l.shard.logger.Debug("state changed", "name", c.Name, "state", c.State, "epoch", c.Epoch, "members", c.Members, "reason", c.Reason)
 	}
 	return nil
 }
 
-// append hands the batch that was gathered to the log.
-func (l *life) append(ctx context.Context) error {
+// append hands the batch that was gathered to the log, as part of a transaction if in is not nil.
+func (l *life) append(ctx context.Context, in *machine.Producer) error {
 	if l.builder.Count() == 0 {
 		return nil
 	}
-	l.shard.metrics.batches.Inc()
 	l.shard.metrics.records.Add(float64(l.builder.Count()))
-	wait, err := l.log.Append(ctx, l.builder.Build(record.BuildOptions{}))
+	o := record.BuildOptions{}
+	if in != nil {
+		o = record.BuildOptions{Producer: &record.Producer{ID: in.ID, Epoch: in.Epoch, Sequence: kafka.NoSequence}, Transactional: true}
+	}
+	return l.write(ctx, l.builder.Build(o))
+}
+
+func (l *life) write(ctx context.Context, batch []byte) error {
+	l.shard.metrics.batches.Inc()
+	wait, err := l.log.Append(ctx, batch)
 	if err != nil {
-		return fmt.Errorf("append group records: %w", err)
+		return fmt.Errorf("append records of the coordinator: %w", err)
 	}
 	l.waits = append(l.waits, wait)
 	return nil
@@ -158,20 +185,20 @@ func (l *life) append(ctx context.Context) error {
 
 // flush appends the rest and passes the replies on. Without anything on its way to the disk they leave at once.
 func (l *life) flush(ctx context.Context) error {
-	if err := l.append(ctx); err != nil {
+	if err := l.append(ctx, nil); err != nil {
 		return err
 	}
 	l.queued = 0
-	if len(l.waits) == 0 && len(l.replies) == 0 {
+	if len(l.waits) == 0 && len(l.replies) == 0 && len(l.effects) == 0 {
 		return nil
 	}
-	d := delivered{waits: l.waits, replies: l.replies}
+	d := delivered{waits: l.waits, replies: l.replies, effects: l.effects}
 	if len(d.waits) == 0 && l.inFlight.Load() == 0 {
-		d.send(nil)
-		l.replies = l.replies[:0]
+		l.send(d, nil)
+		l.replies, l.effects = l.replies[:0], nil
 		return nil
 	}
-	l.waits, l.replies = nil, nil
+	l.waits, l.replies, l.effects = nil, nil, nil
 	l.inFlight.Add(1)
 	l.deliveries <- d
 	return nil
@@ -186,15 +213,21 @@ func (l *life) deliver(ctx context.Context) {
 			// Each is waited for, also after a failure: the log must not be replayed while some are on their way.
 			if err := wait(ctx); err != nil && failure == nil {
 				failure = kafka.CoordinatorNotAvailable
-				l.failed <- fmt.Errorf("make group records durable: %w", err)
+				l.failed <- fmt.Errorf("make records of the coordinator durable: %w", err)
 			}
 		}
-		d.send(failure)
+		l.send(d, failure)
 		l.inFlight.Add(-1)
 	}
 }
 
-func (d delivered) send(failure error) {
+// send lets replies and effects leave. Effects of what failed are dropped: the next life finds out what is left to do.
+func (l *life) send(d delivered, failure error) {
+	if failure == nil {
+		for _, e := range d.effects {
+			l.shard.kind.Effect(l.shard.partition, e)
+		}
+	}
 	for _, r := range d.replies {
 		if failure != nil {
 			r.call.reply <- reply{err: failure}

@@ -2,7 +2,7 @@ package coordinator
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics of all shards together.
+// metrics of all shards of a runtime together.
 type metrics struct {
 	batches prometheus.Counter
 	records prometheus.Counter
@@ -11,23 +11,24 @@ type metrics struct {
 	unknown prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, name string) *metrics {
+	labels := prometheus.Labels{"coordinator": name}
 	m := &metrics{
 		batches: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_coordinator_batches_total", Help: "Batches that group coordinators appended to the offsets topic.",
+			Name: "weir_coordinator_batches_total", ConstLabels: labels, Help: "Batches that coordinators appended to their topic.",
 		}),
 		records: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_coordinator_records_total", Help: "Records that group coordinators appended to the offsets topic.",
+			Name: "weir_coordinator_records_total", ConstLabels: labels, Help: "Records that coordinators appended to their topic.",
 		}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_coordinator_fenced_total", Help: "Times that a group coordinator dropped its state after a failure and loaded it again.",
+			Name: "weir_coordinator_fenced_total", ConstLabels: labels, Help: "Times that a coordinator dropped its state after a failure and loaded it again.",
 		}),
 		loads: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "weir_coordinator_load_seconds", Help: "Time to load one partition of the offsets topic.",
+			Name: "weir_coordinator_load_seconds", ConstLabels: labels, Help: "Time to load one partition of a coordinator's topic.",
 			Buckets: []float64{0.001, 0.01, 0.1, 1, 10, 100},
 		}),
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_coordinator_unknown_records_total", Help: "Records of the offsets topic of a kind that is not known here and was passed over.",
+			Name: "weir_coordinator_unknown_records_total", ConstLabels: labels, Help: "Records of a coordinator's topic of a kind that is not known here and was passed over.",
 		}),
 	}
 	if r != nil {

@@ -2,17 +2,13 @@ package coordinator
 
 import (
 	"context"
-	"crypto/rand"
-	"io"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/weir-stream/weir/internal/broker/group"
 )
 
-// Log is one partition of __consumer_offsets. A Log is used by one goroutine at a time, but for the wait functions.
+// Log is one partition of a coordinator's topic. A Log is used by one goroutine at a time, but for the wait functions.
 type Log interface {
 	// Append assigns the batch (one encoded batch, format 2) the next offset and starts to make it durable. batch stays
 	// unchanged. wait returns nil once the batch is durable. It must not be called twice. An error, of either,
@@ -23,7 +19,7 @@ type Log interface {
 	Replay(ctx context.Context, visit func(batch []byte) error) error
 }
 
-// Topics is what holds __consumer_offsets. It may be called from many goroutines.
+// Topics is what holds the topic of a coordinator. It may be called from many goroutines.
 type Topics interface {
 	// Lookup returns the number of partitions, and false while there is no such topic.
 	Lookup() (partitions int32, ok bool)
@@ -33,14 +29,11 @@ type Topics interface {
 	Open(partition int32) (Log, error)
 }
 
-// Options of Groups. Topics and Logger are required.
+// Options of a coordinator. Topics and Logger are required.
 type Options struct {
 	Topics     Topics
-	Group      group.Options
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
-	// Random is the source of member ids; default crypto/rand.
-	Random io.Reader
 	// QueueRequests is how many requests may wait for a shard before callers wait too; default 256.
 	QueueRequests int
 	// InFlightBatches is how many batches of a shard may wait for the disk before the shard does; default 256.
@@ -55,9 +48,6 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Random == nil {
-		o.Random = rand.Reader
-	}
 	if o.QueueRequests == 0 {
 		o.QueueRequests = 256
 	}

@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
 // shard runs the state machine of one partition.
 type shard struct {
 	partition int32
+	kind      *Kind
 	options   *Options
 	metrics   *metrics
 	logger    *slog.Logger
@@ -28,7 +28,7 @@ type shard struct {
 
 // call is a request on its way.
 type call struct {
-	event group.Event
+	event any
 	reply chan reply // holds one
 }
 
@@ -37,12 +37,13 @@ type reply struct {
 	err  error
 }
 
-func newShard(partition int32, options *Options, m *metrics) *shard {
+func newShard(partition int32, kind *Kind, options *Options, m *metrics) *shard {
 	return &shard{
 		partition: partition,
+		kind:      kind,
 		options:   options,
 		metrics:   m,
-		logger:    options.Logger.With("topic", kafka.GroupMetadataTopic, "partition", partition),
+		logger:    options.Logger.With("topic", kind.Topic, "partition", partition),
 		calls:     make(chan *call, options.QueueRequests),
 		closed:    make(chan struct{}),
 	}
@@ -51,7 +52,7 @@ func newShard(partition int32, options *Options, m *metrics) *shard {
 // do hands an event to the state machine and waits for its reply, which may be long for Join and Sync. The error is
 // kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.CoordinatorNotAvailable if it was fenced while the
 // request was on its way, and the context's if that ended first.
-func (s *shard) do(ctx context.Context, e group.Event) (any, error) {
+func (s *shard) do(ctx context.Context, e any) (any, error) {
 	if !s.active.Load() {
 		return nil, kafka.CoordinatorLoadInProgress
 	}
@@ -92,7 +93,7 @@ func (s *shard) run(ctx context.Context) {
 			pause = firstReloadPause
 		}
 		s.metrics.fenced.Inc()
-		s.logger.Warn("group coordinator fenced, loading it again", "pause", pause, "err", err)
+		s.logger.Warn("coordinator fenced, loading it again", "pause", pause, "err", err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

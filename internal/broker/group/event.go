@@ -3,16 +3,16 @@ package group
 import (
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
 
-// RequestID names a request whose reply is owed. The caller draws it; it must be unique in the life of a Shard. Events
-// that nobody waits for, such as Tick, are handled with NoRequest.
-type RequestID uint64
+// RequestID names a request whose reply is owed; NoRequest is that of events without a reply.
+type RequestID = machine.RequestID
 
 // NoRequest is the RequestID of events without a reply.
-const NoRequest RequestID = 0
+const NoRequest = machine.NoRequest
 
 // Record is one record of the shard's partition.
 type Record = offsetrecord.Record
@@ -164,10 +164,7 @@ type Decision struct {
 }
 
 // Reply answers one request. Body has the type that the event names; a request may be answered by a later event.
-type Reply struct {
-	Request RequestID
-	Body    any
-}
+type Reply = machine.Reply
 
 // Change tells the log of the broker that a group entered a state.
 type Change struct {
