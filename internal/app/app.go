@@ -34,6 +34,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
@@ -174,7 +175,11 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
 		Group:   groupOptions(v),
 	})
-	server := api.New(api.Options{Topics: tps, Groups: groups, Storage: storage, NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry})
+	features := feature.NewSet(tps, nodeID, api.Serves)
+	server := api.New(api.Options{
+		Topics: tps, Groups: groups, Storage: storage, Features: features,
+		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
+	})
 	registry.MustRegister(api.NewCollector(server))
 	follower := newFollower(tps, storage, groups, server, a.o.Logger)
 	listener, err := kafkaListenerOf(v)

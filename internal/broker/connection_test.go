@@ -16,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
@@ -36,7 +37,7 @@ func newTestBroker(t *testing.T, set ...string) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.New(api.Options{Topics: store, Now: time.Now, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	server := api.New(api.Options{Topics: store, Features: feature.NewSet(store, 1, api.Serves), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	return New(Options{API: server, Values: values, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 }
 

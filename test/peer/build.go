@@ -130,6 +130,14 @@ func assign(dst reflect.Value, got any) error {
 			n, err := strconv.ParseInt(g, 0, dst.Type().Bits())
 			dst.SetInt(n)
 			return err
+		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+			n, err := strconv.ParseUint(g, 0, dst.Type().Bits())
+			dst.SetUint(n)
+			return err
+		case reflect.Float64:
+			f, err := strconv.ParseFloat(g, 64)
+			dst.SetFloat(f)
+			return err
 		case reflect.Array:
 			b, err := hex.DecodeString(g)
 			if err != nil || len(b) != dst.Len() {

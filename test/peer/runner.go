@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ var (
 //	batch NAME {...}                 defines the bytes of a batch
 //	let NAME = PATH                  binds a part of the last answer: Topics[0].TopicID
 //	elapsed MIN MAX                  how long the last answer took
+//	features                         the features that the last answer, of ApiVersions, tells of
 //	[@CONN] [until(TEXT)|unless(TEXT)|settle] NAME vN {...} [&|!|+ BYTES]
 //	                                 a request; until repeats it until the answer has TEXT, unless while it has TEXT, settle
 //	                                 while a new topic or coordinator is not known yet (10 s at most); & sends only, ! expects no answer, + sends further bytes in the frame
@@ -95,6 +97,8 @@ func (r *Runner) block(ctx context.Context, cmd string) ([]string, error) {
 		return nil, r.let(rest)
 	case "elapsed":
 		return r.elapsed(rest)
+	case "features":
+		return r.features()
 	case "wait":
 		return r.wait(name)
 	case "hangup":
@@ -307,6 +311,31 @@ func (r *Runner) let(rest string) error {
 	r.env.vars[name] = v.Interface()
 	r.env.lets = append(r.env.lets, name)
 	return nil
+}
+
+// features shows what an answer to ApiVersions says of features: "name finalized of lowest-highest", one a line.
+func (r *Runner) features() ([]string, error) {
+	v, ok := r.last.(*kmsg.ApiVersionsResponse)
+	if !ok {
+		return nil, errors.New("the last answer is not of ApiVersions")
+	}
+	levels := map[string][2]string{}
+	for _, f := range v.FinalizedFeatures {
+		levels[f.Name] = [2]string{fmt.Sprintf("%d-%d", f.MinVersionLevel, f.MaxVersionLevel), "-"}
+	}
+	for _, s := range v.SupportedFeatures {
+		finalized := cmp.Or(levels[s.Name][0], "-")
+		levels[s.Name] = [2]string{finalized, fmt.Sprintf("%d-%d", s.MinVersion, s.MaxVersion)}
+	}
+	var lines []string
+	for name, l := range levels {
+		lines = append(lines, fmt.Sprintf("%s finalized %s of %s", name, l[0], l[1]))
+	}
+	slices.Sort(lines)
+	if v.FinalizedFeaturesEpoch < 0 {
+		lines = append(lines, "no epoch")
+	}
+	return lines, nil
 }
 
 func (r *Runner) elapsed(rest string) ([]string, error) {

@@ -58,7 +58,6 @@ var notServed = map[int16]string{
 	48: quotas, 49: quotas,
 	52: kraft, 53: kraft, 54: kraft, 55: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 64: kraft, 67: kraft, 70: kraft, 73: kraft,
 	80: kraft, 81: kraft, 82: kraft, 94: kraft,
-	57: "There are no features to be raised or lowered yet.",
 	68: newGroups, 69: newGroups,
 	71: telemetry, 72: telemetry,
 	76: share, 77: share, 78: share, 79: share, 83: share, 84: share, 85: share, 86: share, 87: share, 90: share, 91: share, 92: share,

@@ -23,6 +23,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
@@ -35,6 +36,7 @@ type Options struct {
 	Topics     *topics.Store
 	Groups     *coordinator.Groups
 	Storage    *shard.Store
+	Features   *feature.Set
 	NodeID     int32
 	Rack       string
 	LogDir     string
@@ -45,14 +47,15 @@ type Options struct {
 
 // Server answers requests. Its methods may be called from many connections at once.
 type Server struct {
-	topics  *topics.Store
-	groups  *coordinator.Groups
-	storage *shard.Store
-	nodeID  int32
-	rack    string
-	logDir  string
-	now     func() time.Time
-	logger  *slog.Logger
+	topics   *topics.Store
+	groups   *coordinator.Groups
+	storage  *shard.Store
+	features *feature.Set
+	nodeID   int32
+	rack     string
+	logDir   string
+	now      func() time.Time
+	logger   *slog.Logger
 
 	decoder  *wire.Decoder
 	sessions *fetchSessions
@@ -64,7 +67,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, storage: o.Storage, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, storage: o.Storage, features: o.Features, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}

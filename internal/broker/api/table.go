@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -64,11 +65,17 @@ func table() []entry {
 		row(kmsg.DeleteGroups, 0, 2, serve((*Server).deleteGroups), need(auth.Delete, auth.Group)),
 		row(kmsg.IncrementalAlterConfigs, 0, 1, serve((*Server).incrementalAlterConfigs), need(auth.AlterConfigs, auth.Topic), need(auth.AlterConfigs, auth.Cluster), need(auth.AlterConfigs, auth.Group)),
 		row(kmsg.OffsetDelete, 0, 0, serve((*Server).offsetDelete), need(auth.Delete, auth.Group), need(auth.Read, auth.Topic)),
+		row(kmsg.UpdateFeatures, 0, 2, serve((*Server).updateFeatures), need(auth.Alter, auth.Cluster)),
 		row(kmsg.DescribeCluster, 0, 2, serve((*Server).describeCluster), need(auth.Describe, auth.Cluster)),
 		row(kmsg.DescribeProducers, 0, 0, serve((*Server).describeProducers), need(auth.Read, auth.Topic)),
 		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources), need(auth.DescribeConfigs, auth.Cluster)),
 		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions), need(auth.Describe, auth.Topic)),
 	}
+}
+
+// Serves says whether the table has a key.
+func Serves(key int16) bool {
+	return slices.ContainsFunc(table(), func(e entry) bool { return int16(e.key) == key })
 }
 
 // Row is what docs/api.md says of a key: the versions that are served, the lowest that is advertised, and the file of

@@ -362,6 +362,10 @@ func (v *View) loadConfigs(e meta.Entry) error {
 		v.groups[name] = o
 	case "metrics":
 		v.metrics[name] = o
+	case clusterKind:
+		if name == featuresName {
+			v.features = makeFeatures(o)
+		}
 	default:
 		return fmt.Errorf("unknown kind of configs: %w", errBadValue)
 	}

@@ -52,6 +52,7 @@ type View struct {
 	nodeID string
 	// Overrides by name: of brokers ("" is the default of all), groups and client-metrics subscriptions.
 	brokers, groups, metrics map[string]override
+	features                 features
 }
 
 // override is what was set for a resource.
