@@ -21,6 +21,7 @@ type env struct {
 	lets    []string       // names of the variables that let defined, oldest first
 	batches []string       // names of the variables that batch defined
 	served  map[int16]bool // keys shown of an ApiVersions answer
+	hidden  []string       // fields whose values a scene does not care for
 }
 
 // Fields that carry an identity, an address, an epoch or a size, which differ between brokers or runs. A value that let
@@ -188,6 +189,9 @@ func (e *env) dumpList(name string, f reflect.Value) (plain string, below []stri
 
 // show shows a plain value of the field name.
 func (e *env) show(name string, f reflect.Value) string {
+	if slices.Contains(e.hidden, name) {
+		return "<hidden>"
+	}
 	switch f.Kind() {
 	case reflect.Bool:
 		return fmt.Sprint(f.Bool())

@@ -26,7 +26,7 @@ type Runner struct {
 
 // served are the APIs that both brokers have; an ApiVersions answer is compared for these only, because an API that is
 // not there yet is absent from it.
-var served = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 61, 74, 75}
+var served = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47, 55, 57, 60, 61, 64, 74, 75, 80, 81}
 
 // NewRunner returns a runner for the broker at addr. run, 8 letters and digits, makes its names new to that broker.
 func NewRunner(addr, run string, now time.Time) *Runner {
@@ -76,6 +76,7 @@ var (
 //	batch NAME {...}                 defines the bytes of a batch
 //	let NAME = PATH                  binds a part of the last answer: Topics[0].TopicID
 //	elapsed MIN MAX                  how long the last answer took
+//	hide FIELD...                    leaves the values of these fields out of the answers that follow
 //	features                         the features that the last answer, of ApiVersions, tells of
 //	[@CONN] [until(TEXT)|unless(TEXT)|settle] NAME vN {...} [&|!|+ BYTES]
 //	                                 a request; until repeats it until the answer has TEXT, unless while it has TEXT, settle
@@ -97,6 +98,9 @@ func (r *Runner) block(ctx context.Context, cmd string) ([]string, error) {
 		return nil, r.let(rest)
 	case "elapsed":
 		return r.elapsed(rest)
+	case "hide":
+		r.env.hidden = strings.Fields(rest)
+		return nil, nil
 	case "features":
 		return r.features()
 	case "wait":
@@ -303,6 +307,9 @@ func (r *Runner) let(rest string) error {
 			return fmt.Errorf("%s has no fields", v.Type())
 		}
 		v = v.FieldByName(step)
+	}
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
 	}
 	if !v.IsValid() {
 		r.env.vars[name] = unset{}

@@ -40,7 +40,6 @@ const (
 	transactions = "Transactions are not served yet."
 	security     = "Listeners are plain text yet: nobody is authenticated, and everybody may do all."
 	quotas       = "Quotas are not served yet."
-	oneCopy      = "Partitions have no replicas that could be moved or elected: the store keeps them safe."
 	newGroups    = "Groups of the new protocol (KIP-848) are not served yet."
 	share        = "Share groups (KIP-932) are not served yet."
 	streams      = "Streams groups (KIP-1071) are not served yet."
@@ -53,11 +52,9 @@ var notServed = map[int16]string{
 	17: security, 36: security, 29: security, 30: security, 31: security, 50: security, 51: security,
 	38: security, 39: security, 40: security, 41: security,
 	24: transactions, 25: transactions, 26: transactions, 27: transactions, 28: transactions, 65: transactions, 66: transactions,
-	34: "There is one log directory.",
-	43: oneCopy, 45: oneCopy, 46: oneCopy,
 	48: quotas, 49: quotas,
-	52: kraft, 53: kraft, 54: kraft, 55: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 64: kraft, 67: kraft, 70: kraft, 73: kraft,
-	80: kraft, 81: kraft, 82: kraft, 94: kraft,
+	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
+	82: kraft, 94: kraft,
 	68: newGroups, 69: newGroups,
 	71: telemetry, 72: telemetry,
 	76: share, 77: share, 78: share, 79: share, 83: share, 84: share, 85: share, 86: share, 87: share, 90: share, 91: share, 92: share,
