@@ -9,7 +9,7 @@ import (
 
 // Upper bounds of what a thing adds to the footer, in bytes: varints at their longest. The reservation of room leans on them.
 const (
-	maxBatchFooterBytes   = 5 + 10 + 5 + 5 + 10 + 10 + 3 + 10 + 3 + 5
+	maxBatchFooterBytes   = 5 + 10 + 5 + 5 + 10 + 10 + 3 + 10 + 3 + 5 + 3 + 5
 	maxRunFooterBytes     = 16 + 5 + 1 + 10 + 10 + 10 + 4 + 10 + 5 + 10 + 10
 	maxControlFooterBytes = 1 + 16 + 5 + 10
 	maxShardFooterBytes   = dirEntryBytes + 5 + 5
@@ -18,6 +18,9 @@ const (
 	minRunFooterBytes     = 16 + 1 + 1 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1
 	minControlFooterBytes = 1 + 16 + 1 + 1
 )
+
+// controlBatch is the bit of a batch's attributes that names a control batch.
+const controlBatch = 1 << 5
 
 // payloadInline says that the bytes of a run lie in the body of its frame. Other kinds are for frames in an object store.
 const payloadInline = 0
@@ -123,7 +126,12 @@ func appendBatch(b []byte, prev, cur *BatchInfo) []byte {
 	b = binary.AppendUvarint(b, uint64(uint16(cur.Attributes^prev.Attributes)))
 	b = binary.AppendVarint(b, cur.ProducerID-prev.ProducerID)
 	b = binary.AppendVarint(b, int64(cur.ProducerEpoch)-int64(prev.ProducerEpoch))
-	return binary.AppendVarint(b, int64(cur.BaseSequence)-int64(expectedSequence(prev)))
+	b = binary.AppendVarint(b, int64(cur.BaseSequence)-int64(expectedSequence(prev)))
+	if cur.Attributes&controlBatch != 0 {
+		b = binary.AppendVarint(b, int64(cur.ControlType))
+		b = binary.AppendVarint(b, int64(cur.CoordinatorEpoch))
+	}
+	return b
 }
 
 // cursor reads from b; after a read beyond its end bad is set and all reads give zero.
@@ -296,7 +304,7 @@ func decodeRun(c *cursor, shard int32, h *frameHeader, r *Run, bodyAt *int64) er
 	prev := firstBefore(r.BaseOffset)
 	var sum int64
 	for range batches {
-		b, ok := decodeBatch(c, &prev)
+		b, ok := decodeBatch(c, &prev, h.Version1)
 		if !ok {
 			return errShape
 		}
@@ -311,7 +319,7 @@ func decodeRun(c *cursor, shard int32, h *frameHeader, r *Run, bodyAt *int64) er
 	return nil
 }
 
-func decodeBatch(c *cursor, prev *BatchInfo) (b BatchInfo, ok bool) {
+func decodeBatch(c *cursor, prev *BatchInfo, version1 bool) (b BatchInfo, ok bool) {
 	b.Bytes = int32(c.narrow())
 	b.BaseOffset = prev.NextOffset() + int64(c.uvarint())
 	b.LastOffsetDelta = int32(c.narrow())
@@ -325,11 +333,17 @@ func decodeBatch(c *cursor, prev *BatchInfo) (b BatchInfo, ok bool) {
 	b.ProducerEpoch = int16(epoch)
 	sequence := int64(expectedSequence(prev)) + c.varint()
 	b.BaseSequence = int32(sequence)
+	var control, coordinator int64
+	if b.Attributes&controlBatch != 0 && !version1 {
+		control, coordinator = c.varint(), c.varint()
+		b.ControlType, b.CoordinatorEpoch = int16(control), int32(coordinator)
+	}
 	records := int64(b.LastOffsetDelta) + 1 - missing
 	b.RecordCount = int32(records)
 	ok = !c.bad && b.Bytes > 0 && b.LastOffsetDelta >= 0 && b.BaseOffset >= prev.NextOffset() &&
 		b.BaseOffset <= math.MaxInt64-math.MaxInt32-1 && int64(b.RecordCount) == records && records >= 0 &&
-		attributes <= math.MaxUint16 && int64(b.ProducerEpoch) == epoch && int64(b.BaseSequence) == sequence
+		attributes <= math.MaxUint16 && int64(b.ProducerEpoch) == epoch && int64(b.BaseSequence) == sequence &&
+		int64(b.ControlType) == control && int64(b.CoordinatorEpoch) == coordinator
 	return b, ok
 }
 

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -49,6 +50,9 @@ func sampleBatch(rng *rand.Rand, next int64) BatchInfo {
 		b.MinTimestamp, b.MaxTimestamp = int64(rng.Uint64()), int64(rng.Uint64())
 		b.Attributes = int16(rng.Uint32())
 	}
+	if b.Attributes&controlBatch != 0 {
+		b.ControlType, b.CoordinatorEpoch = int16(rng.Uint32()), int32(rng.Uint32())
+	}
 	return b
 }
 
@@ -73,6 +77,48 @@ func TestFooterReturnsWhatWasPutIn(t *testing.T) {
 		}
 		if len(want.Controls)+len(got.Controls) > 0 && !reflect.DeepEqual(got.Controls, want.Controls) {
 			t.Fatalf("controls:\n got %+v\nwant %+v", got.Controls, want.Controls)
+		}
+	}
+}
+
+// Files of version 1 are still read. They hold no control batches, and if they did these would have no fields of their own.
+func TestFramesOfVersionOneAreRead(t *testing.T) {
+	t.Parallel()
+	var page [fileHeaderBytes]byte
+	(&fileHeader{FileBytes: 1 << 20}).encode(page[:])
+	page[8] = 1
+	putChecksum(page[:], 88)
+	var file fileHeader
+	if err := file.decode(page[:]); err != nil {
+		t.Errorf("file header: %v", err)
+	}
+	h := frameHeader{Pos: 1 << 20, BodyBytes: 100}
+	var b [headerBytes]byte
+	h.encode(b[:])
+	b[8] = 1
+	putChecksum(b[:], 124)
+	if err := h.decode(b[:]); err != nil || !h.Version1 {
+		t.Fatalf("frame header: version 1 %v, %v", h.Version1, err)
+	}
+	prev := firstBefore(5)
+	plain := BatchInfo{BaseOffset: 5, RecordCount: 1, Bytes: 70, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
+	control := plain
+	control.Attributes = controlBatch
+	for _, want := range []BatchInfo{plain, control} {
+		coded := appendBatch(nil, &prev, &want)
+		if want.Attributes != 0 {
+			coded = coded[:len(coded)-2]
+		}
+		c := cursor{b: coded}
+		if got, ok := decodeBatch(&c, &prev, true); !ok || got != want || len(c.b) != 0 {
+			t.Errorf("got %+v, %v with %d bytes left, want %+v", got, ok, len(c.b), want)
+		}
+	}
+	for _, v := range []byte{0, 3} {
+		b[8] = v
+		putChecksum(b[:], 124)
+		if err := h.decode(b[:]); !errors.Is(err, errVersion) {
+			t.Errorf("version %d: %v, want %v", v, err, errVersion)
 		}
 	}
 }

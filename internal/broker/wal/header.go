@@ -15,7 +15,8 @@ const (
 	trailerBytes    = 32
 	dirEntryBytes   = 16
 
-	formatVersion = 1
+	// Version 1, which is still read, knows nothing of control batches: they had no fields of their own.
+	formatVersion = 2
 	// maxFileBytes bounds FileBytes, and with it every length read from a file.
 	maxFileBytes = 4 << 30
 	minFileBytes = 4 * pageBytes
@@ -85,7 +86,7 @@ func (h *fileHeader) decode(b []byte) error {
 	case checksum(b[:88]) != binary.LittleEndian.Uint32(b[88:]):
 		return errChecksum
 	}
-	if v := binary.LittleEndian.Uint16(b[8:]); v != formatVersion {
+	if v := binary.LittleEndian.Uint16(b[8:]); v < 1 || v > formatVersion {
 		return fmt.Errorf("%w %d", errVersion, v)
 	}
 	copy(h.Cluster[:], b[16:32])
@@ -110,6 +111,7 @@ func validFileBytes(n int64) bool { return n >= minFileBytes && n <= maxFileByte
 
 // frameHeader is the first 128 bytes of a frame.
 type frameHeader struct {
+	Version1    bool   // set by decode; frames are written in the present version
 	Flags       uint16
 	Shards      uint32 // sections in the footer
 	Cluster     [16]byte
@@ -168,9 +170,11 @@ func (h *frameHeader) decode(b []byte) error {
 	case checksum(b[:124]) != binary.LittleEndian.Uint32(b[124:]):
 		return errChecksum
 	}
-	if v := binary.LittleEndian.Uint16(b[8:]); v != formatVersion {
+	v := binary.LittleEndian.Uint16(b[8:])
+	if v < 1 || v > formatVersion {
 		return fmt.Errorf("%w %d", errVersion, v)
 	}
+	h.Version1 = v == 1
 	h.Flags = binary.LittleEndian.Uint16(b[10:])
 	h.Shards = binary.LittleEndian.Uint32(b[12:])
 	copy(h.Cluster[:], b[16:32])

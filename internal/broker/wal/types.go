@@ -45,6 +45,10 @@ type BatchInfo struct {
 	ProducerID      int64
 	ProducerEpoch   int16
 	BaseSequence    int32
+	// ControlType and CoordinatorEpoch are what the record of a control batch says (KIP-98); they are zero where Attributes
+	// does not name a control batch.
+	ControlType      int16
+	CoordinatorEpoch int32
 }
 
 // NextOffset is the offset that follows the batch.

@@ -27,7 +27,7 @@ type Partition struct {
 	Segments  []Segment    // ascending, the active one last
 	Runs      []Run        // in L1 and L2 objects, ascending
 	Extents   []Extent     // still in the write-ahead log, ascending
-	Aborted   []Aborted    // transactions whose marker is in an extent, by marker
+	Aborted   []Aborted    // transactions whose marker is in no run, by marker
 	Producers []Producer   // ascending by id
 }
 
@@ -52,6 +52,8 @@ type Run struct {
 	BaseOffset, NextOffset     int64
 	RecordCount                int64
 	MinTimestamp, MaxTimestamp int64 // ms
+	// AbortedFrom is the lowest first offset of the aborted transactions whose marker lies in the run; -1 if there are none.
+	AbortedFrom int64
 }
 
 // Extent is a stretch of the partition in one frame of the write-ahead log.
@@ -87,7 +89,7 @@ const MaxProducerBatches = 5
 
 // ProducerBatch is an appended batch.
 type ProducerBatch struct {
-	FirstSequence, LastSequence int32 // the last is lower where sequences wrap at 2^31; -1 for a marker
+	FirstSequence, LastSequence int32 // the last is lower where sequences wrap at 2^31
 	BaseOffset, LastOffset      int64
 	Timestamp                   int64 // ms
 }

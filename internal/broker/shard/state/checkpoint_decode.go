@@ -14,6 +14,9 @@ const (
 	minBatch     = 5
 )
 
+// versionAborted is the version from which runs tell of their aborted transactions. Those of version 1 have none.
+const versionAborted = 2
+
 // arenas are the arrays behind all lists of a checkpoint.
 type arenas struct {
 	epochs    arena[EpochStart]
@@ -126,6 +129,10 @@ func (d *decoder) partition(p *Partition, c *Checkpoint, a *arenas) {
 		run.RecordCount = d.natural(math.MaxInt64)
 		run.MaxTimestamp += d.int()
 		run.MinTimestamp = run.MaxTimestamp - d.int()
+		run.AbortedFrom = -1
+		if d.version >= versionAborted {
+			run.AbortedFrom = d.natural(math.MaxInt64) - 1
+		}
 		p.Runs[i] = run
 	}
 	p.Extents = a.extents.take(d, d.count(minExtent))

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-var checkpointKind = kind{name: "checkpoint", magic: [8]byte{'W', 'E', 'I', 'R', 'C', 'K', 'P', 0}, version: 1}
+var checkpointKind = kind{name: "checkpoint", magic: [8]byte{'W', 'E', 'I', 'R', 'C', 'K', 'P', 0}, version: 2}
 
 // totals are the lengths of all lists of one kind together. They precede the partitions, so that the decoder makes one
 // array of each kind.
@@ -102,6 +102,7 @@ func (e *encoder) partition(p *Partition, c *Checkpoint) {
 		e.uint(uint64(r.RecordCount))
 		e.int(r.MaxTimestamp - run.MaxTimestamp)
 		e.int(r.MaxTimestamp - r.MinTimestamp)
+		e.uint(uint64(r.AbortedFrom + 1))
 		run = r
 	}
 	e.count(len(p.Extents))
@@ -195,7 +196,8 @@ func (p *Partition) fault() string {
 	}
 	var next int64
 	for _, r := range p.Runs {
-		if r.Object < 0 || r.Object > math.MaxInt32 || r.Pos < 0 || r.Bytes < 0 || r.RecordCount < 0 || r.BaseOffset < next || r.NextOffset < r.BaseOffset {
+		if r.Object < 0 || r.Object > math.MaxInt32 || r.Pos < 0 || r.Bytes < 0 || r.RecordCount < 0 || r.BaseOffset < next || r.NextOffset < r.BaseOffset ||
+			r.AbortedFrom < -1 || r.AbortedFrom == math.MaxInt64 {
 			return fmt.Sprintf("run [%d, %d) at %d of object %d, earlier ones end at %d", r.BaseOffset, r.NextOffset, r.Pos, r.Object, next)
 		}
 		next = r.NextOffset

@@ -32,7 +32,7 @@ const (
 	tailBytes = 4
 )
 
-// kind is one of the two formats.
+// kind is one of the two formats. It is written in version, and read from version 1 on.
 type kind struct {
 	name    string
 	magic   [8]byte
@@ -75,10 +75,11 @@ func (e *encoder) string(s string) {
 
 // decoder reads the parts of a body. The first fault sticks: what is read later is zero.
 type decoder struct {
-	kind kind
-	b    []byte // body and what is before it
-	off  int
-	err  error
+	kind    kind
+	version uint16 // of the object: the kind's or an older one
+	b       []byte // body and what is before it
+	off     int
+	err     error
 }
 
 // decoder checks the envelope of an object.
@@ -93,13 +94,14 @@ func (k kind) decoder(b []byte) (*decoder, error) {
 	if [8]byte(b) != k.magic {
 		return nil, &CorruptError{Kind: k.name, Reason: "magic does not match"}
 	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != k.version {
+	v := binary.BigEndian.Uint16(b[8:])
+	if v < 1 || v > k.version {
 		return nil, fmt.Errorf("%s of version %d, known is %d: %w", k.name, v, k.version, ErrVersion)
 	}
 	if b[10] != 0 || b[11] != 0 {
 		return nil, &CorruptError{Kind: k.name, Offset: 10, Reason: "reserved bytes are set"}
 	}
-	return &decoder{kind: k, b: b[:end], off: headBytes}, nil
+	return &decoder{kind: k, version: v, b: b[:end], off: headBytes}, nil
 }
 
 // close tells whether all was read without fault.
