@@ -133,6 +133,7 @@ type (
 		RecordCount  int64 `json:"records"`
 		MinTimestamp int64 `json:"min_timestamp"`
 		MaxTimestamp int64 `json:"max_timestamp"`
+		AbortedFrom  int64 `json:"aborted_from"` // -1: no aborted transaction ends here
 	}
 	extentRow struct {
 		BaseOffset   int64  `json:"base_offset"`

@@ -114,7 +114,7 @@ func (d *Dir) clusterOfWAL() (id [16]byte) {
 		head := make([]byte, 32)
 		_, err = f.ReadAt(head, 0)
 		f.Close() //nolint:errcheck // read only
-		if err == nil && strings.HasPrefix(string(head), "WEIRWAL") && binary.LittleEndian.Uint16(head[8:]) == 1 {
+		if err == nil && strings.HasPrefix(string(head), "WEIRWAL") && binary.LittleEndian.Uint16(head[8:]) <= 2 {
 			return [16]byte(head[16:])
 		}
 	}

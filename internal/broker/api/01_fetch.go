@@ -114,7 +114,7 @@ func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partiti
 	}
 	w := partition.NewWaiter(int64(req.MinBytes) - bytes)
 	for i := range results {
-		results[i].log.Watch(w, results[i].read.NextOffset)
+		results[i].log.Watch(w, results[i].read.NextOffset, req.IsolationLevel == 1)
 	}
 	timer := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	select {
@@ -210,6 +210,12 @@ func (s *Server) fillFetch(res *wire.FetchResponse, results []fetchResult) {
 		t := &res.Topics[len(res.Topics)-1]
 		out := wire.NewFetchPartition(p.Partition, r.code)
 		out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.read.HighWatermark, r.read.LastStable, r.read.LogStart
+		for _, a := range r.read.Aborted {
+			out.Aborted = append(out.Aborted, wire.AbortedTransaction(a))
+		}
+		if r.read.Aborted != nil && out.Aborted == nil {
+			out.Aborted = []wire.AbortedTransaction{}
+		}
 		if r.diverging != nil {
 			out.DivergingEpoch = &wire.EpochEnd{Epoch: r.diverging.Epoch, EndOffset: r.diverging.Start}
 		}

@@ -28,7 +28,7 @@ func (s *Server) describeProducers(_ context.Context, _ *Conn, req *kmsg.Describ
 				for _, a := range log.Producers() {
 					x := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 					x.ProducerID, x.ProducerEpoch, x.LastSequence, x.LastTimestamp = a.ID, int32(a.Epoch), a.LastSequence, a.LastTimestamp
-					x.CoordinatorEpoch, x.CurrentTxnStartOffset = -1, -1
+					x.CoordinatorEpoch, x.CurrentTxnStartOffset = a.CoordinatorEpoch, a.TxnFirstOffset
 					p.ActiveProducers = append(p.ActiveProducers, x)
 				}
 			}

@@ -47,9 +47,14 @@ func (e *RecordsError) Unwrap() error { return e.Err }
 //
 // Errors: InvalidRecord (format, control batch, damaged records), UnknownServerError (a codec that does not exist, or
 // records that do not decompress), CorruptMessage (CRC), MessageTooLarge,
-// InvalidTimestamp, OutOfOrderSequenceNumber, InvalidProducerEpoch, a *RecordsError that names records, ErrClosed, and
-// wal.ErrNoSpace, which is worth a retry.
-func (l *Log) Append(b []byte) (Appended, error) {
+// InvalidTimestamp, OutOfOrderSequenceNumber, InvalidProducerEpoch, InvalidTxnState (a transactional batch without an open
+// transaction, or any other while one is open), a *RecordsError that names records, ErrClosed, and wal.ErrNoSpace, which is
+// worth a retry.
+func (l *Log) Append(b []byte) (Appended, error) { return l.AppendVerified(b, nil) }
+
+// AppendVerified is Append for a batch that may open a transaction: v is what BeginVerification returned before the
+// transaction's coordinator was asked. If a marker has come meanwhile the batch is refused, with InvalidTxnState.
+func (l *Log) AppendVerified(b []byte, v *Verification) (Appended, error) {
 	c := l.config.Load()
 	b, h, err := l.check(b, c)
 	if err != nil {
@@ -66,7 +71,7 @@ func (l *Log) Append(b []byte) (Appended, error) {
 		record.ClearLogAppendTime(b)
 		h.Attributes &^= record.AttributeLogAppendTime
 	}
-	a, err := l.append(b, infoOf(&h), c)
+	a, err := l.append(b, infoOf(&h), c, origin{client: true, verification: v})
 	if err != nil {
 		return Appended{}, err
 	}
@@ -77,27 +82,55 @@ func (l *Log) Append(b []byte) (Appended, error) {
 }
 
 // AppendInternal writes a batch that the node itself made, such as a coordinator's records: it is known to be well
-// formed and obeys no limit of the topic.
+// formed and obeys no limit of the topic. It may be transactional, and it may be a transaction marker; its producer's epoch is
+// checked then, but no sequence. Whoever opens a transaction with it answers for its being known to the transaction's
+// coordinator, best by AppendInternalVerified.
 func (l *Log) AppendInternal(b []byte) (Appended, error) {
+	return l.appendInternal(b, origin{trusted: true})
+}
+
+// AppendInternalVerified is AppendInternal for a batch that may open a transaction, as AppendVerified is Append.
+func (l *Log) AppendInternalVerified(b []byte, v *Verification) (Appended, error) {
+	return l.appendInternal(b, origin{verification: v})
+}
+
+func (l *Log) appendInternal(b []byte, o origin) (Appended, error) {
 	h, err := record.ParseHeader(b)
 	if err != nil {
 		return Appended{}, fmt.Errorf("append internal batch to %s: %w", l.id, err)
 	}
-	return l.append(b, infoOf(&h), l.config.Load())
+	info := infoOf(&h)
+	if h.Control() {
+		e, err := record.ParseControl(b)
+		if err != nil {
+			return Appended{}, fmt.Errorf("append control batch to %s: %w", l.id, err)
+		}
+		info.ControlType, info.CoordinatorEpoch = int16(e.Type), e.CoordinatorEpoch
+	}
+	return l.append(b, info, l.config.Load(), o)
 }
 
-func (l *Log) append(b []byte, info wal.BatchInfo, c *Config) (Appended, error) {
+// origin says who appends a batch, and so what is checked of it.
+type origin struct {
+	// client batches obey sequences and may be repetitions.
+	client bool
+	// trusted batches may open a transaction as they are, others need the log's present verification for it.
+	trusted      bool
+	verification *Verification
+	// version of the transaction that a marker ends.
+	version int8
+}
+
+func (l *Log) append(b []byte, info wal.BatchInfo, c *Config, o origin) (Appended, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return Appended{}, ErrClosed
 	}
 	if info.ProducerID >= 0 {
-		if d, ok := l.producers.duplicate(&info); ok {
-			return l.duplicateLocked(d)
-		}
-		if err := l.producers.check(&info); err != nil {
-			return Appended{}, err
+		a, done, err := l.checkProducerLocked(&info, &o)
+		if done || err != nil {
+			return a, err
 		}
 	}
 	info.BaseOffset = l.logEnd
@@ -126,11 +159,8 @@ func (l *Log) applyLocked(info *wal.BatchInfo, leaderEpoch int32, c *Config) {
 	if n := len(l.epochs); n == 0 || l.epochs[n-1].Epoch < leaderEpoch {
 		l.epochs = append(l.epochs, EpochStart{leaderEpoch, info.BaseOffset})
 	}
-	if info.ProducerID >= 0 && info.Attributes&record.AttributeControl == 0 {
-		if l.producers == nil {
-			l.producers = producers{}
-		}
-		l.producers.apply(info)
+	if info.ProducerID >= 0 {
+		l.applyProducerLocked(info)
 	}
 	l.growLocked(info, c)
 	l.logEnd = info.BaseOffset + int64(info.LastOffsetDelta) + 1

@@ -53,6 +53,8 @@ type Object struct {
 type run struct {
 	object *Object
 	info   segment.RunInfo
+	// abortedFrom is the lowest first offset of the aborted transactions whose marker lies in the run, or noAborted.
+	abortedFrom int64
 }
 
 // span is a place where batches lie: an extent, or a run if object is not nil.
@@ -96,6 +98,8 @@ func (l *Log) spansLocked(dst []span, offset, limit int64, maxBytes int64) []spa
 type Cut struct {
 	Log     *Log
 	Extents []CutExtent
+	// Aborted are the aborted transactions whose marker lies below the end of the extents, by marker.
+	Aborted []segment.AbortedTxn
 }
 
 // CutExtent is one frame's part of a Cut.
@@ -121,6 +125,9 @@ func (l *Log) CutBelow(end wal.Position) Cut {
 			c.Extents = append(c.Extents, CutExtent{e.base, e.next, e.pos, int64(e.bytes), e.crc})
 		}
 	}
+	if n := len(c.Extents); n > 0 {
+		c.Aborted = slices.Clone(l.abortedBelowLocked(c.Extents[n-1].NextOffset))
+	}
 	return c
 }
 
@@ -132,8 +139,9 @@ func (l *Log) dropExtentsLocked(n int) {
 
 // Install replaces the extents below the end of info by that run of object. A run that retention or DeleteRecords has
 // overtaken meanwhile is not taken. Damaged extents, which are not part of the run, stay in the WAL for whoever may
-// rescue them; their offsets are answered with an error and are never passed over in silence.
-func (l *Log) Install(object *Object, info segment.RunInfo) {
+// rescue them; their offsets are answered with an error and are never passed over in silence. The aborted transactions whose
+// marker lies below the end of info are from now on listed by the object; abortedFrom is as in the footer of the segment.
+func (l *Log) Install(object *Object, info segment.RunInfo, abortedFrom int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := sort.Search(len(l.extents), func(i int) bool { return l.extents[i].base >= info.NextOffset })
@@ -143,21 +151,22 @@ func (l *Log) Install(object *Object, info segment.RunInfo) {
 		}
 	}
 	l.dropExtentsLocked(i)
+	l.dropAbortedLocked(info.NextOffset)
 	if info.NextOffset > l.logStart {
-		l.runs = append(l.runs, run{object, info})
+		l.runs = append(l.runs, run{object, info, abortedFrom})
 	}
 }
 
 // Replace puts the run info of object in the place of the runs of the objects in old, which it merges. A zero info
 // only removes them. Runs that begin before those of old stay before it.
-func (l *Log) Replace(old map[string]bool, object *Object, info segment.RunInfo) {
+func (l *Log) Replace(old map[string]bool, object *Object, info segment.RunInfo, abortedFrom int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := make([]run, 0, len(l.runs)+1)
 	placed := info.Bytes == 0 || info.NextOffset <= l.logStart
 	for _, r := range l.runs {
 		if !placed && r.info.BaseOffset >= info.BaseOffset {
-			kept = append(kept, run{object, info})
+			kept = append(kept, run{object, info, abortedFrom})
 			placed = true
 		}
 		if !old[r.object.Key] {
@@ -165,7 +174,7 @@ func (l *Log) Replace(old map[string]bool, object *Object, info segment.RunInfo)
 		}
 	}
 	if !placed {
-		kept = append(kept, run{object, info})
+		kept = append(kept, run{object, info, abortedFrom})
 	}
 	l.runs = kept
 }

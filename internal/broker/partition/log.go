@@ -52,11 +52,11 @@ type Env struct {
 	// OnCorrupt is told of damage that is met. It must not block.
 	OnCorrupt func(error)
 
-	// extents counts the L0 extents of all logs that are not closed.
+	// extents counts what the logs that are not closed keep in memory for the sake of L0.
 	extents atomic.Int64
 }
 
-// Extents returns how many L0 extents the logs of the node hold together.
+// Extents returns how many L0 extents the logs of the node hold together, with the aborted transactions in them.
 func (e *Env) Extents() int64 { return e.extents.Load() }
 
 // Config is the part of a topic's configuration that the log acts on. Durations of -1 mean without limit.
@@ -96,17 +96,23 @@ type Log struct {
 	mu     sync.Mutex
 	stream *wal.Stream
 	closed bool
-	// logStart <= highWatermark <= logEnd always.
+	// logStart <= last stable offset <= highWatermark <= logEnd always.
 	logStart, highWatermark, logEnd int64
 	leaderEpoch                     int32
 	epochs                          []EpochStart
 	producers                       producers
-	segments                        []virtualSegment
-	runs                            []run
-	extents                         []extent
+	// ongoing are the transactions without a marker, closing those whose marker is not durable, both by first offset; aborted
+	// those whose marker lies in no run, by marker.
+	ongoing       []openTransaction
+	closing       []closingTransaction
+	aborted       []segment.AbortedTxn
+	verifications map[int64]*Verification
+	segments      []virtualSegment
+	runs          []run
+	extents       []extent
 	// quarantined are the damaged extents that a cut has passed over: they lie below all of extents, between or inside runs.
 	quarantined []extent
-	waiters     []*Waiter
+	waiters     []watch
 }
 
 // New returns an empty log that begins at offset 0. leaderEpoch is the shard's.
@@ -144,7 +150,11 @@ type Offsets struct {
 func (l *Log) Offsets() Offsets {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Offsets{l.logStart, l.highWatermark, l.highWatermark, l.logEnd, l.leaderEpoch}
+	return l.offsetsLocked()
+}
+
+func (l *Log) offsetsLocked() Offsets {
+	return Offsets{l.logStart, l.highWatermark, l.lastStableLocked(), l.logEnd, l.leaderEpoch}
 }
 
 // Bytes returns the size of what the log keeps, as its virtual segments count it.
@@ -165,8 +175,9 @@ func (l *Log) Close() {
 	if l.closed {
 		return
 	}
-	l.closed = true
 	l.dropExtentsLocked(len(l.extents))
+	l.dropAbortedLocked(math.MaxInt64)
+	l.closed = true
 	for _, w := range l.waiters {
 		w.add(math.MaxInt32)
 	}
@@ -189,10 +200,9 @@ func (l *Log) commitLocked(r *wal.Run, verified bool) {
 		l.extents = append(l.extents, newExtent(r, verified))
 		l.env.extents.Add(1)
 	}
-	l.highWatermark = r.NextOffset
-	for _, w := range l.waiters {
-		w.add(r.Bytes)
-	}
+	stable := l.lastStableLocked()
+	l.raiseHighWatermarkLocked(r.NextOffset)
+	l.wakeLocked(r.Bytes, stable)
 }
 
 // Controlled tells the log that a control entry about it is durable.

@@ -429,7 +429,7 @@ func TestWaiterWakesForBytesOfAnyLog(t *testing.T) {
 	h := newHarness(t)
 	first := batch(t, "a", 1000, 1, nil)
 	w := NewWaiter(int64(len(first)) + 1)
-	h.log.Watch(w, 0)
+	h.log.Watch(w, 0, false)
 	h.append(first)
 	select {
 	case <-w.C:
@@ -444,11 +444,11 @@ func TestWaiterWakesForBytesOfAnyLog(t *testing.T) {
 	}
 	h.log.Unwatch(w)
 	late := NewWaiter(1)
-	h.log.Watch(late, 1)
+	h.log.Watch(late, 1, false)
 	<-late.C // what was visible before Watch counts
 	h.log.Unwatch(late)
 	closed := NewWaiter(1 << 20)
-	h.log.Watch(closed, 2)
+	h.log.Watch(closed, 2, false)
 	h.log.Close()
 	<-closed.C
 }

@@ -86,14 +86,19 @@ func (l *Log) offsetForTime(ctx context.Context, ts, limit int64) (Found, error)
 	return nothing, nil
 }
 
-// MaxTimestamp returns the first record that has the largest timestamp of the log.
+// MaxTimestamp returns the first record that has the largest timestamp of the log. Where it does not lie below limit (the high
+// watermark or the last stable offset) there is nothing to return: no other record has the largest.
 func (l *Log) MaxTimestamp(ctx context.Context, limit int64) (Found, error) {
-	return retryMoved(l, func() (Found, error) { return l.findMaxTimestamp(ctx, limit) })
+	f, err := retryMoved(l, func() (Found, error) { return l.findMaxTimestamp(ctx) })
+	if err == nil && f.Offset >= limit {
+		return nothing, nil
+	}
+	return f, err
 }
 
-func (l *Log) findMaxTimestamp(ctx context.Context, limit int64) (Found, error) {
+func (l *Log) findMaxTimestamp(ctx context.Context) (Found, error) {
 	l.mu.Lock()
-	start := l.logStart
+	start, limit := l.logStart, l.highWatermark
 	best := span{}
 	most := int64(-1)
 	for i := range l.runs {

@@ -72,6 +72,9 @@ type ReadResult struct {
 	Bytes  int64
 	// NextOffset is where a read that continues this one begins.
 	NextOffset int64
+	// Aborted are the aborted transactions that overlap what was read, as of the same moment; nil unless the request was for
+	// committed records.
+	Aborted []AbortedTxn
 }
 
 // Read returns the batches at req.Offset. An offset equal to the high watermark yields no bytes and no error.
@@ -107,10 +110,11 @@ func retryMoved[T any](l *Log, read func() (T, error)) (T, error) {
 func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 	var room [8]span
 	l.mu.Lock()
-	res := ReadResult{Offsets: Offsets{l.logStart, l.highWatermark, l.highWatermark, l.logEnd, l.leaderEpoch}, NextOffset: req.Offset}
+	res := ReadResult{Offsets: l.offsetsLocked(), NextOffset: req.Offset}
 	limit := res.HighWatermark
 	if req.Committed {
 		limit = res.LastStable
+		res.Aborted = []AbortedTxn{}
 	}
 	switch {
 	case l.closed:
@@ -131,6 +135,10 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 		limit = min(limit, q.base)
 	}
 	spans := l.spansLocked(room[:0], req.Offset, limit, max(req.MaxBytes, 1))
+	var aborted abortedView
+	if n := len(spans); req.Committed && n > 0 {
+		aborted = l.abortedLocked(req.Offset, min(limit, spans[n-1].next))
+	}
 	l.mu.Unlock()
 
 	c := collector{log: l, res: &res, limit: limit, left: req.MaxBytes, atLeastOne: req.AtLeastOne}
@@ -145,6 +153,15 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 		}
 	}
 	c.flush()
+	if req.Committed && res.Bytes > 0 {
+		// Nothing of the data may leave without the list.
+		list, err := aborted.find(ctx, l, req.Offset, res.NextOffset)
+		if err != nil {
+			res.Drop()
+			return ReadResult{Offsets: res.Offsets, NextOffset: req.Offset}, err
+		}
+		res.Aborted = list
+	}
 	return res, nil //nolint:nilerr // see above
 }
 

@@ -17,6 +17,9 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 		Topic: l.id.Topic, Partition: l.id.Partition, LogStart: l.logStart, NextOffset: l.logEnd,
 		LastStableOffset: l.logEnd, MaxTimestamp: -1, MaxTimestampOffset: -1,
 	}
+	if len(l.ongoing) > 0 {
+		p.LastStableOffset = max(l.ongoing[0].first, l.logStart)
+	}
 	for _, e := range l.epochs {
 		p.Epochs = append(p.Epochs, state.EpochStart{Epoch: e.Epoch, Start: e.Start})
 	}
@@ -34,8 +37,11 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 	for _, r := range l.runs {
 		p.Runs = append(p.Runs, state.Run{
 			Object: object(r.object), Pos: r.info.Pos, Bytes: r.info.Bytes, BaseOffset: r.info.BaseOffset,
-			NextOffset: r.info.NextOffset, MinTimestamp: r.info.MinTimestamp, MaxTimestamp: r.info.MaxTimestamp, RecordCount: r.info.RecordCount,
+			NextOffset: r.info.NextOffset, MinTimestamp: r.info.MinTimestamp, MaxTimestamp: r.info.MaxTimestamp, RecordCount: r.info.RecordCount, AbortedFrom: r.abortedFrom,
 		})
+	}
+	for _, a := range l.aborted {
+		p.Aborted = append(p.Aborted, state.Aborted(a))
 	}
 	for id, s := range l.producers {
 		p.Producers = append(p.Producers, snapshotProducer(id, s))
@@ -45,7 +51,7 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 }
 
 func snapshotProducer(id int64, s *producer) state.Producer {
-	p := state.Producer{ID: id, Epoch: s.epoch, LastTimestamp: s.lastTimestamp, TxnFirstOffset: -1, CoordinatorEpoch: -1}
+	p := state.Producer{ID: id, Epoch: s.epoch, LastTimestamp: s.lastTimestamp, TxnFirstOffset: s.txnFirst, CoordinatorEpoch: s.coordinatorEpoch}
 	for _, b := range s.batches {
 		p.Batches = append(p.Batches, state.ProducerBatch{
 			FirstSequence: b.firstSequence, LastSequence: b.lastSequence,
@@ -82,7 +88,7 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 		l.runs = append(l.runs, run{objects[r.Object], segment.RunInfo{
 			Topic: l.id.Topic, Partition: l.id.Partition, BaseOffset: r.BaseOffset,
 			NextOffset: r.NextOffset, Pos: r.Pos, Bytes: r.Bytes, RecordCount: r.RecordCount, MinTimestamp: r.MinTimestamp, MaxTimestamp: r.MaxTimestamp,
-		}})
+		}, r.AbortedFrom})
 		l.highWatermark = max(l.highWatermark, r.NextOffset)
 	}
 	inObjects := l.highWatermark
@@ -104,11 +110,16 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 		if l.producers == nil {
 			l.producers = producers{}
 		}
-		r := &producer{epoch: s.Epoch, lastTimestamp: s.LastTimestamp}
+		r := &producer{epoch: s.Epoch, lastTimestamp: s.LastTimestamp, txnFirst: s.TxnFirstOffset, coordinatorEpoch: s.CoordinatorEpoch}
 		for _, b := range s.Batches {
 			r.batches = append(r.batches, sentBatch{b.FirstSequence, b.LastSequence, b.BaseOffset, b.LastOffset, b.Timestamp})
 		}
 		l.producers[s.ID] = r
+	}
+	l.restoreOpenLocked()
+	for _, a := range p.Aborted {
+		l.aborted = append(l.aborted, segment.AbortedTxn(a))
+		l.env.extents.Add(1)
 	}
 }
 
@@ -133,5 +144,5 @@ func (l *Log) ReplayControl(c wal.Control) { l.Controlled(c) }
 func (l *Log) Recovered() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.highWatermark = l.logEnd
+	l.raiseHighWatermarkLocked(l.logEnd)
 }

@@ -72,7 +72,8 @@ func (l *Log) RetentionStart(nowMs int64) int64 {
 }
 
 // DeleteRecords makes offset the log start offset, once the ticket is done. An offset of -1 means the high watermark.
-// OffsetOutOfRange if it lies above it; an offset below the log start changes nothing.
+// OffsetOutOfRange if it lies above it; an offset below the log start changes nothing. Open transactions do not stand in the
+// way: one that began below the new start is taken to begin there.
 func (l *Log) DeleteRecords(offset int64) (start int64, t wal.Ticket, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,9 +102,11 @@ func (l *Log) raiseLogStartLocked(offset int64) {
 		return
 	}
 	l.logStart = offset
-	l.highWatermark, l.logEnd = max(l.highWatermark, offset), max(l.logEnd, offset)
+	l.logEnd = max(l.logEnd, offset)
+	l.raiseHighWatermarkLocked(max(l.highWatermark, offset))
 	l.runs = slices.Delete(l.runs, 0, sort.Search(len(l.runs), func(i int) bool { return l.runs[i].info.NextOffset > offset }))
 	l.dropExtentsLocked(sort.Search(len(l.extents), func(i int) bool { return l.extents[i].next > offset }))
+	l.dropAbortedLocked(offset)
 	l.quarantined = slices.Delete(l.quarantined, 0, sort.Search(len(l.quarantined), func(i int) bool { return l.quarantined[i].next > offset }))
 	i := 0
 	for i < len(l.segments) && l.segmentEndLocked(i) <= offset {

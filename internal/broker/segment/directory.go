@@ -24,6 +24,7 @@ type entry struct {
 	sectionBytes int64
 	sectionCRC   uint32
 	aborted      int64 // number of aborted transactions in the section
+	abortedFrom  int64 // lowest first offset of them, -1 if there are none; the Writer's alone
 	firstBlock   int64 // blocks of all runs before it: the place of its first block in the bitmap
 	ordinal      int   // place in the directory
 }

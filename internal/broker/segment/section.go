@@ -35,6 +35,17 @@ func (s *section) bytes() int64 {
 		int64(len(s.blocks))*4 + int64(len(s.aborted))*int64(unsafe.Sizeof(AbortedTxn{}))
 }
 
+// abortedFrom is the lowest first offset of the aborted transactions, -1 if there are none.
+func (s *section) abortedFrom() int64 {
+	lowest := int64(-1)
+	for _, a := range s.aborted {
+		if lowest < 0 || a.FirstOffset < lowest {
+			lowest = a.FirstOffset
+		}
+	}
+	return lowest
+}
+
 // append encodes s, the section of run.
 func (s *section) append(b []byte, run RunInfo) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s.index)))

@@ -25,7 +25,9 @@ type Options struct {
 
 // Footer tells what a finished object holds.
 type Footer struct {
-	Runs         []RunInfo
+	Runs []RunInfo
+	// AbortedFrom is, for each run, the lowest first offset of its aborted transactions; -1 where it has none.
+	AbortedFrom  []int64
 	Bytes        int64 // of the whole object
 	RecordCount  int64
 	MaxTimestamp int64 // of all batches; -1 if there are none
@@ -173,9 +175,9 @@ func (w *Writer) Finish() (Footer, error) {
 	if err := w.out.Flush(); err != nil {
 		return Footer{}, w.fail(fmt.Errorf("write segment: %w", err))
 	}
-	f := Footer{Runs: make([]RunInfo, len(w.entries)), Bytes: w.pos, MaxTimestamp: -1}
+	f := Footer{Runs: make([]RunInfo, len(w.entries)), AbortedFrom: make([]int64, len(w.entries)), Bytes: w.pos, MaxTimestamp: -1}
 	for i := range w.entries {
-		f.Runs[i] = w.entries[i].RunInfo
+		f.Runs[i], f.AbortedFrom[i] = w.entries[i].RunInfo, w.entries[i].abortedFrom
 		f.RecordCount += f.Runs[i].RecordCount
 		f.MaxTimestamp = max(f.MaxTimestamp, f.Runs[i].MaxTimestamp)
 	}
@@ -203,7 +205,7 @@ func (w *Writer) endRun() {
 			w.fail(fmt.Errorf("segment section of a run of %d bytes takes %d bytes, most is %d", w.run.Bytes, len(raw), maxSectionBytes)) //nolint:errcheck // it keeps the error for later calls
 		}
 		w.entries = append(w.entries, entry{
-			RunInfo: w.run, sectionBytes: int64(len(raw)), sectionCRC: crc32.Checksum(raw, castagnoli), aborted: int64(len(w.current.aborted)),
+			RunInfo: w.run, sectionBytes: int64(len(raw)), sectionCRC: crc32.Checksum(raw, castagnoli), aborted: int64(len(w.current.aborted)), abortedFrom: w.current.abortedFrom(),
 		})
 	}
 	w.current = section{index: w.current.index[:0], blocks: w.current.blocks[:0], aborted: w.current.aborted[:0]}

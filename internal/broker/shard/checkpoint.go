@@ -95,11 +95,17 @@ func (s *Store) discard(ctx context.Context, keys ...string) {
 	}
 }
 
+// writtenRun is a run as a footer tells of it.
+type writtenRun struct {
+	segment.RunInfo
+	abortedFrom int64
+}
+
 // runsByLog gives each run of a footer to the log that it belongs to.
-func runsByLog(runs []segment.RunInfo) map[logKey]segment.RunInfo {
-	out := make(map[logKey]segment.RunInfo, len(runs))
-	for _, r := range runs {
-		out[logKey{r.Topic, r.Partition}] = r
+func runsByLog(f *segment.Footer) map[logKey]writtenRun {
+	out := make(map[logKey]writtenRun, len(f.Runs))
+	for i, r := range f.Runs {
+		out[logKey{r.Topic, r.Partition}] = writtenRun{r, f.AbortedFrom[i]}
 	}
 	return out
 }

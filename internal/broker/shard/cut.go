@@ -43,11 +43,11 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 		return err
 	}
 	sh.objects = append(sh.objects, object)
-	runs := runsByLog(footer.Runs)
+	runs := runsByLog(&footer)
 	for _, c := range cuts {
 		id := c.Log.Identity()
-		if info, ok := runs[logKey{id.Topic, id.Partition}]; ok {
-			c.Log.Install(object, info)
+		if r, ok := runs[logKey{id.Topic, id.Partition}]; ok {
+			c.Log.Install(object, r.RunInfo, r.abortedFrom)
 		}
 	}
 	s.metrics.cuts.Inc()
@@ -61,6 +61,7 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 	id := c.Log.Identity()
 	begun := false
 	var buf []byte
+	var copied int64
 	for _, e := range c.Extents {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -88,6 +89,16 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 		}
 		if err := appendBatches(w, buf); err != nil {
 			return fmt.Errorf("copy offsets [%d, %d) of %s: %w", e.BaseOffset, e.NextOffset, id, err)
+		}
+		copied = e.NextOffset
+	}
+	// Those whose marker lies beyond what was copied stay with the log. A marker in a damaged extent counts all the same: its
+	// records are here.
+	for _, a := range c.Aborted {
+		if a.LastOffset < copied {
+			if err := w.Aborted(a); err != nil {
+				return fmt.Errorf("list aborted transactions of %s: %w", id, err)
+			}
 		}
 	}
 	return nil

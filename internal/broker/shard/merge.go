@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
@@ -116,10 +117,11 @@ func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
 	if err != nil {
 		return err
 	}
-	runs := runsByLog(footer.Runs)
+	runs := runsByLog(&footer)
 	for _, l := range logs {
 		id := l.Identity()
-		l.Replace(old, object, runs[logKey{id.Topic, id.Partition}])
+		r := runs[logKey{id.Topic, id.Partition}]
+		l.Replace(old, object, r.RunInfo, r.abortedFrom)
 	}
 	next := append([]*partition.Object(nil), sh.objects[:from]...)
 	if object != nil {
@@ -198,6 +200,15 @@ func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Obj
 			return err
 		}
 		pos += int64(len(buf))
+	}
+	aborted, err := reader.Aborted(r, logStart, math.MaxInt64)
+	if err != nil {
+		return unreadable(err)
+	}
+	for _, a := range aborted {
+		if err := w.Aborted(a); err != nil {
+			return unreadable(err)
+		}
 	}
 	return nil
 }

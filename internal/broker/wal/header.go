@@ -111,7 +111,7 @@ func validFileBytes(n int64) bool { return n >= minFileBytes && n <= maxFileByte
 
 // frameHeader is the first 128 bytes of a frame.
 type frameHeader struct {
-	Version1    bool   // set by decode; frames are written in the present version
+	Version1    bool // set by decode; frames are written in the present version
 	Flags       uint16
 	Shards      uint32 // sections in the footer
 	Cluster     [16]byte
