@@ -16,6 +16,7 @@ import (
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -24,7 +25,8 @@ type MetaEntry struct {
 	Key      string
 	Revision int64
 	Raw      []byte
-	// Kind says what the key is: topic, configs, cluster id, producer ids, shards, incarnation, incarnations or shard.
+	// Kind says what the key is: topic, configs, cluster id, producer ids, shards, incarnation, incarnations, shard
+	// or acl.
 	Kind string
 	// Value is the decoded value, of a type that encoding/json writes; nil if Problem is not.
 	Value   any
@@ -47,6 +49,17 @@ type Configs struct {
 	Resource string            `json:"resource"`
 	Name     string            `json:"name"`
 	Configs  map[string]string `json:"configs"`
+}
+
+// ACL is the value of an access control entry's key.
+type ACL struct {
+	Permission string `json:"permission"`
+	Principal  string `json:"principal"`
+	Host       string `json:"host"`
+	Operation  string `json:"operation"`
+	Resource   string `json:"resource"`
+	Pattern    string `json:"pattern"`
+	Name       string `json:"name"`
 }
 
 // Pointer is what a shard's key says of its state.
@@ -117,6 +130,12 @@ func (d *Dir) decode(key string, value []byte) (kind string, decoded any, err er
 	case key == "ids/pid":
 		r := unseal(value)
 		return "producer ids", r.uvarint(), r.end()
+	case auth.IsBindingKey(key):
+		b, err := auth.DecodeBinding(value)
+		return "acl", ACL{
+			Permission: b.Permission.String(), Principal: b.Principal, Host: b.Host, Operation: b.Operation.String(),
+			Resource: b.Type.String(), Pattern: b.Pattern.String(), Name: b.Name,
+		}, err
 	case key == "ids/incarnation":
 		if len(value) != 8 {
 			return "incarnations", nil, fmt.Errorf("%d bytes, not 8", len(value))
