@@ -2,6 +2,7 @@
 // stops them in order. It holds no logic of its own beyond that and the glue between interfaces that the parts declare.
 //
 //	meta, blob ◄── topics ◄── storage ◄── groups ◄── kafka (listeners)
+//	               access (ACLs, where there is an authorizer) ◄┘
 //	                                       admin: answers /healthz from the first moment, /readyz when all are ready
 //
 // Everything that can be swapped (file system, object store, metadata store, clock, logger) comes in by Options, so a test
@@ -171,13 +172,17 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
 	})
+	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)
+	if err != nil {
+		return nil, err
+	}
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
 		Group:   groupOptions(v),
 	})
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Storage: storage, Features: features,
+		Topics: tps, Groups: groups, Storage: storage, Features: features, Access: access,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
@@ -188,14 +193,18 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
-	return []service.Member{
+	members := []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},
 		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
 		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
 		{Name: "kafka", Needs: []string{"groups", "follower", "admin"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
-	}, nil
+	}
+	if access != nil {
+		members = append(members, service.Member{Name: "access", Service: access})
+	}
+	return members, nil
 }
 
 // openStores takes the data directory and opens what keeps metadata and objects.

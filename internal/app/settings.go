@@ -2,11 +2,13 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
@@ -70,14 +72,6 @@ var (
 		"Partitions of __consumer_offsets, when it is created.")
 )
 
-// Settings of Kafka's authorizer, which its own list of broker settings does not have.
-var (
-	allowEveryone = config.Bool("allow.everyone.if.no.acl.found", false, config.Inert,
-		"Kafka: let everybody do what no ACL is about. Nobody is authorized in Weir yet: everybody may do all.")
-	superUsers = config.String("super.users", "", config.Inert,
-		"Kafka: who may do everything. Nobody is authorized in Weir yet: everybody may do all.")
-)
-
 // Schema returns every setting that a server knows: those that act, and the rest of Kafka's, which are accepted and
 // reported.
 func Schema() (*config.Schema, error) {
@@ -86,10 +80,9 @@ func Schema() (*config.Schema, error) {
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
-		allowEveryone, superUsers,
 		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
 	}
-	s, err := config.NewSchema(append(keys, topics.Settings()...)...)
+	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), topics.Settings())...)
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)
 	}

@@ -20,9 +20,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -39,6 +41,9 @@ const (
 
 func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
 	req := r.(*kmsg.ProduceRequest)
+	if !s.mayProduceTransactions(c, req) {
+		return refuseProduce(h, req, kafka.TransactionalIDAuthorizationFailed), nil
+	}
 	var total int64
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
@@ -52,7 +57,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	view := s.topics.View()
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		topic, missing := s.produceTopic(view, h.Version, t)
+		topic, missing := s.produceTopic(c, view, h.Version, t)
 		out := kmsg.ProduceResponseTopic{Topic: t.Topic, TopicID: t.TopicID, Partitions: make([]kmsg.ProduceResponseTopicPartition, 0, len(t.Partitions))}
 		var records, bytes int64
 		for j := range t.Partitions {
@@ -96,6 +101,39 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	}, nil
 }
 
+// mayProduceTransactions tells whether the client may use the transactional id of the request, if a batch is part of a
+// transaction. One that names no id is no different from one whose id is forbidden.
+func (s *Server) mayProduceTransactions(c *Conn, req *kmsg.ProduceRequest) bool {
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			head, err := record.ParseHeader(req.Topics[i].Partitions[j].Records)
+			if err == nil && head.Transactional() {
+				return req.TransactionID != nil && s.allow(c, auth.Write, auth.TransactionalID, *req.TransactionID)
+			}
+		}
+	}
+	return true
+}
+
+// refuseProduce answers every partition with one error, before anything was written.
+func refuseProduce(h wire.RequestHeader, req *kmsg.ProduceRequest, code kafka.Error) Reply {
+	res := &kmsg.ProduceResponse{Version: h.Version}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		out := kmsg.ProduceResponseTopic{Topic: t.Topic, TopicID: t.TopicID}
+		for j := range t.Partitions {
+			out.Partitions = append(out.Partitions, produceAnswer(t.Partitions[j].Partition, notAppended, code))
+		}
+		res.Topics = append(res.Topics, out)
+	}
+	return func(context.Context) (wire.Response, bool, error) {
+		if req.Acks == 0 {
+			return wire.Response{}, true, fmt.Errorf("a produce with acks=0 was refused: %w", code)
+		}
+		return wire.EncodeResponse(h, res), false, nil
+	}
+}
+
 // settle waits until the request's bytes are not needed any more, which is when they are durable.
 func (s *Server) settle(ctx context.Context, t wal.Ticket) error {
 	if t.IsZero() {
@@ -105,17 +143,18 @@ func (s *Server) settle(ctx context.Context, t wal.Ticket) error {
 	return t.Wait(context.WithoutCancel(ctx))
 }
 
-func (s *Server) produceTopic(view *topics.View, version int16, t *kmsg.ProduceRequestTopic) (*topics.Topic, error) {
-	if version >= produceVersionIDs {
-		if topic, ok := view.ByID(t.TopicID); ok {
-			return topic, nil
-		}
+func (s *Server) produceTopic(c *Conn, view *topics.View, version int16, t *kmsg.ProduceRequestTopic) (*topics.Topic, error) {
+	byID := version >= produceVersionIDs
+	topic := topicOf(view, byID, t.Topic, t.TopicID)
+	switch {
+	case byID && topic == nil:
 		return nil, kafka.UnknownTopicID
+	case byID && !s.allow(c, auth.Write, auth.Topic, topic.Name), !byID && !s.allow(c, auth.Write, auth.Topic, t.Topic):
+		return nil, kafka.TopicAuthorizationFailed // before it is told whether there is such a topic
+	case topic == nil:
+		return nil, kafka.UnknownTopicOrPartition
 	}
-	if topic, ok := view.ByName(t.Topic); ok {
-		return topic, nil
-	}
-	return nil, kafka.UnknownTopicOrPartition
+	return topic, nil
 }
 
 // notAppended is what the answer to a refused batch says of offsets.
@@ -138,8 +177,6 @@ func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *k
 	}
 	if head, err := record.ParseHeader(batch); err == nil {
 		switch {
-		case head.Transactional() && req.TransactionID == nil:
-			return notAppended, kafka.TransactionalIDAuthorizationFailed
 		case head.Transactional():
 			return notAppended, kafka.InvalidTxnState
 		case head.Codec() == record.Zstd && version < produceVersionZstd:

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -30,7 +31,11 @@ var FetchMaxBytes = config.Int("fetch.max.bytes", 55<<20, config.AtLeast(1024), 
 // AutoCreateTopics tells whether a Metadata request may create topics.
 var AutoCreateTopics = config.Bool("auto.create.topics.enable", true, "Create a topic when a client asks for the metadata of one that does not exist.")
 
-const fetchVersionIDs = 13
+// Versions from which topics go by id, and the id of a replica stands in a field of its own.
+const (
+	fetchVersionIDs          = 13
+	fetchVersionReplicaState = 15
+)
 
 // fetchResult is what one partition gives.
 type fetchResult struct {
@@ -42,13 +47,13 @@ type fetchResult struct {
 	topic     *topics.Topic
 }
 
-func (s *Server) fetch(ctx context.Context, _ *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
+func (s *Server) fetch(ctx context.Context, c *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
 	req := r.(*kmsg.FetchRequest)
 	session, partitions, all, err := s.fetchPlan(h, req)
 	if err != nil {
 		return fetchReply(h, &wire.FetchResponse{Version: h.Version, Err: codeOf(err)}), nil
 	}
-	results := s.awaitFetch(ctx, req, partitions)
+	results := s.awaitFetch(ctx, req, partitions, s.fetchRights(c, req, partitions))
 	res := &wire.FetchResponse{Version: h.Version}
 	if session != nil {
 		res.SessionID = session.id
@@ -106,9 +111,62 @@ func (s *Server) fetchPlan(h wire.RequestHeader, req *kmsg.FetchRequest) (sessio
 	return session, partitions, false, err
 }
 
+// deniedFetches are the topics of a fetch that the client may not read, by name or by id as the request has them.
+type deniedFetches map[fetchKey]bool
+
+func (d deniedFetches) has(p *fetchPartition) bool {
+	return len(d) > 0 && d[fetchKey{topic: p.topic, id: p.topicID}]
+}
+
+// fetchRights asks once for each topic what the client may read. A fetch in the name of a replica is for brokers: it takes
+// ClusterAction, and nothing else is asked. Ids are no secret: one that is unknown is not asked for.
+func (s *Server) fetchRights(c *Conn, req *kmsg.FetchRequest, partitions []*fetchPartition) deniedFetches {
+	if s.open() {
+		return nil
+	}
+	view := s.topics.View()
+	replica := fetchReplica(req) >= 0
+	allowed := !replica || s.allowCluster(c, auth.ClusterAction)
+	var denied deniedFetches
+	var last fetchKey // the partitions of a topic mostly stand together
+	for i, p := range partitions {
+		key := fetchKey{topic: p.topic, id: p.topicID}
+		if i > 0 && key == last {
+			continue
+		}
+		last = key
+		name := p.topic
+		if name == "" {
+			topic, ok := view.ByID(p.topicID)
+			if !ok && !replica {
+				continue
+			}
+			if ok {
+				name = topic.Name
+			}
+		}
+		if allowed && (replica || s.allow(c, auth.Read, auth.Topic, name)) {
+			continue
+		}
+		if denied == nil {
+			denied = deniedFetches{}
+		}
+		denied[key] = true
+	}
+	return denied
+}
+
+// fetchReplica is the id of the replica that a fetch says it is of, or -1.
+func fetchReplica(req *kmsg.FetchRequest) int32 {
+	if req.Version >= fetchVersionReplicaState {
+		return req.ReplicaState.ID
+	}
+	return req.ReplicaID
+}
+
 // awaitFetch reads, and where that gives too little waits for more and reads again.
-func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition) []fetchResult {
-	results, bytes, final := s.readAll(ctx, req, partitions)
+func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) []fetchResult {
+	results, bytes, final := s.readAll(ctx, req, partitions, denied)
 	if final || bytes >= int64(req.MinBytes) || req.MaxWaitMillis <= 0 || len(partitions) == 0 {
 		return results
 	}
@@ -127,12 +185,12 @@ func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partiti
 		results[i].log.Unwatch(w)
 		results[i].read.Drop()
 	}
-	results, _, _ = s.readAll(context.WithoutCancel(ctx), req, partitions)
+	results, _, _ = s.readAll(context.WithoutCancel(ctx), req, partitions, denied)
 	return results
 }
 
 // readAll reads the partitions in order. final says that waiting cannot help, as there is an error to tell.
-func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition) (results []fetchResult, bytes int64, final bool) {
+func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) (results []fetchResult, bytes int64, final bool) {
 	view := s.topics.View()
 	left := min(int64(req.MaxBytes), int64(FetchMaxBytes.Get(s.topics.Values())))
 	if req.Version < 3 {
@@ -142,10 +200,13 @@ func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions
 	for i, p := range partitions {
 		r := &results[i]
 		r.partition = p
-		err := s.readPartition(ctx, view, r, partition.ReadRequest{
-			Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
-			AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1,
-		})
+		err := error(kafka.TopicAuthorizationFailed)
+		if !denied.has(p) {
+			err = s.readPartition(ctx, view, r, partition.ReadRequest{
+				Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
+				AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1,
+			})
+		}
 		if err != nil {
 			r.code = codeOf(err)
 			if r.code == kafka.UnknownTopicOrPartition && p.topic == "" && r.topic == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -36,7 +37,7 @@ type topicIndex struct {
 	index int32
 }
 
-func (s *Server) listOffsets(ctx context.Context, _ *Conn, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
+func (s *Server) listOffsets(ctx context.Context, c *Conn, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
 	res := kmsg.NewPtrListOffsetsResponse()
 	view := s.topics.View()
 	times := map[topicIndex]int{}
@@ -50,14 +51,20 @@ func (s *Server) listOffsets(ctx context.Context, _ *Conn, req *kmsg.ListOffsets
 		topic, _ := view.ByName(t.Topic)
 		out := kmsg.NewListOffsetsResponseTopic()
 		out.Topic = t.Topic
+		if !s.allow(c, auth.Describe, auth.Topic, t.Topic) {
+			for _, p := range t.Partitions {
+				out.Partitions = append(out.Partitions, noOffset(p.Partition, kafka.TopicAuthorizationFailed))
+			}
+			res.Topics = append(res.Topics, out)
+			continue
+		}
 		for _, p := range t.Partitions {
 			at := topicIndex{t.Topic, p.Partition}
 			if answered[at] {
 				continue
 			}
 			answered[at] = true
-			a := kmsg.NewListOffsetsResponseTopicPartition()
-			a.Partition, a.Offset, a.Timestamp, a.LeaderEpoch = p.Partition, -1, -1, -1
+			a := noOffset(p.Partition, kafka.None)
 			var f partition.Found
 			err := error(kafka.InvalidRequest)
 			if times[at] == 1 {
@@ -73,6 +80,12 @@ func (s *Server) listOffsets(ctx context.Context, _ *Conn, req *kmsg.ListOffsets
 		res.Topics = append(res.Topics, out)
 	}
 	return res, nil
+}
+
+func noOffset(index int32, code kafka.Error) kmsg.ListOffsetsResponseTopicPartition {
+	a := kmsg.NewListOffsetsResponseTopicPartition()
+	a.Partition, a.Offset, a.Timestamp, a.LeaderEpoch, a.ErrorCode = index, -1, -1, -1, code.Code()
+	return a
 }
 
 func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.ListOffsetsRequestTopicPartition, version int16, committed bool) (partition.Found, error) {

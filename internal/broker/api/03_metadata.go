@@ -16,15 +16,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
-)
-
-// Bit fields of allowed operations (bit n stands for the ACL operation with code n), for a principal that may do all.
-const (
-	operationsUnknown = -2147483648
-	operationsTopic   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
-	operationsCluster = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
 )
 
 func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
@@ -43,22 +37,24 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 	res.ClusterID = new(s.topics.ClusterID())
 	res.ControllerID = s.nodeID
 	if req.IncludeClusterAuthorizedOperations {
-		res.AuthorizedOperations = operationsCluster
+		res.AuthorizedOperations = s.clusterOperations(c)
 	}
 	view := s.topics.View()
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
 		for _, t := range view.All() {
-			res.Topics = append(res.Topics, s.describeTopic(t, req.IncludeTopicAuthorizedOperations))
+			if s.may(c, auth.Describe, auth.Topic, t.Name) {
+				res.Topics = append(res.Topics, s.describeTopic(c, t, req.IncludeTopicAuthorizedOperations))
+			}
 		}
 		return res, nil
 	}
-	create := AutoCreateTopics.Get(s.topics.Values()) && (req.Version < 4 || req.AllowAutoTopicCreation)
 	names, ids := metadataTargets(req.Topics)
 	for _, id := range ids {
-		res.Topics = append(res.Topics, s.metadataByID(view, id, req.IncludeTopicAuthorizedOperations))
+		res.Topics = append(res.Topics, s.metadataByID(c, view, id, req.IncludeTopicAuthorizedOperations))
 	}
+	create := AutoCreateTopics.Get(s.topics.Values()) && (req.Version < 4 || req.AllowAutoTopicCreation)
 	for _, name := range names {
-		res.Topics = append(res.Topics, s.metadataByName(ctx, view, name, create, req.IncludeTopicAuthorizedOperations))
+		res.Topics = append(res.Topics, s.metadataByName(ctx, c, view, name, create, req.IncludeTopicAuthorizedOperations))
 	}
 	return res, nil
 }
@@ -104,21 +100,36 @@ func metadataTargets(asked []kmsg.MetadataRequestTopic) (names []string, ids []k
 	return names, ids
 }
 
-func (s *Server) metadataByID(view *topics.View, id kafka.TopicID, operations bool) kmsg.MetadataResponseTopic {
-	if topic, ok := view.ByID(id); ok {
-		return s.describeTopic(topic, operations)
-	}
+func (s *Server) metadataByID(c *Conn, view *topics.View, id kafka.TopicID, operations bool) kmsg.MetadataResponseTopic {
 	missing := kmsg.NewMetadataResponseTopic()
 	missing.TopicID, missing.ErrorCode = id, kafka.UnknownTopicID.Code()
+	if topic, ok := view.ByID(id); ok {
+		if s.allow(c, auth.Describe, auth.Topic, topic.Name) {
+			return s.describeTopic(c, topic, operations)
+		}
+		missing.ErrorCode = kafka.TopicAuthorizationFailed.Code() // an id is no secret, a name is
+	}
 	return missing
 }
 
-func (s *Server) metadataByName(ctx context.Context, view *topics.View, name string, create, operations bool) kmsg.MetadataResponseTopic {
-	if topic, ok := view.ByName(name); ok {
-		return s.describeTopic(topic, operations)
-	}
+func (s *Server) metadataByName(ctx context.Context, c *Conn, view *topics.View, name string, create, operations bool) kmsg.MetadataResponseTopic {
 	missing := kmsg.NewMetadataResponseTopic()
-	missing.Topic, missing.ErrorCode = &name, kafka.UnknownTopicOrPartition.Code()
+	missing.Topic = &name
+	if !s.allow(c, auth.Describe, auth.Topic, name) {
+		missing.ErrorCode = kafka.TopicAuthorizationFailed.Code() // whether there is such a topic is not even looked at
+		return missing
+	}
+	if topic, ok := view.ByName(name); ok {
+		return s.describeTopic(c, topic, operations)
+	}
+	if create && !s.mayCluster(c, auth.Create) && !s.allow(c, auth.Create, auth.Topic, name) {
+		missing.IsInternal, missing.ErrorCode = kafka.IsInternalTopic(name), kafka.TopicAuthorizationFailed.Code()
+		return missing
+	}
+	missing.ErrorCode = kafka.UnknownTopicOrPartition.Code()
+	if operations {
+		missing.AuthorizedOperations = s.operations(c, auth.Topic, name)
+	}
 	if err := kafka.ValidateTopicName(name); err != nil {
 		missing.ErrorCode = kafka.InvalidTopicException.Code()
 		return missing
@@ -134,11 +145,11 @@ func (s *Server) metadataByName(ctx context.Context, view *topics.View, name str
 	return missing
 }
 
-func (s *Server) describeTopic(t *topics.Topic, operations bool) kmsg.MetadataResponseTopic {
+func (s *Server) describeTopic(c *Conn, t *topics.Topic, operations bool) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
 	if operations {
-		out.AuthorizedOperations = operationsTopic
+		out.AuthorizedOperations = s.operations(c, auth.Topic, t.Name)
 	}
 	node := []int32{s.nodeID}
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)

@@ -15,11 +15,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) offsetCommit(ctx context.Context, _ *Conn, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
+func (s *Server) offsetCommit(ctx context.Context, c *Conn, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	event := group.Commit{
 		Group: req.Group, MemberID: req.MemberID, InstanceID: text(req.InstanceID), Generation: req.Generation,
 		Retention: -1, NamesMissingGroup: req.Version >= 9,
@@ -29,6 +31,7 @@ func (s *Server) offsetCommit(ctx context.Context, _ *Conn, req *kmsg.OffsetComm
 	}
 	byID := req.Version >= 10
 	view := s.topics.View()
+	mayCommit := s.allow(c, auth.Read, auth.Group, req.Group)
 	res := kmsg.NewPtrOffsetCommitResponse()
 	// asked are the places of the answer that wait for the group's reply, in the order of event.Offsets.
 	type place struct{ topic, partition int }
@@ -38,13 +41,14 @@ func (s *Server) offsetCommit(ctx context.Context, _ *Conn, req *kmsg.OffsetComm
 		topic := topicOf(view, byID, in.Topic, in.TopicID)
 		out := kmsg.NewOffsetCommitResponseTopic()
 		out.Topic, out.TopicID = in.Topic, in.TopicID
+		refused := s.refuseCommit(c, mayCommit, topic, in.Topic, byID)
 		for j := range in.Partitions {
 			p := &in.Partitions[j]
 			answer := kmsg.NewOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
 			switch {
-			case topic == nil:
-				answer.ErrorCode = unknownTopic(byID).Code()
+			case refused != kafka.None:
+				answer.ErrorCode = refused.Code()
 			case !hasPartition(topic, p.Partition):
 				answer.ErrorCode = kafka.UnknownTopicOrPartition.Code()
 			default:
@@ -70,4 +74,23 @@ func (s *Server) offsetCommit(ctx context.Context, _ *Conn, req *kmsg.OffsetComm
 		res.Topics[at.topic].Partitions[at.partition].ErrorCode = codeOr(err, code)
 	}
 	return res, nil
+}
+
+// refuseCommit is the error for all partitions of a topic, if there is one. A group that the client may not use is all that
+// it learns; whether there is a topic of a name it learns if it may read it.
+func (s *Server) refuseCommit(c *Conn, mayCommit bool, topic *topics.Topic, name string, byID bool) kafka.Error {
+	if topic != nil {
+		name = topic.Name
+	}
+	switch {
+	case !mayCommit:
+		return kafka.GroupAuthorizationFailed
+	case byID && topic == nil:
+		return kafka.UnknownTopicID
+	case !s.allow(c, auth.Read, auth.Topic, name):
+		return kafka.TopicAuthorizationFailed
+	case topic == nil:
+		return kafka.UnknownTopicOrPartition
+	}
+	return kafka.None
 }

@@ -15,16 +15,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) offsetFetch(ctx context.Context, _ *Conn, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
+func (s *Server) offsetFetch(ctx context.Context, c *Conn, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	res := kmsg.NewPtrOffsetFetchResponse()
 	if req.Version >= 8 {
 		for i := range req.Groups {
-			res.Groups = append(res.Groups, s.fetchGroup(ctx, &req.Groups[i], req.Version >= 10))
+			res.Groups = append(res.Groups, s.fetchGroup(ctx, c, &req.Groups[i], req.Version >= 10))
 		}
 		return res, nil
 	}
@@ -37,7 +38,7 @@ func (s *Server) offsetFetch(ctx context.Context, _ *Conn, req *kmsg.OffsetFetch
 	for i := range req.Topics {
 		in.Topics = append(in.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: req.Topics[i].Topic, Partitions: req.Topics[i].Partitions})
 	}
-	out := s.fetchGroup(ctx, &in, false)
+	out := s.fetchGroup(ctx, c, &in, false)
 	res.ErrorCode = out.ErrorCode
 	if out.ErrorCode != 0 && req.Version < 2 {
 		// Version 1 has no other place for the error than the partitions.
@@ -58,16 +59,22 @@ func (s *Server) offsetFetch(ctx context.Context, _ *Conn, req *kmsg.OffsetFetch
 }
 
 // fetchGroup answers for one group.
-func (s *Server) fetchGroup(ctx context.Context, in *kmsg.OffsetFetchRequestGroup, byID bool) kmsg.OffsetFetchResponseGroup {
+func (s *Server) fetchGroup(ctx context.Context, c *Conn, in *kmsg.OffsetFetchRequestGroup, byID bool) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group = in.Group
+	if !s.allow(c, auth.Describe, auth.Group, in.Group) {
+		out.ErrorCode = kafka.GroupAuthorizationFailed.Code()
+		return out
+	}
 	view := s.topics.View()
 	event := group.Fetch{Group: in.Group, All: in.Topics == nil}
+	denied := make([]bool, len(in.Topics))
 	for i := range in.Topics {
 		asked := group.FetchTopic{Topic: in.Topics[i].Topic, Partitions: in.Topics[i].Partitions}
 		if topic := topicOf(view, byID, asked.Topic, in.Topics[i].TopicID); byID && topic != nil {
 			asked.Topic, asked.TopicID = topic.Name, topic.ID
 		}
+		denied[i] = (!byID || !asked.TopicID.IsZero()) && !s.allow(c, auth.Describe, auth.Topic, asked.Topic)
 		event.Topics = append(event.Topics, asked)
 	}
 	reply, err := s.groups.Fetch(ctx, event)
@@ -76,7 +83,7 @@ func (s *Server) fetchGroup(ctx context.Context, in *kmsg.OffsetFetchRequestGrou
 	}
 	for i := range reply.Topics {
 		if event.All {
-			if topic, ok := fetchedTopic(view, &reply.Topics[i], byID); ok {
+			if topic, ok := fetchedTopic(view, &reply.Topics[i], byID); ok && s.may(c, auth.Describe, auth.Topic, reply.Topics[i].Topic) {
 				out.Topics = append(out.Topics, topic)
 			}
 			continue
@@ -85,6 +92,9 @@ func (s *Server) fetchGroup(ctx context.Context, in *kmsg.OffsetFetchRequestGrou
 		topic.Topic, topic.TopicID = in.Topics[i].Topic, in.Topics[i].TopicID
 		if byID && event.Topics[i].TopicID.IsZero() {
 			refuse(&topic, kafka.UnknownTopicID.Code())
+		}
+		if denied[i] {
+			refuse(&topic, kafka.TopicAuthorizationFailed.Code())
 		}
 		out.Topics = append(out.Topics, topic)
 	}

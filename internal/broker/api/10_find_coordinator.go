@@ -15,16 +15,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-// coordinatorOfGroups is the type of coordinator that there is.
-const coordinatorOfGroups = 0
+// Types of coordinators.
+const (
+	coordinatorOfGroups       = 0
+	coordinatorOfTransactions = 1
+)
 
 func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	res := kmsg.NewPtrFindCoordinatorResponse()
-	found := s.coordinator(ctx, c, req.CoordinatorType)
 	if req.Version < 4 {
+		found := s.coordinator(ctx, c, req.CoordinatorType, req.CoordinatorKey)
 		res.ErrorCode, res.ErrorMessage = found.ErrorCode, found.ErrorMessage
 		if res.ErrorCode == 0 {
 			res.ErrorMessage = new("NONE") // the name of the code, as Kafka has it
@@ -33,19 +37,25 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 		return res, nil
 	}
 	for _, key := range req.CoordinatorKeys {
+		found := s.coordinator(ctx, c, req.CoordinatorType, key)
 		found.Key = key
 		res.Coordinators = append(res.Coordinators, found)
 	}
 	return res, nil
 }
 
-// coordinator answers for any key: one broker coordinates them all.
-func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8) kmsg.FindCoordinatorResponseCoordinator {
+// coordinator answers for a key that the client may describe: one broker coordinates them all.
+func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	found := kmsg.NewFindCoordinatorResponseCoordinator()
 	var err error
-	if kind == coordinatorOfGroups {
+	switch {
+	case kind == coordinatorOfGroups && !s.allow(c, auth.Describe, auth.Group, key):
+		err = kafka.GroupAuthorizationFailed
+	case kind == coordinatorOfTransactions && !s.allow(c, auth.Describe, auth.TransactionalID, key):
+		err = kafka.TransactionalIDAuthorizationFailed
+	case kind == coordinatorOfGroups:
 		err = s.groups.Coordinator(ctx)
-	} else {
+	default:
 		err = kafka.Errorf(kafka.InvalidRequest, "There is no coordinator of type %d.", kind)
 	}
 	if err != nil {

@@ -14,10 +14,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
 func (s *Server) joinGroup(ctx context.Context, c *Conn, req *kmsg.JoinGroupRequest) (*kmsg.JoinGroupResponse, error) {
+	if !s.allow(c, auth.Read, auth.Group, req.Group) {
+		res := kmsg.NewPtrJoinGroupResponse()
+		res.ErrorCode, res.Generation = kafka.GroupAuthorizationFailed.Code(), group.NoGeneration
+		if req.Version < 7 {
+			res.Protocol = new("")
+		}
+		return res, nil
+	}
 	event := group.Join{
 		Group: req.Group, MemberID: req.MemberID, InstanceID: text(req.InstanceID),
 		ClientID: c.ClientID, ClientHost: c.clientHost(),

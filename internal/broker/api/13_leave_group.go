@@ -10,10 +10,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) leaveGroup(ctx context.Context, _ *Conn, req *kmsg.LeaveGroupRequest) (*kmsg.LeaveGroupResponse, error) {
+func (s *Server) leaveGroup(ctx context.Context, c *Conn, req *kmsg.LeaveGroupRequest) (*kmsg.LeaveGroupResponse, error) {
+	if !s.allow(c, auth.Read, auth.Group, req.Group) {
+		res := kmsg.NewPtrLeaveGroupResponse()
+		res.ErrorCode = kafka.GroupAuthorizationFailed.Code()
+		return res, nil
+	}
 	members := leavers(req)
 	reply, err := s.groups.Leave(ctx, group.Leave{Group: req.Group, Members: members})
 	res := kmsg.NewPtrLeaveGroupResponse()

@@ -11,14 +11,19 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) syncGroup(ctx context.Context, _ *Conn, req *kmsg.SyncGroupRequest) (*kmsg.SyncGroupResponse, error) {
+func (s *Server) syncGroup(ctx context.Context, c *Conn, req *kmsg.SyncGroupRequest) (*kmsg.SyncGroupResponse, error) {
 	res := kmsg.NewPtrSyncGroupResponse()
 	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
 		res.ErrorCode = kafka.InconsistentGroupProtocol.Code()
+		return res, nil
+	}
+	if !s.allow(c, auth.Read, auth.Group, req.Group) {
+		res.ErrorCode = kafka.GroupAuthorizationFailed.Code()
 		return res, nil
 	}
 	event := group.Sync{

@@ -12,15 +12,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) describeGroups(ctx context.Context, _ *Conn, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
+func (s *Server) describeGroups(ctx context.Context, c *Conn, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
 	res := kmsg.NewPtrDescribeGroupsResponse()
 	for _, id := range req.Groups {
+		if !s.allow(c, auth.Describe, auth.Group, id) {
+			out := kmsg.NewDescribeGroupsResponseGroup()
+			out.Group, out.AuthorizedOperations, out.ErrorCode = id, operationsNotAsked, kafka.GroupAuthorizationFailed.Code()
+			res.Groups = append(res.Groups, out)
+			continue
+		}
 		out := s.describeGroup(ctx, id, req.Version)
 		if req.IncludeAuthorizedOperations && out.ErrorCode == 0 {
-			out.AuthorizedOperations = groupOperations
+			out.AuthorizedOperations = s.operations(c, auth.Group, id)
 		}
 		res.Groups = append(res.Groups, out)
 	}

@@ -11,10 +11,13 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/auth"
 )
 
-func (s *Server) listGroups(ctx context.Context, _ *Conn, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
+func (s *Server) listGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
 	res := kmsg.NewPtrListGroupsResponse()
+	mayAll := s.mayCluster(c, auth.Describe)
 	all, err := s.groups.List(ctx)
 	if err != nil {
 		res.ErrorCode = codeOf(err).Code()
@@ -23,6 +26,9 @@ func (s *Server) listGroups(ctx context.Context, _ *Conn, req *kmsg.ListGroupsRe
 	for i := range all {
 		state := all[i].State.String()
 		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, groupTypeClassic) {
+			continue
+		}
+		if !mayAll && !s.may(c, auth.Describe, auth.Group, all[i].Group) {
 			continue
 		}
 		g := kmsg.NewListGroupsResponseGroup()

@@ -17,22 +17,28 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) createTopics(ctx context.Context, _ *Conn, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+func (s *Server) createTopics(ctx context.Context, c *Conn, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
 	res := kmsg.NewPtrCreateTopicsResponse()
 	times := make(map[string]int, len(req.Topics))
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
 	specs := make([]topics.Spec, 0, len(req.Topics))
-	var twice []string
+	mayAll := s.mayCluster(c, auth.Create)
+	var twice, denied []string
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		switch times[t.Topic] {
 		case 1:
+			if !mayAll && !s.allow(c, auth.Create, auth.Topic, t.Topic) {
+				denied = append(denied, t.Topic)
+				continue
+			}
 			specs = append(specs, createSpec(t))
 		case 0: // answered already
 		default:
@@ -42,17 +48,32 @@ func (s *Server) createTopics(ctx context.Context, _ *Conn, req *kmsg.CreateTopi
 	}
 	view := s.topics.View()
 	created := s.topics.CreateAll(ctx, specs, req.ValidateOnly)
-	for i, c := range created {
-		if c.Err != nil {
-			res.Topics = append(res.Topics, createFailed(specs[i].Name, c.Err))
+	for i, made := range created {
+		if made.Err != nil {
+			res.Topics = append(res.Topics, createFailed(specs[i].Name, made.Err))
 			continue
 		}
-		res.Topics = append(res.Topics, createSucceeded(view, c.Topic))
+		out := createSucceeded(view, made.Topic)
+		if !s.may(c, auth.DescribeConfigs, auth.Topic, made.Topic.Name) {
+			hideConfigs(&out)
+		}
+		res.Topics = append(res.Topics, out)
 	}
 	for _, name := range twice {
 		res.Topics = append(res.Topics, createFailed(name, kafka.Errorf(kafka.InvalidRequest, "Duplicate topic name.")))
 	}
+	for _, name := range denied {
+		out := createFailed(name, kafka.TopicAuthorizationFailed)
+		out.ErrorMessage = nil // as Kafka has it
+		res.Topics = append(res.Topics, out)
+	}
 	return res, nil
+}
+
+// hideConfigs takes from an answer what only those learn who may describe the configs of the topic.
+func hideConfigs(out *kmsg.CreateTopicsResponseTopic) {
+	out.Configs, out.ConfigErrorCode = []kmsg.CreateTopicsResponseTopicConfig{}, kafka.TopicAuthorizationFailed.Code()
+	out.NumPartitions, out.ReplicationFactor = -1, -1
 }
 
 func createSpec(t *kmsg.CreateTopicsRequestTopic) topics.Spec {

@@ -13,11 +13,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) deleteTopics(ctx context.Context, _ *Conn, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
+func (s *Server) deleteTopics(ctx context.Context, c *Conn, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
 	res := kmsg.NewPtrDeleteTopicsResponse()
 	asked := req.Topics
 	if req.Version < 6 {
@@ -42,7 +43,7 @@ func (s *Server) deleteTopics(ctx context.Context, _ *Conn, req *kmsg.DeleteTopi
 		}
 		return res, nil
 	}
-	targets := s.deleteTargets(asked, answer)
+	targets := s.deleteTargets(c, asked, answer)
 	for i, err := range s.topics.Delete(ctx, targets...) {
 		t := targets[i]
 		id := t.ID
@@ -55,7 +56,7 @@ func (s *Server) deleteTopics(ctx context.Context, _ *Conn, req *kmsg.DeleteTopi
 }
 
 // deleteTargets are the topics to be deleted. What is asked for wrongly or twice is answered here.
-func (s *Server) deleteTargets(asked []kmsg.DeleteTopicsRequestTopic, answer func(*string, kafka.TopicID, error)) []topics.Target {
+func (s *Server) deleteTargets(c *Conn, asked []kmsg.DeleteTopicsRequestTopic, answer func(*string, kafka.TopicID, error)) []topics.Target {
 	names, ids := make(map[string]int, len(asked)), make(map[kafka.TopicID]int)
 	for i := range asked {
 		switch a := &asked[i]; {
@@ -66,6 +67,7 @@ func (s *Server) deleteTargets(asked []kmsg.DeleteTopicsRequestTopic, answer fun
 		}
 	}
 	view := s.topics.View()
+	mayAll := s.mayCluster(c, auth.Delete)
 	var out []topics.Target
 	taken := make(map[kafka.TopicID]bool, len(asked))
 	// Names come last: a topic that is asked for by name and by id counts as given twice, and is not deleted.
@@ -87,6 +89,14 @@ func (s *Server) deleteTargets(asked []kmsg.DeleteTopicsRequestTopic, answer fun
 				answer(nil, id, kafka.UnknownTopicID)
 				continue
 			}
+			if !mayAll && !s.allow(c, auth.Delete, auth.Topic, t.Name) {
+				var name *string // whoever may not describe the topic does not learn its name
+				if s.may(c, auth.Describe, auth.Topic, t.Name) {
+					name = &t.Name
+				}
+				answer(name, id, kafka.TopicAuthorizationFailed)
+				continue
+			}
 			taken[id] = true
 			out = append(out, topics.Target{Name: t.Name, ID: id})
 		}
@@ -102,7 +112,10 @@ func (s *Server) deleteTargets(asked []kmsg.DeleteTopicsRequestTopic, answer fun
 			continue
 		}
 		t, ok := view.ByName(*a.Topic)
+		describe := mayAll || s.allow(c, auth.Describe, auth.Topic, *a.Topic)
 		switch {
+		case !describe, ok && !mayAll && !s.allow(c, auth.Delete, auth.Topic, *a.Topic):
+			answer(a.Topic, kafka.TopicID{}, kafka.TopicAuthorizationFailed)
 		case !ok:
 			answer(a.Topic, kafka.TopicID{}, kafka.UnknownTopicOrPartition)
 		case taken[t.ID]:

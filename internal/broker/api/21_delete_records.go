@@ -11,21 +11,26 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) deleteRecords(ctx context.Context, _ *Conn, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
+func (s *Server) deleteRecords(ctx context.Context, c *Conn, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 	res := kmsg.NewPtrDeleteRecordsResponse()
 	view := s.topics.View()
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
+		allowed := s.allow(c, auth.Delete, auth.Topic, t.Topic)
 		out := kmsg.NewDeleteRecordsResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {
 			a := kmsg.NewDeleteRecordsResponseTopicPartition()
 			a.Partition = p.Partition
-			low, err := s.deletePartitionRecords(ctx, topic, p.Partition, p.Offset)
+			low, err := int64(-1), error(kafka.TopicAuthorizationFailed)
+			if allowed {
+				low, err = s.deletePartitionRecords(ctx, topic, p.Partition, p.Offset)
+			}
 			a.LowWatermark = low
 			if err != nil {
 				a.LowWatermark, a.ErrorCode = -1, codeOf(err).Code()

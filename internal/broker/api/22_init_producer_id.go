@@ -12,12 +12,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) initProducerID(ctx context.Context, _ *Conn, req *kmsg.InitProducerIDRequest) (*kmsg.InitProducerIDResponse, error) {
+func (s *Server) initProducerID(ctx context.Context, c *Conn, req *kmsg.InitProducerIDRequest) (*kmsg.InitProducerIDResponse, error) {
 	res := kmsg.NewPtrInitProducerIDResponse()
 	res.ProducerID, res.ProducerEpoch = -1, -1
+	if code := s.refuseProducer(c, req.TransactionalID); code != kafka.None {
+		res.ErrorCode = code.Code()
+		return res, nil
+	}
 	if req.TransactionalID != nil {
 		res.ErrorCode = kafka.UnsupportedVersion.Code()
 		if *req.TransactionalID == "" {
@@ -37,4 +42,15 @@ func (s *Server) initProducerID(ctx context.Context, _ *Conn, req *kmsg.InitProd
 	}
 	res.ProducerID, res.ProducerEpoch = id, 0
 	return res, nil
+}
+
+// refuseProducer is the error for a client that may not use the transactional id, or without one, may not write at all.
+func (s *Server) refuseProducer(c *Conn, transactionalID *string) kafka.Error {
+	switch {
+	case transactionalID != nil && !s.allow(c, auth.Write, auth.TransactionalID, *transactionalID):
+		return kafka.TransactionalIDAuthorizationFailed
+	case transactionalID == nil && !s.mayCluster(c, auth.IdempotentWrite) && !s.allowAny(c, auth.Write, auth.Topic):
+		return kafka.ClusterAuthorizationFailed
+	}
+	return kafka.None
 }

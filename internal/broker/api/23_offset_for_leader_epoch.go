@@ -11,23 +11,30 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) offsetForLeaderEpoch(_ context.Context, _ *Conn, req *kmsg.OffsetForLeaderEpochRequest) (*kmsg.OffsetForLeaderEpochResponse, error) {
+func (s *Server) offsetForLeaderEpoch(_ context.Context, c *Conn, req *kmsg.OffsetForLeaderEpochRequest) (*kmsg.OffsetForLeaderEpochResponse, error) {
 	res := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	view := s.topics.View()
+	mayAll := s.mayCluster(c, auth.ClusterAction) // brokers ask, too
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
+		allowed := mayAll || s.allow(c, auth.Describe, auth.Topic, t.Topic)
 		out := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {
 			a := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			a.Partition, a.LeaderEpoch, a.EndOffset = p.Partition, -1, -1
 			epoch, end, err := s.epochEnd(topic, p.Partition, p.CurrentLeaderEpoch, p.LeaderEpoch)
-			if err != nil {
+			switch {
+			case !allowed:
+				a.ErrorCode = kafka.TopicAuthorizationFailed.Code()
+			case err != nil:
 				a.ErrorCode = codeOf(err).Code()
-			} else {
+			default:
 				a.LeaderEpoch, a.EndOffset = epoch, end
 			}
 			out.Partitions = append(out.Partitions, a)

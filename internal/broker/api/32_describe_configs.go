@@ -17,17 +17,23 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
-func (s *Server) describeConfigs(_ context.Context, _ *Conn, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
+func (s *Server) describeConfigs(_ context.Context, c *Conn, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 	res := kmsg.NewPtrDescribeConfigsResponse()
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 		out.ErrorMessage = new("")
-		configs, err := s.topics.Describe(topics.Resource{Type: topics.ResourceType(r.ResourceType), Name: r.ResourceName}, r.ConfigNames)
+		resource := topics.Resource{Type: topics.ResourceType(r.ResourceType), Name: r.ResourceName}
+		var configs []topics.Config
+		err := s.refuseConfigs(c, auth.DescribeConfigs, resource)
+		if err == nil {
+			configs, err = s.topics.Describe(resource, r.ConfigNames)
+		}
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)
 		}

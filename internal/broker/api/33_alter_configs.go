@@ -13,11 +13,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) alterConfigs(ctx context.Context, _ *Conn, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
+func (s *Server) alterConfigs(ctx context.Context, c *Conn, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
 	res := kmsg.NewPtrAlterConfigsResponse()
 	times := make(map[topics.Resource]int, len(req.Resources))
 	for i := range req.Resources {
@@ -33,6 +34,9 @@ func (s *Server) alterConfigs(ctx context.Context, _ *Conn, req *kmsg.AlterConfi
 		}
 		err := errResourceTwice
 		if times[resource] == 1 {
+			err = s.refuseConfigs(c, auth.AlterConfigs, resource)
+		}
+		if err == nil {
 			err = s.topics.ReplaceConfigs(ctx, resource, configs, req.ValidateOnly)
 		}
 		out := kmsg.NewAlterConfigsResponseResource()

@@ -14,11 +14,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) describeLogDirs(_ context.Context, _ *Conn, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
+func (s *Server) describeLogDirs(_ context.Context, c *Conn, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
 	res := kmsg.NewPtrDescribeLogDirsResponse()
+	if !s.allowCluster(c, auth.Describe) {
+		res.ErrorCode = kafka.ClusterAuthorizationFailed.Code()
+		return res, nil
+	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = s.logDir, -1, -1
 	if u, err := s.storage.Free(); err == nil {

@@ -14,10 +14,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) createPartitions(ctx context.Context, _ *Conn, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
+func (s *Server) createPartitions(ctx context.Context, c *Conn, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
 	res := kmsg.NewPtrCreatePartitionsResponse()
 	times := make(map[string]int, len(req.Topics))
 	for i := range req.Topics {
@@ -32,6 +33,10 @@ func (s *Server) createPartitions(ctx context.Context, _ *Conn, req *kmsg.Create
 		case 0: // answered already
 			continue
 		case 1:
+			if !s.allow(c, auth.Alter, auth.Topic, t.Topic) {
+				err = kafka.TopicAuthorizationFailed
+				break
+			}
 			var assignments [][]int32
 			for j := range t.Assignment {
 				assignments = append(assignments, t.Assignment[j].Replicas)
@@ -42,7 +47,7 @@ func (s *Server) createPartitions(ctx context.Context, _ *Conn, req *kmsg.Create
 			err = kafka.Errorf(kafka.InvalidRequest, "Duplicate topic name.")
 		}
 		out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)
-		if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		if errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, kafka.TopicAuthorizationFailed) {
 			out.ErrorMessage = nil // as Kafka has it
 		}
 		res.Topics = append(res.Topics, out)

@@ -9,9 +9,12 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) deleteGroups(ctx context.Context, _ *Conn, req *kmsg.DeleteGroupsRequest) (*kmsg.DeleteGroupsResponse, error) {
+func (s *Server) deleteGroups(ctx context.Context, c *Conn, req *kmsg.DeleteGroupsRequest) (*kmsg.DeleteGroupsResponse, error) {
 	res := kmsg.NewPtrDeleteGroupsResponse()
 	done := make(map[string]bool, len(req.Groups))
 	for _, id := range req.Groups {
@@ -20,7 +23,11 @@ func (s *Server) deleteGroups(ctx context.Context, _ *Conn, req *kmsg.DeleteGrou
 		}
 		done[id] = true
 		g := kmsg.NewDeleteGroupsResponseGroup()
-		g.Group, g.ErrorCode = id, codeOf(s.groups.Delete(ctx, id)).Code()
+		err := error(kafka.GroupAuthorizationFailed)
+		if s.allow(c, auth.Delete, auth.Group, id) {
+			err = s.groups.Delete(ctx, id)
+		}
+		g.Group, g.ErrorCode = id, codeOf(err).Code()
 		res.Groups = append(res.Groups, g)
 	}
 	return res, nil

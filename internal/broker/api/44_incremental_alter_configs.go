@@ -15,10 +15,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
-func (s *Server) incrementalAlterConfigs(ctx context.Context, _ *Conn, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
+func (s *Server) incrementalAlterConfigs(ctx context.Context, c *Conn, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
 	res := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	times := make(map[topics.Resource]int, len(req.Resources))
 	for i := range req.Resources {
@@ -35,6 +36,9 @@ func (s *Server) incrementalAlterConfigs(ctx context.Context, _ *Conn, req *kmsg
 		}
 		err := errResourceTwice
 		if times[resource] == 1 {
+			err = s.refuseConfigs(c, auth.AlterConfigs, resource)
+		}
+		if err == nil {
 			err = s.topics.AlterConfigs(ctx, resource, changes, req.ValidateOnly)
 		}
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()

@@ -27,7 +27,7 @@ func (s *Server) describeCluster(_ context.Context, c *Conn, req *kmsg.DescribeC
 	res.EndpointType = endpointBrokers
 	res.ClusterID, res.ControllerID = s.topics.ClusterID(), s.nodeID
 	if req.IncludeClusterAuthorizedOperations {
-		res.ClusterAuthorizedOperations = operationsCluster
+		res.ClusterAuthorizedOperations = s.clusterOperations(c)
 	}
 	b := kmsg.NewDescribeClusterResponseBroker()
 	b.NodeID, b.Host, b.Port, b.Rack = s.nodeID, c.Host, c.Port, s.rackPtr()

@@ -6,22 +6,29 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) describeProducers(_ context.Context, _ *Conn, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
+func (s *Server) describeProducers(_ context.Context, c *Conn, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
 	res := kmsg.NewPtrDescribeProducersResponse()
 	view := s.topics.View()
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
+		allowed := s.allow(c, auth.Read, auth.Topic, t.Topic)
 		out := kmsg.NewDescribeProducersResponseTopic()
 		out.Topic = t.Topic
 		for _, i := range t.Partitions {
 			p := kmsg.NewDescribeProducersResponseTopicPartition()
 			p.Partition = i
 			log, err := s.log(topic, i)
+			if !allowed {
+				err = kafka.TopicAuthorizationFailed
+			}
 			if err != nil {
 				p.ErrorCode = codeOf(err).Code()
-				if topic == nil {
+				if topic == nil || !allowed {
 					p.ErrorMessage = textOf(err) // of a topic only, as Kafka has it
 				}
 			} else {

@@ -12,11 +12,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) listConfigResources(_ context.Context, _ *Conn, req *kmsg.ListConfigResourcesRequest) (*kmsg.ListConfigResourcesResponse, error) {
+func (s *Server) listConfigResources(_ context.Context, c *Conn, req *kmsg.ListConfigResourcesRequest) (*kmsg.ListConfigResourcesResponse, error) {
 	res := kmsg.NewPtrListConfigResourcesResponse()
+	if !s.allowCluster(c, auth.DescribeConfigs) {
+		res.ErrorCode = kafka.ClusterAuthorizationFailed.Code()
+		return res, nil
+	}
 	var types []topics.ResourceType
 	if req.Version == 0 {
 		types = append(types, topics.ClientMetrics)

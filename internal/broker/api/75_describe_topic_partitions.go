@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -19,7 +20,7 @@ import (
 // partitionsPerAnswer is max.request.partition.size.limit.
 const partitionsPerAnswer = 2000
 
-func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
+func (s *Server) describeTopicPartitions(_ context.Context, c *Conn, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
 	res := kmsg.NewPtrDescribeTopicPartitionsResponse()
 	view := s.topics.View()
 	var names []string
@@ -46,6 +47,7 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 			from = req.Cursor.Partition
 		}
 	}
+	names, denied := s.describable(c, names, len(req.Topics) == 0)
 	left := max(min(partitionsPerAnswer, req.ResponsePartitionLimit), 1)
 	for _, name := range names {
 		topic, ok := view.ByName(name)
@@ -58,12 +60,12 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 			if kafka.ValidateTopicName(name) != nil {
 				missing.ErrorCode = kafka.InvalidTopicException.Code()
 			}
-			missing.AuthorizedOperations = operationsTopic
+			missing.AuthorizedOperations = s.operations(c, auth.Topic, name)
 			res.Topics = append(res.Topics, missing)
 			continue
 		}
 		to := min(topic.Partitions, from+left)
-		res.Topics = append(res.Topics, s.describePartitions(topic, from, to))
+		res.Topics = append(res.Topics, s.describePartitions(c, topic, from, to))
 		left -= max(to-from, 0)
 		if to < topic.Partitions {
 			res.NextCursor = cursorAt(name, to)
@@ -71,7 +73,24 @@ func (s *Server) describeTopicPartitions(_ context.Context, _ *Conn, req *kmsg.D
 		}
 		from = 0
 	}
+	for _, name := range denied {
+		res.Topics = append(res.Topics, unknownPartitions(name, kafka.TopicAuthorizationFailed))
+	}
 	return res, nil
+}
+
+// describable parts the names of topics that the client may describe from the others, of which it learns nothing if it asked
+// for all.
+func (s *Server) describable(c *Conn, names []string, all bool) (allowed, denied []string) {
+	for _, name := range names {
+		switch {
+		case all && s.may(c, auth.Describe, auth.Topic, name), !all && s.allow(c, auth.Describe, auth.Topic, name):
+			allowed = append(allowed, name)
+		case !all:
+			denied = append(denied, name)
+		}
+	}
+	return allowed, denied
 }
 
 func unknownPartitions(name string, code kafka.Error) kmsg.DescribeTopicPartitionsResponseTopic {
@@ -86,10 +105,10 @@ func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNex
 	return &c
 }
 
-func (s *Server) describePartitions(t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
+func (s *Server) describePartitions(c *Conn, t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
-	out.AuthorizedOperations = operationsTopic
+	out.AuthorizedOperations = s.operations(c, auth.Topic, t.Name)
 	node := []int32{s.nodeID}
 	for i := from; i < to; i++ {
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()

@@ -15,12 +15,8 @@ import (
 // What the handlers of groups share. What goes into a group's state outlives the request: the strings of a decoded request
 // are copies, but its byte fields point into the frame, and ownBytes copies them.
 
-// groupOperations is what anybody may do with a group while nothing is authorized: READ, DELETE, DESCRIBE,
-// DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit for each. operationsNotAsked stands where the client did not ask.
-const (
-	groupOperations    int32 = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
-	operationsNotAsked int32 = math.MinInt32
-)
+// operationsNotAsked stands for the operations on a group where the client did not ask.
+const operationsNotAsked int32 = math.MinInt32
 
 // groupTypeClassic is the type of all groups, as ListGroups names it.
 const groupTypeClassic = "classic"
@@ -67,14 +63,6 @@ func topicOf(view *topics.View, byID bool, name string, id [16]byte) *topics.Top
 		t, _ = view.ByName(name)
 	}
 	return t
-}
-
-// unknownTopic is the code for a topic that is not there.
-func unknownTopic(byID bool) kafka.Error {
-	if byID {
-		return kafka.UnknownTopicID
-	}
-	return kafka.UnknownTopicOrPartition
 }
 
 // clientHost is how Kafka writes the address of a member's client.

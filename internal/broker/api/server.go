@@ -31,12 +31,13 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// Options of a Server; all are required.
+// Options of a Server; all are required but Access.
 type Options struct {
 	Topics     *topics.Store
 	Groups     *coordinator.Groups
 	Storage    *shard.Store
 	Features   *feature.Set
+	Access     *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	NodeID     int32
 	Rack       string
 	LogDir     string
@@ -51,6 +52,8 @@ type Server struct {
 	groups   *coordinator.Groups
 	storage  *shard.Store
 	features *feature.Set
+	access   *auth.Authorizer // nil: everybody may do everything
+	records  bool             // note decisions, whoever decides
 	nodeID   int32
 	rack     string
 	logDir   string
@@ -67,7 +70,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, storage: o.Storage, features: o.Features, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}
@@ -99,6 +102,10 @@ type Conn struct {
 	ClientID        string
 	SoftwareName    string
 	SoftwareVersion string
+
+	// Of the request that is being handled: what its API declares, and what was decided.
+	needs     []Need
+	decisions []decision
 }
 
 // Reply waits for what the answer needs and returns it. Silent replies have no answer (acks=0). An error closes the
@@ -125,6 +132,7 @@ func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body
 	if err != nil {
 		return nil, fmt.Errorf("decode %s version %d: %w", kmsg.Key(h.Key).Name(), h.Version, err)
 	}
+	c.begin(e)
 	reply, err := e.handle(s, ctx, c, h, req)
 	if err != nil {
 		charge.Release()

@@ -40,9 +40,9 @@ func table() []entry {
 	produce.advertised = 0
 	return []entry{
 		produce,
-		row(kmsg.Fetch, 4, 18, (*Server).fetch, need(auth.Read, auth.Topic)),
+		row(kmsg.Fetch, 4, 18, (*Server).fetch, need(auth.Read, auth.Topic), need(auth.ClusterAction, auth.Cluster)),
 		row(kmsg.ListOffsets, 1, 11, serve((*Server).listOffsets), need(auth.Describe, auth.Topic)),
-		row(kmsg.Metadata, 0, 13, serve((*Server).metadata), need(auth.Describe, auth.Topic), need(auth.Create, auth.Topic), need(auth.Create, auth.Cluster)),
+		row(kmsg.Metadata, 0, 13, serve((*Server).metadata), need(auth.Describe, auth.Topic), need(auth.Create, auth.Topic), need(auth.Create, auth.Cluster), need(auth.Describe, auth.Cluster)),
 		row(kmsg.OffsetCommit, 2, 10, serve((*Server).offsetCommit), need(auth.Read, auth.Group), need(auth.Read, auth.Topic)),
 		row(kmsg.OffsetFetch, 1, 10, serve((*Server).offsetFetch), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
 		row(kmsg.FindCoordinator, 0, 6, serve((*Server).findCoordinator), need(auth.Describe, auth.Group), need(auth.Describe, auth.TransactionalID)),
@@ -54,10 +54,13 @@ func table() []entry {
 		row(kmsg.ListGroups, 0, 5, serve((*Server).listGroups), need(auth.Describe, auth.Cluster), need(auth.Describe, auth.Group)),
 		row(kmsg.ApiVersions, 0, 4, serve((*Server).apiVersions), nothing()),
 		row(kmsg.CreateTopics, 2, 7, serve((*Server).createTopics), need(auth.Create, auth.Cluster), need(auth.Create, auth.Topic), need(auth.DescribeConfigs, auth.Topic)),
-		row(kmsg.DeleteTopics, 1, 6, serve((*Server).deleteTopics), need(auth.Delete, auth.Topic), need(auth.Describe, auth.Topic)),
+		row(kmsg.DeleteTopics, 1, 6, serve((*Server).deleteTopics), need(auth.Delete, auth.Cluster), need(auth.Delete, auth.Topic), need(auth.Describe, auth.Topic)),
 		row(kmsg.DeleteRecords, 0, 2, serve((*Server).deleteRecords), need(auth.Delete, auth.Topic)),
 		row(kmsg.InitProducerID, 0, 5, serve((*Server).initProducerID), need(auth.Write, auth.TransactionalID), need(auth.IdempotentWrite, auth.Cluster), need(auth.Write, auth.Topic)),
-		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch), need(auth.Describe, auth.Topic)),
+		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch), need(auth.ClusterAction, auth.Cluster), need(auth.Describe, auth.Topic)),
+		row(kmsg.DescribeACLs, 1, 3, serve((*Server).describeACLs), need(auth.Describe, auth.Cluster)),
+		row(kmsg.CreateACLs, 1, 3, serve((*Server).createACLs), need(auth.Alter, auth.Cluster)),
+		row(kmsg.DeleteACLs, 1, 3, serve((*Server).deleteACLs), need(auth.Alter, auth.Cluster)),
 		row(kmsg.DescribeConfigs, 1, 4, serve((*Server).describeConfigs), need(auth.DescribeConfigs, auth.Topic), need(auth.DescribeConfigs, auth.Cluster), need(auth.DescribeConfigs, auth.Group)),
 		row(kmsg.AlterConfigs, 0, 2, serve((*Server).alterConfigs), need(auth.AlterConfigs, auth.Topic), need(auth.AlterConfigs, auth.Cluster), need(auth.AlterConfigs, auth.Group)),
 		row(kmsg.AlterReplicaLogDirs, 1, 2, serve((*Server).alterReplicaLogDirs), need(auth.Alter, auth.Cluster)),
@@ -108,8 +111,8 @@ func fileOf(key kmsg.Key) string {
 	var b strings.Builder
 	name := []rune(key.Name())
 	for i, r := range name {
-		// A word begins at a capital letter, and a run of capitals such as ID is one word.
-		if i > 0 && unicode.IsUpper(r) && (unicode.IsLower(name[i-1]) || i+1 < len(name) && unicode.IsLower(name[i+1])) {
+		// A word begins at a capital letter; a run of capitals such as ID, or ACLs, is one word.
+		if i > 0 && unicode.IsUpper(r) && (unicode.IsLower(name[i-1]) || i+1 < len(name) && unicode.IsLower(name[i+1]) && string(name[i+1:]) != "s") {
 			b.WriteByte('_')
 		}
 		b.WriteRune(unicode.ToLower(r))
