@@ -38,7 +38,7 @@ const (
 	gone         = "Between the brokers of Kafka before 4.0, which dropped it."
 	kraft        = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
 	transactions = "Transactions are not served yet."
-	security     = "Listeners are plain text yet: nobody is authenticated, and everybody may do all."
+	security     = "Listeners are plain text yet: nobody is authenticated."
 	quotas       = "Quotas are not served yet."
 	newGroups    = "Groups of the new protocol (KIP-848) are not served yet."
 	share        = "Share groups (KIP-932) are not served yet."
@@ -49,7 +49,7 @@ const (
 // notServed is why, for every key that the table does not have.
 var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
-	17: security, 36: security, 29: security, 30: security, 31: security, 50: security, 51: security,
+	17: security, 36: security, 50: security, 51: security,
 	38: security, 39: security, 40: security, 41: security,
 	24: transactions, 25: transactions, 26: transactions, 27: transactions, 28: transactions, 65: transactions, 66: transactions,
 	48: quotas, 49: quotas,
