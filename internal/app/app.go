@@ -292,7 +292,7 @@ func groupOptions(v *config.Values) group.Options {
 	o := group.Options{
 		InitialRebalanceDelay: GroupInitialDelay.Get(v), MinSessionTimeout: GroupMinSession.Get(v), MaxSessionTimeout: GroupMaxSession.Get(v),
 		MaxSize: GroupMaxSize.Get(v), MaxMetadataBytes: OffsetMetadataMax.Get(v), Retention: time.Duration(OffsetsRetention.Get(v)) * time.Minute,
-		CleanupInterval: OffsetsCheckInterval.Get(v),
+		CleanupInterval: OffsetsCheckInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
 	}
 	// To the group 0 is "the default"; to the setting it is none.
 	if o.InitialRebalanceDelay == 0 {

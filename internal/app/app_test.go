@@ -330,12 +330,13 @@ func TestAddressesThatStrangersReachAreWarnedOf(t *testing.T) {
 	}
 }
 
-// TestOffsetsOfATopicWhoseDeletionACrashCutShortGo deletes a topic as a server does that dies before its groups hear of it.
+// TestOffsetsOfATopicWhoseDeletionACrashCutShortGo deletes topics as a server does that dies before its groups hear of it:
+// one for good, and one that was made again under its name.
 func TestOffsetsOfATopicWhoseDeletionACrashCutShortGo(t *testing.T) {
 	t.Parallel()
 	s := mustStart(t, t.TempDir())
 	cl := s.client(t, kgo.AllowAutoTopicCreation())
-	for group, topic := range map[string]string{"reader of gone": "gone", "reader of stays": "stays"} {
+	for group, topic := range map[string]string{"reader of gone": "gone", "reader of again": "again", "reader of stays": "stays", "reader of other": "other"} {
 		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +351,13 @@ func TestOffsetsOfATopicWhoseDeletionACrashCutShortGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Txn(t.Context(), nil, []meta.Op{{Kind: meta.Delete, Key: "t/gone"}})
+	other, err := store.Get(t.Context(), "t/other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Txn(t.Context(), nil, []meta.Op{
+		{Kind: meta.Delete, Key: "t/gone"}, {Kind: meta.Delete, Key: "t/other"}, {Kind: meta.Put, Key: "t/again", Value: other.Value},
+	})
 	if err := errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +374,9 @@ func TestOffsetsOfATopicWhoseDeletionACrashCutShortGo(t *testing.T) {
 		if _, ok := groups["reader of stays"]; !ok {
 			t.Fatal("the group of a topic that is there lost its offsets")
 		}
-		if _, ok := groups["reader of gone"]; !ok {
+		_, gone := groups["reader of gone"]
+		_, again := groups["reader of again"]
+		if !gone && !again {
 			return
 		}
 	}

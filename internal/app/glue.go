@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
@@ -151,7 +154,7 @@ type follower struct {
 	logger  *slog.Logger
 
 	mu   sync.Mutex
-	gone []string
+	gone []group.DeletedTopic
 	wake chan struct{}
 }
 
@@ -162,13 +165,13 @@ func newFollower(t *topics.Store, storage *shard.Store, groups *coordinator.Grou
 }
 
 func (f *follower) changed(before, after *topics.View) {
-	var gone []string
+	var gone []group.DeletedTopic
 	for _, t := range before.All() {
 		now, ok := after.ByID(t.ID)
 		switch {
 		case !ok:
 			f.storage.Drop(t.ID, t.Partitions)
-			gone = append(gone, t.Name)
+			gone = append(gone, group.DeletedTopic{Name: t.Name, ID: t.ID})
 		case now != t || before.Values() != after.Values():
 			f.storage.Reconfigure(t.ID)
 		}
@@ -202,36 +205,50 @@ func (f *follower) Run(ctx context.Context, ready func()) error {
 		gone := f.gone
 		f.gone = nil
 		f.mu.Unlock()
-		f.server.Forget(gone)
+		f.server.Forget(namesOf(gone))
 		f.deleteOffsets(ctx, gone)
 	}
 }
 
-func (f *follower) deleteOffsets(ctx context.Context, gone []string) {
-	if err := f.groups.DeleteTopics(ctx, slices.Compact(gone)); err != nil && ctx.Err() == nil {
-		f.logger.Warn("offsets of deleted topics stay until they expire", "topics", gone, "err", err)
+func (f *follower) deleteOffsets(ctx context.Context, gone []group.DeletedTopic) {
+	if err := f.groups.DeleteTopics(ctx, gone); err != nil && ctx.Err() == nil {
+		f.logger.Warn("offsets of deleted topics stay until they expire", "topics", namesOf(gone), "err", err)
 	}
 }
 
-// catchUp deletes the offsets of topics that do not exist.
+func namesOf(topics []group.DeletedTopic) []string {
+	names := make([]string, len(topics))
+	for i := range topics {
+		names[i] = topics[i].Name
+	}
+	return names
+}
+
+// catchUp deletes the offsets of topics that do not exist, or exist anew under the name of another one.
 func (f *follower) catchUp(ctx context.Context) error {
 	// Deleting nothing waits for every partition of offsets to be loaded, without which Committed would leave some out.
 	if err := f.groups.DeleteTopics(ctx, nil); err != nil {
 		return err
 	}
-	committed, err := f.groups.Committed(ctx)
+	committed, err := f.groups.Committed(ctx, true)
 	if err != nil {
 		return err
 	}
-	absent := map[string]bool{}
+	absent := map[group.DeletedTopic]bool{}
 	view := f.topics.View() // after Committed: a topic that an offset was committed for exists, or is gone for good
 	for _, c := range committed {
-		if _, ok := view.ByName(c.Topic); !ok {
-			absent[c.Topic] = true
+		t, ok := view.ByName(c.Topic)
+		switch {
+		case !ok:
+			absent[group.DeletedTopic{Name: c.Topic}] = true
+		case !c.TopicID.IsZero() && c.TopicID != t.ID:
+			absent[group.DeletedTopic{Name: c.Topic, ID: c.TopicID}] = true
 		}
 	}
 	if len(absent) > 0 {
-		f.deleteOffsets(ctx, slices.Sorted(maps.Keys(absent)))
+		f.deleteOffsets(ctx, slices.SortedFunc(maps.Keys(absent), func(a, b group.DeletedTopic) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
+		}))
 	}
 	return nil
 }

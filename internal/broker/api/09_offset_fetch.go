@@ -6,7 +6,7 @@ package api
 // answered is durable.
 //
 // 1: errors stand at the partitions. 2: no topics means all, error for the group as a whole. 5: leader epoch.
-// 6: flexible. 7: require_stable; without transactions every offset is stable. 8: many groups in one request.
+// 6: flexible. 7: require_stable: a partition whose offset an open transaction is to change is UNSTABLE_OFFSET_COMMIT. 8: many groups in one request.
 // 9: member id and epoch, for groups of the consumer protocol (KIP-848) only. 10: topics by id; a topic that is not
 // known by now is left out of an answer about all topics.
 
@@ -25,7 +25,7 @@ func (s *Server) offsetFetch(ctx context.Context, c *Conn, req *kmsg.OffsetFetch
 	res := kmsg.NewPtrOffsetFetchResponse()
 	if req.Version >= 8 {
 		for i := range req.Groups {
-			res.Groups = append(res.Groups, s.fetchGroup(ctx, c, &req.Groups[i], req.Version >= 10))
+			res.Groups = append(res.Groups, s.fetchGroup(ctx, c, &req.Groups[i], req.RequireStable, req.Version >= 10))
 		}
 		return res, nil
 	}
@@ -38,7 +38,7 @@ func (s *Server) offsetFetch(ctx context.Context, c *Conn, req *kmsg.OffsetFetch
 	for i := range req.Topics {
 		in.Topics = append(in.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: req.Topics[i].Topic, Partitions: req.Topics[i].Partitions})
 	}
-	out := s.fetchGroup(ctx, c, &in, false)
+	out := s.fetchGroup(ctx, c, &in, req.RequireStable, false)
 	res.ErrorCode = out.ErrorCode
 	if out.ErrorCode != 0 && req.Version < 2 {
 		// Version 1 has no other place for the error than the partitions.
@@ -59,7 +59,7 @@ func (s *Server) offsetFetch(ctx context.Context, c *Conn, req *kmsg.OffsetFetch
 }
 
 // fetchGroup answers for one group.
-func (s *Server) fetchGroup(ctx context.Context, c *Conn, in *kmsg.OffsetFetchRequestGroup, byID bool) kmsg.OffsetFetchResponseGroup {
+func (s *Server) fetchGroup(ctx context.Context, c *Conn, in *kmsg.OffsetFetchRequestGroup, requireStable, byID bool) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group = in.Group
 	if !s.allow(c, auth.Describe, auth.Group, in.Group) {
@@ -67,7 +67,7 @@ func (s *Server) fetchGroup(ctx context.Context, c *Conn, in *kmsg.OffsetFetchRe
 		return out
 	}
 	view := s.topics.View()
-	event := group.Fetch{Group: in.Group, All: in.Topics == nil}
+	event := group.Fetch{Group: in.Group, All: in.Topics == nil, RequireStable: requireStable}
 	denied := make([]bool, len(in.Topics))
 	for i := range in.Topics {
 		asked := group.FetchTopic{Topic: in.Topics[i].Topic, Partitions: in.Topics[i].Partitions}
@@ -120,7 +120,7 @@ func answerTopic(from *group.FetchedTopic) kmsg.OffsetFetchResponseGroupTopic {
 	for i := range from.Partitions {
 		p := &from.Partitions[i]
 		out.Partitions = append(out.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{
-			Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: &p.Metadata,
+			Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: &p.Metadata, ErrorCode: p.Err.Code(),
 		})
 	}
 	return out

@@ -124,7 +124,7 @@ func (c *Collector) partition(gauge gaugeFunc, t *topics.Topic, i int32) {
 func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout) // a scrape has no context of its own
 	defer cancel()
-	committed, err := c.server.groups.Committed(ctx)
+	committed, err := c.server.groups.Committed(ctx, false)
 	if err != nil {
 		c.server.logger.Debug("no group offsets for this scrape", "err", err)
 		return

@@ -31,34 +31,36 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// Options of a Server; all are required but Access.
+// Options of a Server; all are required but Access and Transactions.
 type Options struct {
-	Topics     *topics.Store
-	Groups     *coordinator.Groups
-	Storage    *shard.Store
-	Features   *feature.Set
-	Access     *auth.Authorizer // decides who may do what; nil lets everybody do everything
-	NodeID     int32
-	Rack       string
-	LogDir     string
-	Now        func() time.Time
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Topics       *topics.Store
+	Groups       *coordinator.Groups
+	Transactions GroupTransactions // nil where no transactions are served
+	Storage      *shard.Store
+	Features     *feature.Set
+	Access       *auth.Authorizer // decides who may do what; nil lets everybody do everything
+	NodeID       int32
+	Rack         string
+	LogDir       string
+	Now          func() time.Time
+	Logger       *slog.Logger
+	Registerer   prometheus.Registerer
 }
 
 // Server answers requests. Its methods may be called from many connections at once.
 type Server struct {
-	topics   *topics.Store
-	groups   *coordinator.Groups
-	storage  *shard.Store
-	features *feature.Set
-	access   *auth.Authorizer // nil: everybody may do everything
-	records  bool             // note decisions, whoever decides
-	nodeID   int32
-	rack     string
-	logDir   string
-	now      func() time.Time
-	logger   *slog.Logger
+	topics       *topics.Store
+	groups       *coordinator.Groups
+	transactions GroupTransactions
+	storage      *shard.Store
+	features     *feature.Set
+	access       *auth.Authorizer // nil: everybody may do everything
+	records      bool             // note decisions, whoever decides
+	nodeID       int32
+	rack         string
+	logDir       string
+	now          func() time.Time
+	logger       *slog.Logger
 
 	decoder  *wire.Decoder
 	sessions *fetchSessions
@@ -70,7 +72,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}

@@ -58,6 +58,7 @@ func table() []entry {
 		row(kmsg.DeleteRecords, 0, 2, serve((*Server).deleteRecords), need(auth.Delete, auth.Topic)),
 		row(kmsg.InitProducerID, 0, 5, serve((*Server).initProducerID), need(auth.Write, auth.TransactionalID), need(auth.IdempotentWrite, auth.Cluster), need(auth.Write, auth.Topic)),
 		row(kmsg.OffsetForLeaderEpoch, 2, 4, serve((*Server).offsetForLeaderEpoch), need(auth.ClusterAction, auth.Cluster), need(auth.Describe, auth.Topic)),
+		row(kmsg.TxnOffsetCommit, 0, 5, serve((*Server).txnOffsetCommit), need(auth.Write, auth.TransactionalID), need(auth.Read, auth.Group), need(auth.Read, auth.Topic)),
 		row(kmsg.DescribeACLs, 1, 3, serve((*Server).describeACLs), need(auth.Describe, auth.Cluster)),
 		row(kmsg.CreateACLs, 1, 3, serve((*Server).createACLs), need(auth.Alter, auth.Cluster)),
 		row(kmsg.DeleteACLs, 1, 3, serve((*Server).deleteACLs), need(auth.Alter, auth.Cluster)),

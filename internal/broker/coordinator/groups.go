@@ -87,6 +87,40 @@ func (g *Groups) Fetch(ctx context.Context, e group.Fetch) (group.FetchReply, er
 	return ask[group.FetchReply](ctx, g.runtime, e.Group, e)
 }
 
+// TxnCommit stores offsets in the open transaction of a producer: they are durable when it returns, and the group's once
+// CompleteTransaction has committed. verify is asked whether the transaction is open and the group part of it, unless
+// offsets of the transaction wait in the group's partition already; its error is returned as it is.
+func (g *Groups) TxnCommit(ctx context.Context, e group.TxnCommit, verify func(context.Context) error) (group.CommitReply, error) {
+	begun, err := ask[group.TxnBeginReply](ctx, g.runtime, e.Group, group.TxnBegin{Producer: e.Producer})
+	if err != nil {
+		return group.CommitReply{}, err
+	}
+	e.Guard = begun.Guard
+	if !begun.Open {
+		if err := verify(ctx); err != nil {
+			return group.CommitReply{}, err
+		}
+	}
+	return ask[group.CommitReply](ctx, g.runtime, e.Group, e)
+}
+
+// CompleteTransaction ends a producer's transaction in a partition of __consumer_offsets; its marker is durable when it
+// returns nil. It may be called again with the same marker. Besides the errors that ask to try again it returns
+// kafka.InvalidProducerEpoch or kafka.TransactionCoordinatorFenced for a marker that is older than one that was written.
+func (g *Groups) CompleteTransaction(ctx context.Context, partition int32, m machine.Marker) error {
+	body, err := g.runtime.AskPartition(ctx, partition, group.EndTransaction{Marker: m})
+	return orNil(typed[kafka.Error](body, err))
+}
+
+// PartitionOf returns the partition of __consumer_offsets that keeps a group, and false while there is no such topic.
+func (g *Groups) PartitionOf(id string) (int32, bool) {
+	n := g.runtime.Partitions()
+	if n == 0 {
+		return 0, false
+	}
+	return PartitionOf(id, n), true
+}
+
 // OffsetDelete deletes committed offsets.
 func (g *Groups) OffsetDelete(ctx context.Context, e group.DeleteOffsets) (group.DeleteOffsetsReply, error) {
 	return ask[group.DeleteOffsetsReply](ctx, g.runtime, e.Group, e)
@@ -113,15 +147,16 @@ func (g *Groups) List(ctx context.Context) ([]group.Listing, error) {
 	return all, nil
 }
 
-// Committed returns all committed offsets, from which lag is worked out. Shards that are being loaded are left out.
-func (g *Groups) Committed(ctx context.Context) ([]group.CommittedOffset, error) {
+// Committed returns all committed offsets, from which lag is worked out, and with pending those too that wait for the end
+// of a transaction. Shards that are being loaded are left out.
+func (g *Groups) Committed(ctx context.Context, pending bool) ([]group.CommittedOffset, error) {
 	shards := g.runtime.shards.Load()
 	if shards == nil {
 		return nil, nil
 	}
 	var all []group.CommittedOffset
 	for _, s := range *shards {
-		body, err := s.do(ctx, group.Snapshot{})
+		body, err := s.do(ctx, group.Snapshot{Pending: pending})
 		switch {
 		case err == nil:
 			all = append(all, body.([]group.CommittedOffset)...)
@@ -134,14 +169,14 @@ func (g *Groups) Committed(ctx context.Context) ([]group.CommittedOffset, error)
 
 // DeleteTopics deletes the offsets of topics that are gone. A shard that cannot do so now is asked again until it has, or
 // ctx ends.
-func (g *Groups) DeleteTopics(ctx context.Context, names []string) error {
+func (g *Groups) DeleteTopics(ctx context.Context, topics []group.DeletedTopic) error {
 	shards := g.runtime.shards.Load()
 	if shards == nil {
 		return nil
 	}
 	for _, s := range *shards {
 		for {
-			_, err := s.do(ctx, group.TopicsDeleted{Topics: names})
+			_, err := s.do(ctx, group.TopicsDeleted{Topics: topics})
 			if err == nil {
 				break
 			}

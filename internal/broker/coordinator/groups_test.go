@@ -170,7 +170,9 @@ func TestNothingIsAnsweredBeforeTheReplayHasEnded(t *testing.T) {
 			}
 		}
 		// The deletion of a topic is not lost on a shard that is being loaded.
-		deletion := begin(func() (struct{}, error) { return struct{}{}, g.DeleteTopics(t.Context(), []string{"t"}) })
+		deletion := begin(func() (struct{}, error) {
+			return struct{}{}, g.DeleteTopics(t.Context(), []group.DeletedTopic{{Name: "t"}})
+		})
 		synctest.Wait()
 		close(blocked)
 		synctest.Wait()
@@ -371,7 +373,7 @@ func TestFirstCoordinatorCreatesTheTopic(t *testing.T) {
 				t.Errorf("Commit to %s: %v", id, err)
 			}
 		}
-		all, err := g.Committed(t.Context())
+		all, err := g.Committed(t.Context(), false)
 		if err != nil || len(all) != 4 {
 			t.Errorf("Committed = %v, %v", all, err)
 		}
@@ -401,7 +403,7 @@ func TestLargeDecisionsAreCutIntoBatches(t *testing.T) {
 		}
 		stop()
 		g, _ = ready(t, topics, nil)
-		if all, err := g.Committed(t.Context()); err != nil || len(all) != 200 {
+		if all, err := g.Committed(t.Context(), false); err != nil || len(all) != 200 {
 			t.Errorf("%d offsets after a restart, want 200 (%v)", len(all), err)
 		}
 	})

@@ -57,14 +57,22 @@ func (s *Shard) list() []Listing {
 }
 
 // snapshot lists all committed offsets.
-func (s *Shard) snapshot() []CommittedOffset {
+func (s *Shard) snapshot(pending bool) []CommittedOffset {
 	var all []CommittedOffset
+	list := func(id string, from offsets) {
+		for _, topic := range from.topics() {
+			for _, partition := range from.partitions(topic) {
+				o := from[topic][partition]
+				all = append(all, CommittedOffset{Group: id, Topic: topic, TopicID: o.TopicID, Partition: partition, Offset: o.Offset.Offset})
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.durable.groups)) {
 		stored := s.durable.groups[id]
-		for _, topic := range stored.topics() {
-			for _, partition := range stored.partitions(topic) {
-				o := stored.offset(topic, partition)
-				all = append(all, CommittedOffset{Group: id, Topic: topic, TopicID: o.TopicID, Partition: partition, Offset: o.Offset})
+		list(id, stored.offsets)
+		if pending {
+			for _, producer := range slices.Sorted(maps.Keys(stored.open)) {
+				list(id, s.durable.producers[producer].pending[id])
 			}
 		}
 	}

@@ -25,6 +25,6 @@
 // as values, and equal events give equal decisions.
 //
 // A Shard is owned by one goroutine. The package does no I/O, starts nothing and locks nothing; it knows neither
-// topics' existence nor authorization nor Kafka's message types. See KIP-134 (initial delay), KIP-345 (static members),
+// topics' existence nor authorization nor Kafka's message types. How offsets wait in transactions stands in transaction.go. See KIP-134 (initial delay), KIP-345 (static members),
 // KIP-394 (member id before join), KIP-211 (retention), KIP-496 (offset deletion) and KIP-814 (skipped assignment).
 package group

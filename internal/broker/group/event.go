@@ -107,6 +107,8 @@ type Fetch struct {
 	Group  string
 	All    bool // all offsets of the group, Topics is ignored
 	Topics []FetchTopic
+	// RequireStable refuses partitions with an offset that waits for the end of a transaction (OffsetFetch v7, KIP-447).
+	RequireStable bool
 }
 
 // FetchTopic names the partitions of one topic. An offset that was committed for another topic of the same name is not
@@ -133,34 +135,50 @@ type Describe struct{ Group string }
 type List struct{}
 
 // Snapshot asks for all committed offsets of the shard. Its reply is a []CommittedOffset, sorted.
-type Snapshot struct{}
+type Snapshot struct {
+	// Pending adds the offsets that wait for the end of a transaction.
+	Pending bool
+}
 
-// TopicsDeleted deletes all offsets committed for the topics. Its reply is kafka.None.
-type TopicsDeleted struct{ Topics []string }
+// TopicsDeleted deletes all offsets committed for the topics, those included that wait for the end of a transaction. Its
+// reply is kafka.None.
+type TopicsDeleted struct{ Topics []DeletedTopic }
+
+// DeletedTopic is a topic that is gone. Offsets that were committed for another topic of the name stay; a zero ID means
+// every topic of the name.
+type DeletedTopic struct {
+	Name string
+	ID   kafka.TopicID
+}
 
 // Tick makes everything happen whose time has come. It has no reply.
 type Tick struct{}
 
-func (Join) event()          {}
-func (Sync) event()          {}
-func (Heartbeat) event()     {}
-func (Leave) event()         {}
-func (Commit) event()        {}
-func (Fetch) event()         {}
-func (DeleteOffsets) event() {}
-func (DeleteGroup) event()   {}
-func (Describe) event()      {}
-func (List) event()          {}
-func (Snapshot) event()      {}
-func (TopicsDeleted) event() {}
-func (Tick) event()          {}
+func (Join) event()           {}
+func (Sync) event()           {}
+func (Heartbeat) event()      {}
+func (Leave) event()          {}
+func (Commit) event()         {}
+func (Fetch) event()          {}
+func (DeleteOffsets) event()  {}
+func (DeleteGroup) event()    {}
+func (Describe) event()       {}
+func (List) event()           {}
+func (Snapshot) event()       {}
+func (TopicsDeleted) event()  {}
+func (TxnCommit) event()      {}
+func (EndTransaction) event() {}
+func (TxnBegin) event()       {}
+func (Tick) event()           {}
 
 // Decision is what an event means. Records are to be appended in order; Replies may be sent once they, and the records
-// of all earlier Decisions, are durable.
+// of all earlier Decisions, are durable. Transaction and Marker are as in machine.Decision.
 type Decision struct {
-	Records []Record
-	Replies []Reply
-	Changes []Change
+	Records     []Record
+	Transaction *machine.Producer
+	Marker      *machine.Marker
+	Replies     []Reply
+	Changes     []Change
 }
 
 // Reply answers one request. Body has the type that the event names; a request may be answered by a later event.
@@ -232,9 +250,10 @@ type FetchedTopic struct {
 	Partitions []FetchedOffset
 }
 
-// FetchedOffset is a committed offset, or NoOffset.
+// FetchedOffset is a committed offset, or NoOffset. Err is kafka.None or kafka.UnstableOffsetCommit.
 type FetchedOffset struct {
 	Partition   int32
+	Err         kafka.Error
 	Offset      int64
 	LeaderEpoch int32
 	Metadata    string

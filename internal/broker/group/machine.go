@@ -27,7 +27,7 @@ func (m *Machine) Has(id string) bool {
 }
 
 // Replay applies one record of the partition.
-func (m *Machine) Replay(r machine.Record, _ *machine.Producer) error {
+func (m *Machine) Replay(r machine.Record, in *machine.Producer) error {
 	decoded, err := offsetrecord.Decode(r.Key, r.Value)
 	if errors.Is(err, offsetrecord.ErrUnknownKind) {
 		return fmt.Errorf("%w: %w", machine.ErrUnknownKind, err)
@@ -35,12 +35,12 @@ func (m *Machine) Replay(r machine.Record, _ *machine.Producer) error {
 	if err != nil {
 		return err
 	}
-	m.shard.Replay(decoded)
+	m.shard.Replay(decoded, in)
 	return nil
 }
 
 // ReplayMarker ends a transaction.
-func (m *Machine) ReplayMarker(machine.Marker) {}
+func (m *Machine) ReplayMarker(marker machine.Marker) { m.shard.ReplayMarker(marker) }
 
 // Activate ends the replay.
 func (m *Machine) Activate(now time.Time) machine.Decision { return encoded(m.shard.Activate(now)) }
@@ -58,7 +58,7 @@ func (m *Machine) Handle(id machine.RequestID, event any, now time.Time) machine
 
 // encoded turns the records of d into bytes.
 func encoded(d Decision) machine.Decision {
-	out := machine.Decision{Replies: d.Replies}
+	out := machine.Decision{Transaction: d.Transaction, Marker: d.Marker, Replies: d.Replies}
 	if len(d.Records) > 0 {
 		out.Records = make([]machine.Record, len(d.Records))
 	}

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/weir-stream/weir/internal/kafka"
@@ -23,16 +25,20 @@ func (s *Shard) commit(e *Commit) CommitReply {
 			reply.Offsets[i] = kafka.OffsetMetadataTooLarge
 			continue
 		}
-		s.emit(Record{Kind: offsetrecord.KindOffset, Group: e.Group, Topic: o.Topic, Partition: o.Partition, Offset: &offsetrecord.Offset{
-			Offset:          o.Offset,
-			LeaderEpoch:     o.LeaderEpoch,
-			Metadata:        o.Metadata,
-			CommitTimestamp: s.now.UnixMilli(),
-			ExpireTimestamp: expires,
-			TopicID:         o.TopicID,
-		}})
+		s.emitOffset(e.Group, o, expires)
 	}
 	return reply
+}
+
+func (s *Shard) emitOffset(group string, o *CommitOffset, expires int64) {
+	s.emit(Record{Kind: offsetrecord.KindOffset, Group: group, Topic: o.Topic, Partition: o.Partition, Offset: &offsetrecord.Offset{
+		Offset:          o.Offset,
+		LeaderEpoch:     o.LeaderEpoch,
+		Metadata:        o.Metadata,
+		CommitTimestamp: s.now.UnixMilli(),
+		ExpireTimestamp: expires,
+		TopicID:         o.TopicID,
+	}})
 }
 
 // checkCommit tells whether the committer may: a member of the current generation, or anybody without a member id while
@@ -73,6 +79,10 @@ func (s *Shard) fetch(e *Fetch) FetchReply {
 		for _, topic := range g.topics() {
 			fetched := FetchedTopic{Topic: topic}
 			for _, partition := range g.partitions(topic) {
+				if e.RequireStable && s.durable.isPending(e.Group, topic, partition) {
+					fetched.Partitions = append(fetched.Partitions, unstableOffset(partition))
+					continue
+				}
 				fetched.Partitions = append(fetched.Partitions, fetchedOffset(partition, g.offset(topic, partition)))
 			}
 			reply.Topics = append(reply.Topics, fetched)
@@ -84,6 +94,10 @@ func (s *Shard) fetch(e *Fetch) FetchReply {
 		asked := &e.Topics[i]
 		fetched := FetchedTopic{Topic: asked.Topic, Partitions: make([]FetchedOffset, len(asked.Partitions))}
 		for j, partition := range asked.Partitions {
+			if e.RequireStable && s.durable.isPending(e.Group, asked.Topic, partition) {
+				fetched.Partitions[j] = unstableOffset(partition)
+				continue
+			}
 			o := g.offset(asked.Topic, partition)
 			if o != nil && !asked.TopicID.IsZero() && !o.TopicID.IsZero() && o.TopicID != asked.TopicID {
 				o = nil
@@ -100,6 +114,13 @@ func fetchedOffset(partition int32, o *offsetrecord.Offset) FetchedOffset {
 		return FetchedOffset{Partition: partition, Offset: NoOffset, LeaderEpoch: kafka.NoLeaderEpoch}
 	}
 	return FetchedOffset{Partition: partition, Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata}
+}
+
+// unstableOffset is the answer for a partition whose offset a transaction is about to change.
+func unstableOffset(partition int32) FetchedOffset {
+	o := fetchedOffset(partition, nil)
+	o.Err = kafka.UnstableOffsetCommit
+	return o
 }
 
 // deleteOffsets handles OffsetDelete. A partition without a committed offset is as good as deleted.
@@ -123,7 +144,7 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 			switch {
 			case g.state != Empty && g.subscribes(topic.Topic):
 				reply.Topics[i][j] = kafka.GroupSubscribedToTopic
-			case s.durable.groups[e.Group].offset(topic.Topic, partition) != nil:
+			case s.durable.groups[e.Group].offset(topic.Topic, partition) != nil || s.durable.isPending(e.Group, topic.Topic, partition):
 				s.emitOffsetTombstone(e.Group, topic.Topic, partition)
 			}
 		}
@@ -144,12 +165,8 @@ func (s *Shard) deleteGroup(id string) kafka.Error {
 		s.stop(offer)
 		delete(g.pending, memberID)
 	}
-	if stored := s.durable.groups[id]; stored != nil {
-		for _, topic := range stored.topics() {
-			for _, partition := range stored.partitions(topic) {
-				s.emitOffsetTombstone(id, topic, partition)
-			}
-		}
+	if s.durable.groups[id] != nil {
+		s.emitTombstones(id, func(string, *offsetrecord.Offset) bool { return true })
 		s.emitGroupTombstone(id)
 	}
 	// Without offsets and metadata nothing of the group is left to find, whatever the live layer still holds.
@@ -158,16 +175,39 @@ func (s *Shard) deleteGroup(id string) kafka.Error {
 }
 
 // deleteTopics deletes the offsets of topics that are gone; a group that has nothing else stays until it expires.
-func (s *Shard) deleteTopics(topics []string) {
+func (s *Shard) deleteTopics(topics []DeletedTopic) {
+	if len(topics) == 0 {
+		return
+	}
 	for _, id := range s.groupIDs() {
-		stored := s.durable.groups[id]
-		if stored == nil {
-			continue
-		}
-		for _, topic := range topics {
-			for _, partition := range stored.partitions(topic) {
-				s.emitOffsetTombstone(id, topic, partition)
+		s.emitTombstones(id, func(topic string, o *offsetrecord.Offset) bool {
+			return slices.ContainsFunc(topics, func(t DeletedTopic) bool {
+				return t.Name == topic && (t.ID.IsZero() || o.TopicID.IsZero() || t.ID == o.TopicID)
+			})
+		})
+	}
+}
+
+// emitTombstones deletes the group's offsets that which chooses: committed ones, and those that wait for the end of a
+// transaction. A tombstone ends all offsets of its partition, so one that waits for another topic of the name goes along.
+func (s *Shard) emitTombstones(id string, which func(topic string, o *offsetrecord.Offset) bool) {
+	stored := s.durable.groups[id]
+	if stored == nil {
+		return
+	}
+	emit := func(from offsets) {
+		for _, topic := range from.topics() {
+			for _, partition := range from.partitions(topic) {
+				if which(topic, from[topic][partition].Offset) {
+					s.emitOffsetTombstone(id, topic, partition)
+				}
 			}
+		}
+	}
+	emit(stored.offsets)
+	for _, producer := range slices.Sorted(maps.Keys(stored.open)) {
+		if p := s.durable.producers[producer]; p != nil {
+			emit(p.pending[id])
 		}
 	}
 }
@@ -182,16 +222,17 @@ func (s *Shard) expireOffsets() {
 		g := s.find(id)
 		for _, topic := range stored.topics() {
 			for _, partition := range stored.partitions(topic) {
-				if s.expired(g, topic, stored.offset(topic, partition)) {
+				if s.expired(g, topic, stored.offset(topic, partition)) && !s.durable.isPending(id, topic, partition) {
 					s.emitOffsetTombstone(id, topic, partition)
 				}
 			}
 		}
-		if len(stored.offsets) == 0 && g.idle() {
+		if len(stored.offsets) == 0 && len(stored.open) == 0 && g.idle() {
 			s.emitGroupTombstone(id)
 		}
 		s.settle(id)
 	}
+	s.durable.forgetProducers(s.now.Add(-s.options.ProducerExpiry))
 	s.alarms.set(&s.cleanup, s.now.Add(s.options.CleanupInterval))
 }
 

@@ -11,6 +11,7 @@ type Options struct {
 	MaxMetadataBytes      int           // offset.metadata.max.bytes: with one commit; default 4096
 	Retention             time.Duration // offsets.retention.minutes; default 7 days
 	CleanupInterval       time.Duration // offsets.retention.check.interval.ms; default 10 min
+	ProducerExpiry        time.Duration // producer.id.expiration.ms: how long a producer's epoch is known; default 1 day
 }
 
 // newMemberJoinTimeout is how long a member that is new may wait in JoinGroup. It has no session yet, and it cannot be
@@ -43,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CleanupInterval == 0 {
 		o.CleanupInterval = 10 * time.Minute
+	}
+	if o.ProducerExpiry == 0 {
+		o.ProducerExpiry = 24 * time.Hour
 	}
 	return o
 }

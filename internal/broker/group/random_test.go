@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
@@ -17,7 +18,7 @@ type world struct {
 	t       *rapid.T
 	options Options
 	shard   *Shard
-	log     []Record
+	log     []entry
 	now     time.Time
 	request RequestID
 	drawn   int
@@ -26,8 +27,9 @@ type world struct {
 	// members are the identities that clients use, right ones and stale ones.
 	members map[string][]identity
 	// given is what a member was assigned in a generation; owners is whose a share of a generation is.
-	given   map[string]string
-	offsets map[string]int64
+	given map[string]string
+	// model is what the log says of offsets, worked out the slow way.
+	model offsetModel
 }
 
 type identity struct {
@@ -40,9 +42,9 @@ func TestRandomHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
 			t: t, now: epoch, waiting: map[RequestID]Event{}, members: map[string][]identity{},
-			given: map[string]string{}, offsets: map[string]int64{},
+			given: map[string]string{},
 		}
-		w.options = Options{InitialRebalanceDelay: rapid.SampledFrom([]time.Duration{-1, 3 * time.Second}).Draw(t, "delay")}
+		w.options = Options{Retention: rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "retention"), InitialRebalanceDelay: rapid.SampledFrom([]time.Duration{-1, 3 * time.Second}).Draw(t, "delay")}
 		if rapid.Bool().Draw(t, "small") {
 			w.options.MaxSize = 2
 		}
@@ -55,6 +57,8 @@ func TestRandomHistories(t *testing.T) {
 			"syncTrue": w.sync,
 			"request":  w.other,
 			"commit":   w.commit,
+			"stage":    w.stage,
+			"end":      w.end,
 			"advance":  w.advance,
 			"restart":  func(*rapid.T) { w.restart() },
 		})
@@ -77,8 +81,8 @@ func (w *world) identity(t *rapid.T, group string) identity {
 
 func (w *world) restart() {
 	w.shard = NewShard(w.options)
-	for _, r := range w.log {
-		w.shard.Replay(r)
+	for _, e := range w.log {
+		e.replay(w.shard)
 	}
 	clear(w.waiting)
 	w.take(w.shard.Activate(w.now))
@@ -152,8 +156,43 @@ func (w *world) commit(t *rapid.T) {
 	}})
 }
 
+// committed checks that an acknowledged commit is in the log.
+func (w *world) committed(event Event, reply CommitReply) {
+	var group string
+	var at CommitOffset
+	switch e := event.(type) {
+	case Commit:
+		group, at = e.Group, e.Offsets[0]
+	case TxnCommit:
+		group, at = e.Group, e.Offsets[0]
+	}
+	if reply.Err == kafka.None && reply.Offsets[0] == kafka.None && !w.model.holds(offsetKey{group, at.Topic, at.Partition}, at.Offset) {
+		w.t.Fatalf("commit %+v was acknowledged and is not in the log", at)
+	}
+}
+
+func (w *world) producer(t *rapid.T) machine.Producer {
+	return machine.Producer{ID: rapid.Int64Range(1, 2).Draw(t, "pid"), Epoch: int16(rapid.IntRange(0, 1).Draw(t, "epoch"))}
+}
+
+func (w *world) stage(t *rapid.T) {
+	group := w.group(t)
+	id := w.identity(t, group)
+	if rapid.Bool().Draw(t, "simple") {
+		id = identity{generation: NoGeneration}
+	}
+	p := w.producer(t)
+	w.handle(TxnCommit{Group: group, Producer: p, Guard: w.shard.txnBegin(p).Guard, MemberID: id.member, InstanceID: id.instance, Generation: id.generation, Offsets: []CommitOffset{
+		{Topic: rapid.SampledFrom([]string{"t", "x"}).Draw(t, "topic"), Partition: rapid.Int32Range(0, 1).Draw(t, "partition"), Offset: int64(w.request)},
+	}})
+}
+
+func (w *world) end(t *rapid.T) {
+	w.handle(EndTransaction{machine.Marker{Producer: w.producer(t), Commit: rapid.Bool().Draw(t, "commit")}})
+}
+
 func (w *world) advance(t *rapid.T) {
-	target := w.now.Add(time.Duration(rapid.IntRange(1, 12).Draw(t, "seconds")) * time.Second)
+	target := w.now.Add(time.Duration(rapid.SampledFrom([]int{1, 3, 8, 12, 700}).Draw(t, "seconds")) * time.Second)
 	for at := w.shard.NextAlarm(); !at.IsZero() && !at.After(target); at = w.shard.NextAlarm() {
 		if at.After(w.now) {
 			w.now = at
@@ -165,7 +204,11 @@ func (w *world) advance(t *rapid.T) {
 
 // take checks each reply against what was promised before.
 func (w *world) take(d Decision) {
-	w.log = append(w.log, d.Records...)
+	written := entriesOf(d)
+	w.log = append(w.log, written...)
+	for _, e := range written {
+		w.model.write(e)
+	}
 	for _, reply := range d.Replies {
 		event, ok := w.waiting[reply.Request]
 		if !ok {
@@ -178,26 +221,19 @@ func (w *world) take(d Decision) {
 		case SyncReply:
 			w.synced(event.(Sync), body)
 		case CommitReply:
-			e := event.(Commit)
-			if body.Err == kafka.None && body.Offsets[0] == kafka.None {
-				w.offsets[fmt.Sprintf("%s/%s-%d", e.Group, e.Offsets[0].Topic, e.Offsets[0].Partition)] = e.Offsets[0].Offset
-			}
+			w.committed(event, body)
 		case DeleteOffsetsReply:
 			e := event.(DeleteOffsets)
 			for i, errs := range body.Topics {
 				for j, err := range errs {
-					if err == kafka.None {
-						delete(w.offsets, fmt.Sprintf("%s/%s-%d", e.Group, e.Topics[i].Topic, e.Topics[i].Partitions[j]))
+					if key := (offsetKey{e.Group, e.Topics[i].Topic, e.Topics[i].Partitions[j]}); err == kafka.None && w.model.has(key) {
+						w.t.Fatalf("%v was deleted and is there", key)
 					}
 				}
 			}
 		case kafka.Error:
-			if e, ok := event.(DeleteGroup); ok && body == kafka.None {
-				for key := range w.offsets {
-					if key[:1] == e.Group {
-						delete(w.offsets, key)
-					}
-				}
+			if e, ok := event.(DeleteGroup); ok && body == kafka.None && w.model.hasGroup(e.Group) {
+				w.t.Fatalf("group %s was deleted and has offsets", e.Group)
 			}
 		}
 	}
@@ -240,12 +276,15 @@ func (w *world) check(t *rapid.T) {
 			t.Fatalf("request %d (%+v) is neither answered nor waiting", id, w.waiting[id])
 		}
 	}
-	got := map[string]int64{}
-	for _, o := range w.shard.snapshot() {
-		got[fmt.Sprintf("%s/%s-%d", o.Group, o.Topic, o.Partition)] = o.Offset
+	got := map[offsetKey]int64{}
+	for _, o := range w.shard.snapshot(false) {
+		got[offsetKey{o.Group, o.Topic, o.Partition}] = o.Offset
 	}
-	if fmt.Sprint(got) != fmt.Sprint(w.offsets) {
-		t.Fatalf("committed offsets\n got %v\nwant %v", got, w.offsets)
+	if want := w.model.visible(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("committed offsets\n got %v\nwant %v", got, want)
+	}
+	if compacted := w.model.compacted(); !w.model.anyOpen() && fmt.Sprint(got) != fmt.Sprint(compacted) {
+		t.Fatalf("committed offsets\n got %v\na replay of the compacted log makes %v", got, compacted)
 	}
 }
 
@@ -294,7 +333,7 @@ func TestReplayOfTombstonesLeavesNothing(t *testing.T) {
 		{Kind: offsetrecord.KindMetadata, Group: "g"},
 		{Kind: offsetrecord.KindOffset, Group: "g", Topic: "t"},
 	} {
-		s.Replay(r)
+		s.Replay(r, nil)
 	}
 	if len(s.durable.groups) != 0 {
 		t.Errorf("groups left: %v", s.durable.groups)

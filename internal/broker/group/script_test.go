@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
@@ -28,7 +29,7 @@ type script struct {
 	t       *testing.T
 	options Options
 	shard   *Shard
-	log     []Record
+	log     []entry
 	now     time.Time
 	request RequestID
 	drawn   map[string]int // member ids by client
@@ -88,8 +89,8 @@ func runScript(t *testing.T, file string) {
 
 func (s *script) reset() {
 	s.shard = NewShard(s.options)
-	for _, r := range s.log {
-		s.shard.Replay(r)
+	for _, e := range s.log {
+		e.replay(s.shard)
 	}
 	s.print(s.shard.Activate(s.now))
 }
@@ -157,8 +158,8 @@ func (s *script) run(line string) {
 	case "advance":
 		s.advance(s.now.Add(a.duration("by", "0s")))
 	case "log":
-		for _, r := range s.log {
-			fmt.Fprintln(&s.out, formatRecord(r))
+		for _, e := range s.log {
+			fmt.Fprintln(&s.out, e)
 		}
 	default:
 		s.request++
@@ -203,16 +204,10 @@ func (s *script) event(verb string, a args) Event {
 		return e
 	case "commit":
 		e := Commit{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation, Retention: a.duration("retention", "-1ns"), NamesMissingGroup: a.has("v9")}
-		for _, pair := range a.list("offsets") {
-			partition, offset, _ := strings.Cut(pair[1], "@")
-			o := CommitOffset{Topic: pair[0], Partition: atoi32(partition), LeaderEpoch: -1, Metadata: strings.Repeat("x", int(a.int("metadata", 0)))}
-			o.Offset, _ = strconv.ParseInt(offset, 10, 64)
-			o.TopicID = topicID(a["id"])
-			e.Offsets = append(e.Offsets, o)
-		}
+		e.Offsets = commitOffsets(a)
 		return e
 	case "fetch":
-		return Fetch{Group: group, All: a.has("all"), Topics: fetchTopics(a)}
+		return Fetch{Group: group, All: a.has("all"), Topics: fetchTopics(a), RequireStable: a.has("stable")}
 	case "delete-offsets":
 		return DeleteOffsets{Group: group, Topics: fetchTopics(a)}
 	case "delete-group":
@@ -222,9 +217,18 @@ func (s *script) event(verb string, a args) Event {
 	case "list":
 		return List{}
 	case "snapshot":
-		return Snapshot{}
+		return Snapshot{Pending: a.has("pending")}
 	case "topics-deleted":
-		return TopicsDeleted{Topics: strings.Split(a["topics"], ",")}
+		var e TopicsDeleted
+		for name := range strings.SplitSeq(a["topics"], ",") {
+			e.Topics = append(e.Topics, DeletedTopic{name, topicID(a["id"])})
+		}
+		return e
+	case "txn-commit":
+		guard := s.shard.txnBegin(producerOf(a)).Guard
+		return TxnCommit{Group: group, Producer: producerOf(a), Guard: uint64(a.int("guard", int64(guard))), MemberID: a["m"], InstanceID: a["instance"], Generation: generation, Offsets: commitOffsets(a)}
+	case "end-txn":
+		return EndTransaction{machine.Marker{Producer: producerOf(a), CoordinatorEpoch: int32(a.int("coordinator", 0)), Commit: a.has("commit")}}
 	}
 	s.t.Fatalf("unknown command %q", verb)
 	return nil
@@ -266,6 +270,21 @@ func subscription(topics ...string) []byte {
 	return append(b, 0xff, 0xff, 0xff, 0xff)
 }
 
+func producerOf(a args) machine.Producer {
+	return machine.Producer{ID: a.int("pid", 1), Epoch: int16(a.int("epoch", 0))}
+}
+
+func commitOffsets(a args) (offsets []CommitOffset) {
+	for _, pair := range a.list("offsets") {
+		partition, offset, _ := strings.Cut(pair[1], "@")
+		o := CommitOffset{Topic: pair[0], Partition: atoi32(partition), LeaderEpoch: -1, Metadata: strings.Repeat("x", int(a.int("metadata", 0)))}
+		o.Offset, _ = strconv.ParseInt(offset, 10, 64)
+		o.TopicID = topicID(a["id"])
+		offsets = append(offsets, o)
+	}
+	return offsets
+}
+
 func fetchTopics(a args) (topics []FetchTopic) {
 	for _, pair := range a.list("topics") {
 		topic := FetchTopic{Topic: pair[0], TopicID: topicID(a["id"])}
@@ -288,12 +307,13 @@ func atoi32(s string) int32 {
 }
 
 func (s *script) print(d Decision) {
-	s.log = append(s.log, d.Records...)
+	written := entriesOf(d)
+	s.log = append(s.log, written...)
 	for _, c := range d.Changes {
 		fmt.Fprintf(&s.out, "%s is %v, generation %d, %d members: %s\n", c.Group, c.State, c.Generation, c.Members, strings.TrimSpace(c.Reason))
 	}
-	for _, r := range d.Records {
-		fmt.Fprintln(&s.out, formatRecord(r))
+	for _, e := range written {
+		fmt.Fprintln(&s.out, e)
 	}
 	for _, r := range d.Replies {
 		fmt.Fprintf(&s.out, "#%d %s\n", r.Request, strings.TrimSpace(formatBody(r.Body)))
@@ -345,6 +365,10 @@ func formatBody(body any) string {
 		text := "fetch: " + b.Err.Name()
 		for _, topic := range b.Topics {
 			for _, p := range topic.Partitions {
+				if p.Err != kafka.None {
+					text += fmt.Sprintf(" %s-%d=%s", topic.Topic, p.Partition, p.Err.Name())
+					continue
+				}
 				text += fmt.Sprintf(" %s-%d=%d", topic.Topic, p.Partition, p.Offset)
 			}
 		}
@@ -385,15 +409,20 @@ func (s *script) check(step string) {
 }
 
 // checkShard returns what is wrong with a shard whose log is known.
-func checkShard(live *Shard, log []Record, options Options) error {
+func checkShard(live *Shard, log []entry, options Options) error {
 	fresh := NewShard(options)
-	for _, r := range log {
+	for _, e := range log {
 		// Through its bytes, as a restart would see it.
-		again, err := offsetrecord.Decode(r.AppendKey(nil), r.Value())
-		if err != nil {
-			return fmt.Errorf("decode %+v: %w", r, err)
+		if e.marker != nil {
+			e.replay(fresh)
+			continue
 		}
-		fresh.Replay(again)
+		again, err := offsetrecord.Decode(e.record.AppendKey(nil), e.record.Value())
+		if err != nil {
+			return fmt.Errorf("decode %v: %w", e, err)
+		}
+		e.record = again
+		e.replay(fresh)
 	}
 	if got, want := flatten(live.durable), flatten(fresh.durable); !reflect.DeepEqual(got, want) {
 		return fmt.Errorf("durable state\n live     %v\n replayed %v", got, want)
@@ -479,14 +508,63 @@ func flatten(d durable) map[string]string {
 		if g.metadata != nil {
 			flat[id] = metadataBytes(g.metadata)
 		}
-		for topic, partitions := range g.offsets {
-			for partition, o := range partitions {
-				flat[fmt.Sprintf("%s/%s-%d", id, topic, partition)] = string(Record{Kind: offsetrecord.KindOffset, Offset: o}.Value())
-			}
+		flattenOffsets(flat, id, g.offsets)
+		for producer := range g.open {
+			flat[fmt.Sprintf("%s has open %d", id, producer)] = "open"
 		}
-		if g.metadata == nil && len(g.offsets) == 0 {
+		if g.metadata == nil && len(g.offsets) == 0 && len(g.open) == 0 {
 			flat[id] = "empty group that should be gone"
 		}
 	}
+	for id, p := range d.producers {
+		flat[fmt.Sprintf("producer %d", id)] = fmt.Sprintf("epoch %d, coordinator epoch %d, open %v", p.epoch, p.coordinatorEpoch, p.pending != nil)
+		for group, staged := range p.pending {
+			flattenOffsets(flat, fmt.Sprintf("producer %d for %s", id, group), staged)
+		}
+	}
 	return flat
+}
+
+func flattenOffsets(flat map[string]string, prefix string, from offsets) {
+	for topic, partitions := range from {
+		for partition, o := range partitions {
+			flat[fmt.Sprintf("%s/%s-%d", prefix, topic, partition)] = string(Record{Kind: offsetrecord.KindOffset, Offset: o.Offset}.Value())
+		}
+	}
+}
+
+// entry is one entry of a shard's log: a record, or the end of a transaction.
+type entry struct {
+	record Record
+	in     *machine.Producer
+	marker *machine.Marker
+}
+
+// entriesOf returns what the runtime writes for a decision.
+func entriesOf(d Decision) (entries []entry) {
+	for _, r := range d.Records {
+		entries = append(entries, entry{record: r, in: d.Transaction})
+	}
+	if d.Marker != nil {
+		entries = append(entries, entry{marker: d.Marker})
+	}
+	return entries
+}
+
+func (e entry) replay(s *Shard) {
+	if e.marker != nil {
+		s.ReplayMarker(*e.marker)
+		return
+	}
+	s.Replay(e.record, e.in)
+}
+
+func (e entry) String() string {
+	switch {
+	case e.marker != nil:
+		return fmt.Sprintf("marker: producer %d epoch %d commit %v", e.marker.ID, e.marker.Epoch, e.marker.Commit)
+	case e.in != nil:
+		return fmt.Sprintf("%s (producer %d epoch %d)", formatRecord(e.record), e.in.ID, e.in.Epoch)
+	}
+	return formatRecord(e.record)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
@@ -30,7 +31,11 @@ func NewShard(options Options) *Shard {
 
 // Replay applies one record of the shard's partition. It must be called for each record from the log's start on, in
 // order, before Activate; records that Handle returned were applied already.
-func (s *Shard) Replay(r Record) { s.durable.apply(r) }
+// in is the transaction that it is part of, nil if none.
+func (s *Shard) Replay(r Record, in *machine.Producer) { s.durable.apply(r, in) }
+
+// ReplayMarker applies the end of a transaction, in the order of the log.
+func (s *Shard) ReplayMarker(m machine.Marker) { s.durable.endTransaction(m) }
 
 // Activate ends the replay: groups with members become Stable and get their sessions. A group that has more members
 // than it may have by now is rebalanced.
@@ -49,6 +54,7 @@ func (s *Shard) Activate(now time.Time) Decision {
 			s.prepareRebalance(g, "the group is larger than group.max.size")
 		}
 	}
+	s.durable.heardOfProducers(now)
 	s.cleanup.fire = s.expireOffsets
 	s.alarms.set(&s.cleanup, now.Add(s.options.CleanupInterval))
 	return s.take()
@@ -77,6 +83,13 @@ func (s *Shard) Handle(id RequestID, e Event, now time.Time) Decision {
 	case Commit:
 		s.reply(id, s.commit(&e))
 		s.settle(e.Group)
+	case TxnBegin:
+		s.reply(id, s.txnBegin(e.Producer))
+	case TxnCommit:
+		s.reply(id, s.txnCommit(&e))
+		s.settle(e.Group)
+	case EndTransaction:
+		s.reply(id, s.endTransaction(e.Marker))
 	case Fetch:
 		s.reply(id, s.fetch(&e))
 	case DeleteOffsets:
@@ -90,7 +103,7 @@ func (s *Shard) Handle(id RequestID, e Event, now time.Time) Decision {
 	case List:
 		s.reply(id, s.list())
 	case Snapshot:
-		s.reply(id, s.snapshot())
+		s.reply(id, s.snapshot(e.Pending))
 	case TopicsDeleted:
 		s.deleteTopics(e.Topics)
 		s.reply(id, kafka.None)
@@ -113,7 +126,7 @@ func (s *Shard) take() Decision {
 // emit adds a record to the decision and applies it, the same way that a replay will.
 func (s *Shard) emit(r Record) {
 	s.decision.Records = append(s.decision.Records, r)
-	s.Replay(r)
+	s.Replay(r, s.decision.Transaction)
 }
 
 func (s *Shard) emitMetadata(g *live) {
