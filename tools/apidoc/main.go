@@ -51,7 +51,7 @@ var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
 	17: security, 36: security, 50: security, 51: security,
 	38: security, 39: security, 40: security, 41: security,
-	24: transactions, 25: transactions, 26: transactions, 27: transactions, 28: transactions, 65: transactions, 66: transactions,
+	24: transactions, 25: transactions, 26: transactions, 27: transactions, 65: transactions, 66: transactions,
 	48: quotas, 49: quotas,
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,
