@@ -80,7 +80,7 @@ func Schema() (*config.Schema, error) {
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
-		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
+		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
 	}
 	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), topics.Settings())...)
 	if err != nil {

@@ -9,6 +9,11 @@ package api
 // A refusal carries a text only where Kafka's does: for single records, and for bytes that are no batch. It carries the
 // log start offset unless the request did not get as far as the log, or was too large or damaged for it.
 //
+// The first batch of a transaction in a partition is appended once the transaction's coordinator has said that the partition
+// belongs to it, so that no transaction is open here that nobody will end: to version 11 the producer has told the coordinator,
+// later ones leave that to the broker (KIP-890). The handler waits for it, since the order of effects is fixed here. A request with
+// a transactional batch and without a transactional id is refused as a whole.
+//
 // Unlike Kafka's broker this one does not decompress batches unless the topic's configuration makes it: a producer that
 // sends damaged compressed records under a right checksum is not told.
 //
@@ -54,17 +59,23 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	res := &kmsg.ProduceResponse{Version: h.Version, Topics: make([]kmsg.ProduceResponseTopic, 0, len(req.Topics))}
 	var last wal.Ticket
 	refused := false
-	view := s.topics.View()
+	found := s.produceTargets(c, req)
+	claims, err := s.claimPartitions(ctx, req, found)
+	if err != nil {
+		return refuseProduce(h, req, err), nil
+	}
+	ordinal := -1
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		topic, missing := s.produceTopic(c, view, h.Version, t)
+		topic, missing := found[i].topic, found[i].err
 		out := kmsg.ProduceResponseTopic{Topic: t.Topic, TopicID: t.TopicID, Partitions: make([]kmsg.ProduceResponseTopicPartition, 0, len(t.Partitions))}
 		var records, bytes int64
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
+			ordinal++
 			a, err := notAppended, cmp.Or(missing, admitted)
 			if err == nil {
-				a, err = s.appendBatch(topic, req, p, h.Version)
+				a, err = s.appendBatch(topic, req, p, claims[ordinal])
 			}
 			out.Partitions = append(out.Partitions, produceAnswer(p.Partition, a, err))
 			if err != nil {
@@ -116,19 +127,19 @@ func (s *Server) mayProduceTransactions(c *Conn, req *kmsg.ProduceRequest) bool 
 }
 
 // refuseProduce answers every partition with one error, before anything was written.
-func refuseProduce(h wire.RequestHeader, req *kmsg.ProduceRequest, code kafka.Error) Reply {
+func refuseProduce(h wire.RequestHeader, req *kmsg.ProduceRequest, refusal error) Reply {
 	res := &kmsg.ProduceResponse{Version: h.Version}
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := kmsg.ProduceResponseTopic{Topic: t.Topic, TopicID: t.TopicID}
 		for j := range t.Partitions {
-			out.Partitions = append(out.Partitions, produceAnswer(t.Partitions[j].Partition, notAppended, code))
+			out.Partitions = append(out.Partitions, produceAnswer(t.Partitions[j].Partition, notAppended, refusal))
 		}
 		res.Topics = append(res.Topics, out)
 	}
 	return func(context.Context) (wire.Response, bool, error) {
 		if req.Acks == 0 {
-			return wire.Response{}, true, fmt.Errorf("a produce with acks=0 was refused: %w", code)
+			return wire.Response{}, true, fmt.Errorf("a produce with acks=0 was refused: %w", refusal)
 		}
 		return wire.EncodeResponse(h, res), false, nil
 	}
@@ -141,6 +152,21 @@ func (s *Server) settle(ctx context.Context, t wal.Ticket) error {
 	}
 	// The bytes belong to the request's frame, which goes back to its pool after the reply: no early return on ctx.
 	return t.Wait(context.WithoutCancel(ctx))
+}
+
+// produceTarget is a topic that a produce names, or why it gets nothing.
+type produceTarget struct {
+	topic *topics.Topic
+	err   error
+}
+
+func (s *Server) produceTargets(c *Conn, req *kmsg.ProduceRequest) []produceTarget {
+	view := s.topics.View()
+	found := make([]produceTarget, len(req.Topics))
+	for i := range req.Topics {
+		found[i].topic, found[i].err = s.produceTopic(c, view, req.Version, &req.Topics[i])
+	}
+	return found
 }
 
 func (s *Server) produceTopic(c *Conn, view *topics.View, version int16, t *kmsg.ProduceRequestTopic) (*topics.Topic, error) {
@@ -160,7 +186,7 @@ func (s *Server) produceTopic(c *Conn, view *topics.View, version int16, t *kmsg
 // notAppended is what the answer to a refused batch says of offsets.
 var notAppended = partition.Appended{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
 
-func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, version int16) (partition.Appended, error) {
+func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, in claim) (partition.Appended, error) {
 	if req.Acks < -1 || req.Acks > 1 {
 		return notAppended, kafka.InvalidRequiredAcks
 	}
@@ -175,15 +201,13 @@ func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *k
 	if err != nil {
 		return notAppended, err
 	}
-	if head, err := record.ParseHeader(batch); err == nil {
-		switch {
-		case head.Transactional():
-			return notAppended, kafka.InvalidTxnState
-		case head.Codec() == record.Zstd && version < produceVersionZstd:
-			return notAppended, kafka.UnsupportedCompressionType
-		}
+	if head, err := record.ParseHeader(batch); err == nil && head.Codec() == record.Zstd && req.Version < produceVersionZstd {
+		return notAppended, kafka.UnsupportedCompressionType
 	}
-	a, err := log.Append(batch)
+	if in.err != nil {
+		return notAppended, in.err
+	}
+	a, err := log.AppendVerified(batch, in.verification)
 	if err == nil {
 		return a, nil
 	}

@@ -20,7 +20,7 @@ type Collector struct {
 	server *Server
 	fixed  []prometheus.Metric
 
-	partitions, leaders, logSize                                *prometheus.Desc
+	partitions, leaders, late, logSize                          *prometheus.Desc
 	topicPartitions, current, oldest, inSync, leader, preferred *prometheus.Desc
 	replicas, underReplicated                                   *prometheus.Desc
 	groupOffset, groupLag, groupOffsetSum, groupLagSum          *prometheus.Desc
@@ -35,9 +35,11 @@ func NewCollector(s *Server) *Collector {
 		return desc("kafka_topic_partition_"+name, help, "topic", "partition")
 	}
 	c := &Collector{
-		server:          s,
-		partitions:      desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
-		leaders:         desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
+		server:     s,
+		partitions: desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
+		leaders:    desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
+		late: desc("kafka_server_replicamanager_partitionswithlatetransactionscount",
+			"Partitions whose oldest open transaction has been idle for five minutes longer than the longest transaction timeout: it hangs."),
 		logSize:         desc("kafka_log_log_size", "Bytes that a partition keeps.", "topic", "partition"),
 		topicPartitions: desc("kafka_topic_partitions", "Partitions of a topic.", "topic"),
 		current:         byPartition("current_offset", "High watermark."),
@@ -70,7 +72,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.Desc()
 	}
 	for _, d := range []*prometheus.Desc{
-		c.partitions, c.leaders, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
+		c.partitions, c.leaders, c.late, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
 		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupOffsetSum, c.groupLagSum,
 	} {
 		ch <- d
@@ -86,16 +88,21 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	view := c.server.topics.View()
-	total := 0
+	total, late := 0, 0
+	now, after := c.server.now().UnixMilli(), TransactionMaxTimeout.Get(c.server.topics.Values())+lateTransactionBuffer
 	for _, t := range view.All() {
 		gauge(c.topicPartitions, float64(t.Partitions), t.Name)
 		total += int(t.Partitions)
 		for i := range t.Partitions {
 			c.partition(gauge, t, i)
+			if l, ok := c.server.storage.Existing(t.ID, i); ok && l.Late(now, after.Milliseconds()) {
+				late++
+			}
 		}
 	}
 	gauge(c.partitions, float64(total))
 	gauge(c.leaders, float64(total))
+	gauge(c.late, float64(late))
 	c.groups(gauge, view)
 }
 

@@ -35,7 +35,7 @@ import (
 type Options struct {
 	Topics       *topics.Store
 	Groups       *coordinator.Groups
-	Transactions GroupTransactions // nil where no transactions are served
+	Transactions Transactions // nil where no transactions are served
 	Storage      *shard.Store
 	Features     *feature.Set
 	Access       *auth.Authorizer // decides who may do what; nil lets everybody do everything
@@ -51,7 +51,7 @@ type Options struct {
 type Server struct {
 	topics       *topics.Store
 	groups       *coordinator.Groups
-	transactions GroupTransactions
+	transactions Transactions // nil: none can be opened
 	storage      *shard.Store
 	features     *feature.Set
 	access       *auth.Authorizer // nil: everybody may do everything

@@ -2,9 +2,29 @@ package api
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/machine"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/record"
 )
+
+// Transactions is what handlers ask of the coordinator of transactions.
+type Transactions interface {
+	GroupTransactions
+	// AddPartitions makes the partitions part of the producer's transaction or, with VerifyOnly, asks whether they are. It returns
+	// an error, or nil, for each partition, in their order, once what it says is durable. The errors are the coordinator's own:
+	// InvalidProducerIDMapping, ProducerFenced, ConcurrentTransactions, TransactionAbortable (to be verified, and not part of the
+	// transaction), CoordinatorNotAvailable, CoordinatorLoadInProgress, NotCoordinator; what a client hears is up to the caller.
+	// A produce asks it before the first batch of a partition (KIP-890).
+	AddPartitions(ctx context.Context, claim TransactionClaim) []error
+}
 
 // GroupTransactions is what handlers ask of the coordinator of transactions about groups, whose offsets may be part of a
 // transaction. Both methods return nil if the group is part of the producer's open transaction.
@@ -14,4 +34,153 @@ type GroupTransactions interface {
 	VerifyGroup(ctx context.Context, transactionalID string, p machine.Producer, group string) error
 	// AddGroup adds the group to the transaction, which it begins if need be (KIP-890, part 2).
 	AddGroup(ctx context.Context, transactionalID string, p machine.Producer, group string) error
+}
+
+// TransactionClaim names partitions that a producer says belong to its transaction.
+type TransactionClaim struct {
+	TransactionalID string
+	Producer        machine.Producer
+	Partitions      []kafka.TopicPartition
+	VerifyOnly      bool
+}
+
+// Settings of what is asked of the coordinator, and of what is late.
+var (
+	AddPartitionsBackoff = config.MillisInt("add.partitions.to.txn.retry.backoff.ms", 20*time.Millisecond, config.AtLeast(1),
+		"Time after which a produce asks again, where its partitions could not be added to a transaction because the one before is still being ended.")
+	AddPartitionsBackoffMax = config.MillisInt("add.partitions.to.txn.retry.backoff.max.ms", 100*time.Millisecond, config.AtLeast(0),
+		"Time for which a produce asks again, before the client is told to.")
+	TransactionMaxTimeout = config.MillisInt("transaction.max.timeout.ms", 15*time.Minute, config.AtLeast(1),
+		"Longest timeout that a transactional producer may ask for.")
+)
+
+// lateTransactionBuffer is for how much longer than its longest timeout a transaction may be idle before it counts as late.
+const lateTransactionBuffer = 5 * time.Minute
+
+// Versions of Produce from which clients understand TransactionAbortable, and leave it to the broker to add partitions.
+const (
+	produceVersionAbortable = 11
+	produceVersionAdds      = 12
+)
+
+// claims is what came of asking the coordinator for a produce request, by the ordinal of the partition in it. Partitions whose
+// batch is not transactional, or whose transaction is open in the log, have no entry.
+type claims map[int]claim
+
+type claim struct {
+	verification *partition.Verification
+	err          error
+}
+
+// claimPartitions asks the coordinator about the transactional batches of a produce that would open a transaction in their
+// partition. found are the topics of the request, in its order. An error is that of the whole request.
+func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, found []produceTarget) (claims, error) {
+	if req.TransactionID == nil {
+		return nil, nil // then no batch is transactional
+	}
+	out := claims{}
+	ask := TransactionClaim{TransactionalID: *req.TransactionID, Producer: machine.Producer{ID: -1}, VerifyOnly: req.Version < produceVersionAdds}
+	var ordinals []int
+	ordinal := -1
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			ordinal++
+			p := &req.Topics[i].Partitions[j]
+			head, ok := transactionalHead(p.Records)
+			if !ok {
+				continue
+			}
+			producer := machine.Producer{ID: head.ProducerID, Epoch: head.ProducerEpoch}
+			if ask.Producer.ID >= 0 && ask.Producer != producer {
+				return nil, kafka.Errorf(kafka.InvalidProducerIDMapping, "the request holds transactional records of more than one producer")
+			}
+			ask.Producer = producer
+			topic := found[i].topic
+			if found[i].err != nil {
+				continue
+			}
+			log, err := s.log(topic, p.Partition)
+			if err != nil || kafka.IsInternalTopic(topic.Name) {
+				continue // appendBatch says so
+			}
+			v := log.BeginVerification(head.ProducerID, head.ProducerEpoch, head.BaseSequence, !ask.VerifyOnly)
+			if v == nil {
+				continue
+			}
+			out[ordinal] = claim{verification: v}
+			ordinals = append(ordinals, ordinal)
+			ask.Partitions = append(ask.Partitions, kafka.TopicPartition{Topic: topic.Name, Partition: p.Partition})
+		}
+	}
+	if len(ordinals) == 0 {
+		return nil, nil
+	}
+	for i, err := range s.askCoordinator(ctx, ask) {
+		if err != nil {
+			out[ordinals[i]] = claim{err: claimError(err, req.Version)}
+		}
+	}
+	return out, nil
+}
+
+// askCoordinator asks and, where the transaction before is still being ended, asks again for a while: clients of transaction
+// version 2 begin the next one at once.
+func (s *Server) askCoordinator(ctx context.Context, ask TransactionClaim) []error {
+	if s.transactions == nil {
+		return slices.Repeat([]error{kafka.InvalidTxnState}, len(ask.Partitions))
+	}
+	values := s.topics.Values()
+	backoff, left := AddPartitionsBackoff.Get(values), AddPartitionsBackoffMax.Get(values)
+	for {
+		errs := s.transactions.AddPartitions(ctx, ask)
+		again := slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, kafka.ConcurrentTransactions) })
+		if !again || ask.VerifyOnly || left < backoff {
+			return errs
+		}
+		left -= backoff
+		timer := time.NewTimer(backoff)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errs
+		}
+	}
+}
+
+// claimError is what a producer hears of the coordinator's answer, in terms that clients of its version know from Produce.
+func claimError(err error, version int16) error {
+	code := codeOf(err)
+	switch code {
+	case kafka.ProducerFenced:
+		return kafka.InvalidProducerEpoch
+	case kafka.TransactionAbortable:
+		if version >= produceVersionAbortable {
+			return code
+		}
+		code = kafka.InvalidTxnState
+	case kafka.ConcurrentTransactions:
+		if version >= produceVersionAdds {
+			return code
+		}
+	}
+	switch code {
+	case kafka.InvalidTxnState:
+		return kafka.Errorf(code, "Partition was not added to the transaction")
+	case kafka.ConcurrentTransactions, kafka.NetworkException, kafka.RequestTimedOut,
+		kafka.CoordinatorLoadInProgress, kafka.CoordinatorNotAvailable, kafka.NotCoordinator:
+		// Old clients would not try these again, or would look for another leader.
+		return kafka.Errorf(kafka.NotEnoughReplicas, "Unable to verify the partition has been added to the transaction. Underlying error: %s", code.Name())
+	}
+	return code
+}
+
+// transactionalHead returns the header of the batch in records if it is a transactional one.
+func transactionalHead(records []byte) (record.Header, bool) {
+	head, err := record.ParseHeader(records)
+	if err != nil || !head.Transactional() || head.ProducerID < 0 {
+		return head, false
+	}
+	_, err = soleBatch(records)
+	return head, err == nil
 }

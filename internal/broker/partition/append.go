@@ -101,11 +101,11 @@ func (l *Log) appendInternal(b []byte, o origin) (Appended, error) {
 	}
 	info := infoOf(&h)
 	if h.Control() {
-		e, err := record.ParseControl(b)
+		m, err := record.ParseMarker(b)
 		if err != nil {
 			return Appended{}, fmt.Errorf("append control batch to %s: %w", l.id, err)
 		}
-		info.ControlType, info.CoordinatorEpoch = int16(e.Type), e.CoordinatorEpoch
+		markInfo(&info, m)
 	}
 	return l.append(b, info, l.config.Load(), o)
 }
@@ -164,6 +164,14 @@ func (l *Log) applyLocked(info *wal.BatchInfo, leaderEpoch int32, c *Config) {
 	}
 	l.growLocked(info, c)
 	l.logEnd = info.BaseOffset + int64(info.LastOffsetDelta) + 1
+}
+
+// markInfo adds what the record of a marker says.
+func markInfo(info *wal.BatchInfo, m record.Marker) {
+	info.ControlType, info.CoordinatorEpoch = wal.ControlTypeAbort, m.CoordinatorEpoch
+	if m.Commit {
+		info.ControlType = wal.ControlTypeCommit
+	}
 }
 
 func infoOf(h *record.Header) wal.BatchInfo {

@@ -124,12 +124,9 @@ const epochBumpVersion = 2
 // Errors: InvalidProducerEpoch for the marker of an earlier transaction, TransactionCoordinatorFenced for that of a coordinator
 // which another one has followed, ErrClosed, and wal.ErrNoSpace, which is worth a retry.
 func (l *Log) AppendMarker(m Marker) (Appended, error) {
-	e := record.EndTransaction{Type: record.ControlAbort, CoordinatorEpoch: m.CoordinatorEpoch}
-	if m.Commit {
-		e.Type = record.ControlCommit
-	}
+	r := record.Marker{Commit: m.Commit, CoordinatorEpoch: m.CoordinatorEpoch}
 	now := l.env.Now().UnixMilli()
-	b := record.BuildEndTransaction(now, record.Producer{ID: m.ProducerID, Epoch: m.ProducerEpoch}, e)
+	b := record.BuildMarker(now, record.Producer{ID: m.ProducerID, Epoch: m.ProducerEpoch}, r)
 	c := l.config.Load()
 	a := Appended{LogAppendTime: -1}
 	if c.LogAppendTime {
@@ -141,7 +138,7 @@ func (l *Log) AppendMarker(m Marker) (Appended, error) {
 		return Appended{}, err
 	}
 	info := infoOf(&h)
-	info.ControlType, info.CoordinatorEpoch = int16(e.Type), e.CoordinatorEpoch
+	markInfo(&info, r)
 	written, err := l.append(b, info, c, origin{trusted: true, version: m.Version})
 	if err == nil && !written.Duplicate {
 		written.LogAppendTime = a.LogAppendTime
@@ -260,7 +257,7 @@ func (l *Log) endTransactionLocked(s *producer, info *wal.BatchInfo) {
 	l.ongoing = slices.Delete(l.ongoing, i, i+1)
 	i = sort.Search(len(l.closing), func(i int) bool { return l.closing[i].first > t.first })
 	l.closing = slices.Insert(l.closing, i, t)
-	if record.ControlType(info.ControlType) != record.ControlAbort {
+	if info.ControlType != wal.ControlTypeAbort {
 		return
 	}
 	a := segment.AbortedTxn{ProducerID: info.ProducerID, FirstOffset: t.first, LastOffset: t.last, LastStableOffset: t.last + 1}

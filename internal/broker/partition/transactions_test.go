@@ -97,7 +97,7 @@ func TestMarkersHaveTheBytesOfKafka(t *testing.T) {
 	h.txn(4001, 9, 0, 1)
 	h.mark(Marker{ProducerID: 4001, ProducerEpoch: 9, CoordinatorEpoch: 7, Commit: true})
 	_, b := h.read(ReadRequest{Offset: 1, MaxBytes: 1 << 20})
-	want := record.BuildEndTransaction(h.now.UnixMilli(), record.Producer{ID: 4001, Epoch: 9}, record.EndTransaction{Type: record.ControlCommit, CoordinatorEpoch: 7})
+	want := record.BuildMarker(h.now.UnixMilli(), record.Producer{ID: 4001, Epoch: 9}, record.Marker{Commit: true, CoordinatorEpoch: 7})
 	record.PatchOffset(want, 1, 3)
 	if string(b) != string(want) {
 		t.Errorf("got %x, want %x", b, want)
@@ -220,7 +220,7 @@ func TestMarkersOfOldEpochsAreRefused(t *testing.T) {
 	h.txn(1, 3, 1, 1)
 	_, err = h.log.AppendMarker(Marker{ProducerID: 1, ProducerEpoch: 3, CoordinatorEpoch: 4, Commit: true})
 	wantCode(t, "old coordinator", err, kafka.TransactionCoordinatorFenced)
-	_, err = h.log.AppendInternal(record.BuildEndTransaction(1, record.Producer{ID: 1, Epoch: 3}, record.EndTransaction{CoordinatorEpoch: 4}))
+	_, err = h.log.AppendInternal(record.BuildMarker(1, record.Producer{ID: 1, Epoch: 3}, record.Marker{CoordinatorEpoch: 4}))
 	wantCode(t, "old coordinator, by the log's other door", err, kafka.TransactionCoordinatorFenced)
 	h.wantStable(2)
 	h.mark(Marker{ProducerID: 1, ProducerEpoch: 4, CoordinatorEpoch: 5})
@@ -446,7 +446,7 @@ func TestCoordinatorsWriteTransactionalBatchesWithoutSequence(t *testing.T) {
 	h.wantStable(0)
 	_, err := h.log.AppendInternalVerified(batch(t, "offset", 1, 1, transactional(2, 0, -1)), nil)
 	wantCode(t, "without verification", err, kafka.InvalidTxnState)
-	a, err := h.log.AppendInternal(record.BuildEndTransaction(1, record.Producer{ID: 1}, record.EndTransaction{Type: record.ControlAbort, CoordinatorEpoch: 1}))
+	a, err := h.log.AppendInternal(record.BuildMarker(1, record.Producer{ID: 1}, record.Marker{CoordinatorEpoch: 1}))
 	if err = errors.Join(err, a.Ticket.Wait(t.Context())); err != nil {
 		t.Fatal(err)
 	}

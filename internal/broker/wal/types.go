@@ -51,6 +51,12 @@ type BatchInfo struct {
 	CoordinatorEpoch int32
 }
 
+// The types of control records that end a transaction.
+const (
+	ControlTypeAbort  int16 = 0
+	ControlTypeCommit int16 = 1
+)
+
 // NextOffset is the offset that follows the batch.
 func (b BatchInfo) NextOffset() int64 { return b.BaseOffset + int64(b.LastOffsetDelta) + 1 }
 

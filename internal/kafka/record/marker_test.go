@@ -26,6 +26,21 @@ func TestMarkersAreThoseOfKafka(t *testing.T) {
 	}
 }
 
+// What kafka-clients 4.3.1 makes of MemoryRecords.withEndTransactionMarker, at offset 0 of leader epoch 3.
+func TestMarkersAreByteForByteThoseOfKafka(t *testing.T) {
+	t.Parallel()
+	for commit, want := range map[bool]string{
+		true:  "0000000000000000000000420000000302ee933d490030000000000000018bcfe5687b0000018bcfe5687b0000000000000fa10009ffffffff000000012000000008000000010c00000000000700",
+		false: "00000000000000000000004200000003021aadeb010030000000000000018bcfe5687b0000018bcfe5687b0000000000000fa10009ffffffff000000012000000008000000000c00000000000700",
+	} {
+		b := BuildMarker(1_700_000_000_123, Producer{ID: 4001, Epoch: 9}, Marker{commit, 7})
+		PatchOffset(b, 0, 3)
+		if got := hex.EncodeToString(b); got != want {
+			t.Errorf("commit %v: got\n%s, want\n%s", commit, got, want)
+		}
+	}
+}
+
 func TestParseMarkerRefusesOtherControlBatches(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ key, value []byte }{
