@@ -48,6 +48,9 @@ var shown = map[string]bool{
 // Lists whose order the protocol fixes; all others are sorted.
 var ordered = map[string]bool{"RecordBatches": true, "ConfigSynonyms": true, "ErrorRecords": true}
 
+// notAuthorized is how Kafka quotes a request that it refuses, with addresses of its memory in it.
+var notAuthorized = regexp.MustCompile(`^Request Request\(.*\) (needs \w+ permission\.)$`)
+
 var millis = regexp.MustCompile(`\b1[0-9]{12}\b|-92233[0-9]{14}\b`)
 
 // dumpResponse shows resp, one line for each structure, nested lists indented below it.
@@ -219,7 +222,7 @@ func (e *env) show(name string, f reflect.Value) string {
 		if masks[name] != "" {
 			return e.symbol(name, s)
 		}
-		return e.unrun(s)
+		return e.unrun(notAuthorized.ReplaceAllString(s, "The request $1"))
 	case reflect.Array:
 		if f.IsZero() {
 			return "0"

@@ -39,6 +39,9 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 	for _, key := range req.CoordinatorKeys {
 		found := s.coordinator(ctx, c, req.CoordinatorType, key)
 		found.Key = key
+		if found.ErrorCode == kafka.GroupAuthorizationFailed.Code() || found.ErrorCode == kafka.TransactionalIDAuthorizationFailed.Code() {
+			found.ErrorMessage = new("") // as Kafka has it
+		}
 		res.Coordinators = append(res.Coordinators, found)
 	}
 	return res, nil

@@ -63,9 +63,7 @@ func (s *Server) createTopics(ctx context.Context, c *Conn, req *kmsg.CreateTopi
 		res.Topics = append(res.Topics, createFailed(name, kafka.Errorf(kafka.InvalidRequest, "Duplicate topic name.")))
 	}
 	for _, name := range denied {
-		out := createFailed(name, kafka.TopicAuthorizationFailed)
-		out.ErrorMessage = nil // as Kafka has it
-		res.Topics = append(res.Topics, out)
+		res.Topics = append(res.Topics, createFailed(name, kafka.TopicAuthorizationFailed))
 	}
 	return res, nil
 }

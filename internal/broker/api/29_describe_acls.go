@@ -4,7 +4,7 @@ package api
 //
 // A name, principal or host of null, and the codes of ANY, select everything. The pattern type MATCH selects what is about
 // a resource of the name: by the same literal name, by a prefix of it, or by "*". Entries are grouped by resource and come
-// sorted. Without an authorizer the answer is SECURITY_DISABLED.
+// sorted. A code that there is not selects nothing. Without an authorizer the answer is SECURITY_DISABLED.
 //
 // 1: pattern types. 2: flexible. 3: resources of type USER.
 
@@ -24,14 +24,11 @@ func (s *Server) describeACLs(_ context.Context, c *Conn, req *kmsg.DescribeACLs
 		Type: acl.ResourceType(req.ResourceType), Pattern: acl.PatternType(req.ResourcePatternType), Name: req.ResourceName,
 		Principal: req.Principal, Host: req.Host, Operation: acl.Operation(req.Operation), Permission: acl.Permission(req.PermissionType),
 	}
-	err := s.mayACLs(c, auth.Describe)
-	if err == nil {
-		err = auth.ValidateFilter(filter)
-	}
-	if err != nil {
+	if err := s.mayACLs(c, auth.Describe); err != nil {
 		res.ErrorCode, res.ErrorMessage = codeOf(err).Code(), textOf(err)
 		return res, nil
 	}
+	res.ErrorMessage = new("")
 	for _, b := range s.access.Set().Find(filter) {
 		n := len(res.Resources)
 		if n == 0 || acl.ResourceType(res.Resources[n-1].ResourceType) != b.Type || res.Resources[n-1].ResourceName != b.Name ||

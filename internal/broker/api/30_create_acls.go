@@ -11,6 +11,7 @@ package api
 // no more than 100,000 entries.
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -37,7 +38,7 @@ func (s *Server) createACLs(ctx context.Context, c *Conn, req *kmsg.CreateACLsRe
 	}
 	for _, err := range outcomes {
 		out := kmsg.NewCreateACLsResponseResult()
-		out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)
+		out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), cmp.Or(textOf(err), new(""))
 		res.Results = append(res.Results, out)
 	}
 	return res, nil

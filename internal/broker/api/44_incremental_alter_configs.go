@@ -12,11 +12,13 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
 func (s *Server) incrementalAlterConfigs(ctx context.Context, c *Conn, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
@@ -44,6 +46,9 @@ func (s *Server) incrementalAlterConfigs(ctx context.Context, c *Conn, req *kmsg
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 		out.ErrorCode, out.ErrorMessage = codeOf(err).Code(), textOf(err)
+		if resource.Type == topics.BrokerLogger && errors.Is(err, kafka.ClusterAuthorizationFailed) {
+			out.ErrorMessage = nil // as Kafka has it
+		}
 		res.Resources = append(res.Resources, out)
 	}
 	return res, nil
