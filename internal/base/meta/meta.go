@@ -53,7 +53,8 @@ var (
 const (
 	// MaxKeyBytes is the longest key.
 	MaxKeyBytes = 1024
-	// MaxTxnBytes bounds the keys and values of one transaction, and so each value.
+	// MaxTxnBytes bounds the keys and values of one transaction, and so each value. A store that seals values needs some
+	// bytes of it for each.
 	MaxTxnBytes = 1 << 20
 	// MaxTxnOps bounds the changes, and apart from them the comparisons, of one transaction.
 	MaxTxnOps = 1024

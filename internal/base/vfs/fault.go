@@ -280,6 +280,8 @@ func (f *faultFile) Allocate(off, length int64) error {
 	return f.inner.Allocate(off, length)
 }
 
+func (f *faultFile) Renew() error { return f.inner.Renew() }
+
 func (f *faultFile) SyncData() error {
 	if err := f.ask(OpSyncData, 0, 0); err != nil {
 		return err

@@ -35,6 +35,10 @@ import (
 // ErrLocked is returned by FS.Lock when another process, or another lock of this one, holds the name.
 var ErrLocked = errors.New("locked by another process")
 
+// ErrUnreadable is returned for a file that cannot be opened as what it should be, such as an encrypted file whose header
+// was never written.
+var ErrUnreadable = errors.New("file is not readable")
+
 // FS is a file system.
 type FS interface {
 	// Open opens a file for reading. Writing to it is an error. Whether a directory opens is up to the
@@ -86,6 +90,9 @@ type File interface {
 	// Allocate reserves blocks for [off, off+length), so that writes there cannot run out of space, and
 	// grows the file to off+length if it is shorter. Bytes already written stay. length must be positive.
 	Allocate(off, length int64) error
+	// Renew says that what the file holds is of no more use, before it is written anew from its beginning: a file system
+	// that encrypts takes another key. Other handles of the file must not be used after that.
+	Renew() error
 	// SyncData makes the bytes, and the length needed to read them, durable.
 	SyncData() error
 	// Sync makes bytes and all attributes durable.

@@ -135,6 +135,12 @@ func (p *preparer) adopt(name string) error {
 		}
 	}
 	f, err := l.o.FS.OpenReadWrite(l.path(spare))
+	if errors.Is(err, vfs.ErrUnreadable) { // nothing was ever written to it, or it is of before encryption
+		if err := l.o.FS.Remove(l.path(spare)); err != nil {
+			return fmt.Errorf("remove a left-over log file: %w", err)
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open a left-over log file: %w", err)
 	}
@@ -334,6 +340,9 @@ func (p *preparer) add(held int64) error {
 		p.spares = p.spares[:k-1]
 		l.metrics.spareFiles.Set(float64(k - 1))
 		f.f, from = spare.f, spare.name
+		if err := f.f.Renew(); err != nil {
+			return fmt.Errorf("renew %s: %w", from, fatal(err))
+		}
 	} else {
 		w, err := l.o.FS.Create(l.path(from))
 		if err != nil {
