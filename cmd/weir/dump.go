@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/weir-stream/weir/internal/app/datadir"
+	"github.com/weir-stream/weir/internal/base/seal"
+	"github.com/weir-stream/weir/internal/base/seal/kms"
 	"github.com/weir-stream/weir/internal/cli/table"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
@@ -64,7 +67,7 @@ type dumpVerb struct {
 }
 
 func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
-	var objects, partition string
+	var objects, partition, keyURL string
 	d := &dump{s: s}
 	cmd := &cobra.Command{
 		Use:     v.name + " [DIR...]",
@@ -83,8 +86,17 @@ func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
 				dirs = []string{"weir-data"}
 			}
 			d.ctx = cmd.Context()
+			var keeper seal.Keeper
+			if keyURL = cmp.Or(keyURL, s.env("WEIR_ENCRYPTION_KEY")); keyURL != "" {
+				k, err := kms.Open(d.ctx, keyURL)
+				if err != nil {
+					return err
+				}
+				defer k.Close() //nolint:errcheck // nothing is written through it
+				keeper = k
+			}
 			for _, dir := range dirs {
-				if err := d.open(datadir.Options{Root: dir, Objects: strings.TrimPrefix(objects, "file:")}); err != nil {
+				if err := d.open(datadir.Options{Root: dir, Objects: strings.TrimPrefix(objects, "file:"), Keeper: keeper}); err != nil {
 					return err
 				}
 				if err := v.show(d); err != nil {
@@ -97,6 +109,7 @@ func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
 	s.addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVar(&objects, "blob", "", "`folder` of the object store, if it is not in the data directory")
+	f.StringVar(&keyURL, "encryption-key", "", "`URL` of the key of an encrypted data directory (default: WEIR_ENCRYPTION_KEY)")
 	f.BoolVar(&d.verify, "verify", false, "check every checksum; tell each damage and exit with 1 if there is one")
 	if v.records {
 		f.BoolVar(&d.records, "records", false, "write the records, in the form of 'topic consume'")
@@ -150,7 +163,9 @@ func (d *dump) wants(topic [16]byte, partition int32) bool {
 
 func (d *dump) open(o datadir.Options) error {
 	var err error
-	if d.dir, err = datadir.Open(d.ctx, o); err != nil {
+	if d.dir, err = datadir.Open(d.ctx, o); errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrKey) {
+		return withFix(err, "name its key by --encryption-key or WEIR_ENCRYPTION_KEY")
+	} else if err != nil {
 		return withFix(err, "name the directory that 'weir server --data' was given")
 	}
 	if d.dir.InUse() {

@@ -149,10 +149,11 @@ func (c *closers) close() error {
 // assemble opens the stores and returns the parts of the server.
 func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error) {
 	v := a.o.Values
-	store, objects, err := a.openStores(c)
+	stores, err := a.openStores(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+	store := stores.meta
 	shards, err := shardCount(ctx, store, Shards.Get(v))
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	a.clusterID = tps.ClusterID()
 	storage := shard.New(shard.Options{
-		FS: a.o.FS, WALDir: filepath.Join(a.data, "wal"), Blob: objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
+		FS: stores.files, WALDir: filepath.Join(a.data, "wal"), Blob: stores.objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
@@ -205,41 +206,6 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		members = append(members, service.Member{Name: "access", Service: access})
 	}
 	return members, nil
-}
-
-// openStores takes the data directory and opens what keeps metadata and objects.
-func (a *App) openStores(c *closers) (meta.Store, blob.Store, error) {
-	for _, dir := range []string{a.data, filepath.Join(a.data, "wal")} {
-		if err := a.o.FS.MkdirAll(dir); err != nil {
-			return nil, nil, fmt.Errorf("make %s: %w", dir, err)
-		}
-	}
-	lock, err := a.o.FS.Lock(filepath.Join(a.data, "lock"))
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, nil, a.inUse()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("take the data directory %s: %w", a.data, err)
-	}
-	c.add(lock)
-	store := a.o.Meta
-	if store == nil {
-		if store, err = meta.OpenPebble(filepath.Join(a.data, "meta"), meta.PebbleOptions{Logger: a.o.Logger}); err != nil {
-			return nil, nil, fmt.Errorf("open the metadata store: %w", err)
-		}
-		c.add(store)
-	}
-	objects := a.o.Blob
-	if objects == nil {
-		root := filepath.Join(a.data, "segments")
-		if dir, ok := strings.CutPrefix(Blob.Get(a.o.Values), "file:"); ok {
-			root = dir
-		}
-		if objects, err = blob.NewDir(a.o.FS, root); err != nil {
-			return nil, nil, fmt.Errorf("open the object store: %w", err)
-		}
-	}
-	return store, objects, nil
 }
 
 // ErrInUse is returned by Run if another server uses the data directory.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/seal/kms"
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
@@ -22,6 +23,10 @@ var (
 		"Where segments are kept: file:DIR, by default a folder of the data directory.")
 	Meta = config.String("meta", "embedded", config.OneOf("embedded"), config.Common,
 		"Where metadata is kept: embedded is a store in the data directory.")
+	EncryptionKey = config.String("encryption.key", "", config.Check("empty, or "+kms.Form, checkKeyURL), config.Common,
+		"Key by which everything that is kept is encrypted: a file of 32 bytes, or a key of Vault or of a cloud. Empty: data is kept in the clear.")
+	EncryptionKeyPrevious = config.String("encryption.key.previous", "", config.Check("empty, or "+kms.Form, checkKeyURL),
+		"Key before encryption.key: a start that finds the data under this one changes it over.")
 	KafkaListen = config.String("kafka.listen", "127.0.0.1:9092", config.NonEmpty, config.Common,
 		"Address on which Kafka clients are served; port 0 takes a free one.")
 	KafkaAdvertise = config.String("kafka.advertise", "", config.Common,
@@ -76,7 +81,7 @@ var (
 // reported.
 func Schema() (*config.Schema, error) {
 	keys := []config.Declared{
-		Data, Roles, Blob, Meta, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
+		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,

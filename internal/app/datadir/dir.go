@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -23,6 +24,8 @@ type Options struct {
 	Root string
 	// Objects is the folder of the object store; empty: that in Root.
 	Objects string
+	// Keeper opens what is encrypted; nil: nothing may be.
+	Keeper seal.Keeper
 }
 
 // Dir is an open data directory.
@@ -60,13 +63,23 @@ func Open(ctx context.Context, o Options) (*Dir, error) {
 	if found == 0 {
 		return nil, fmt.Errorf("%s holds no folder meta, wal or segments: it is no data directory", o.Root)
 	}
-	d.MetadataProblem = d.readMetadata(ctx)
+	var ring *seal.Ring
+	ring, d.MetadataProblem = d.readMetadata(ctx, o.Keeper)
+	if errors.Is(d.MetadataProblem, seal.ErrNoKey) || errors.Is(d.MetadataProblem, seal.ErrKey) {
+		return nil, fmt.Errorf("open data directory %s: %w", o.Root, d.MetadataProblem)
+	}
+	if ring != nil {
+		d.fs = readOnly{seal.NewFS(vfs.OS(), ring)}
+	}
 	if d.cluster == [16]byte{} {
 		d.cluster = d.clusterOfWAL()
 	}
 	if _, err := d.fs.Stat(o.Objects); err == nil {
-		if d.objects, err = blob.NewDir(d.fs, o.Objects); err != nil {
+		if d.objects, err = blob.NewDir(readOnly{vfs.OS()}, o.Objects); err != nil {
 			return nil, fmt.Errorf("open data directory %s: %w", o.Root, err)
+		}
+		if ring != nil {
+			d.objects = seal.NewBlob(d.objects, ring)
 		}
 	}
 	return d, nil

@@ -16,6 +16,7 @@ import (
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -25,8 +26,8 @@ type MetaEntry struct {
 	Key      string
 	Revision int64
 	Raw      []byte
-	// Kind says what the key is: topic, configs, cluster id, producer ids, shards, incarnation, incarnations, shard
-	// or acl.
+	// Kind says what the key is: topic, configs, cluster id, producer ids, shards, incarnation, incarnations, shard, acl
+	// or encryption keys.
 	Kind string
 	// Value is the decoded value, of a type that encoding/json writes; nil if Problem is not.
 	Value   any
@@ -84,34 +85,41 @@ type Incarnation struct {
 	Sealed int64  `json:"sealed"`
 }
 
-// readMetadata opens a copy of the metadata store and decodes what it holds.
-func (d *Dir) readMetadata(ctx context.Context) (err error) {
+// readMetadata opens a copy of the metadata store and decodes what it holds. The ring is nil where nothing is encrypted.
+func (d *Dir) readMetadata(ctx context.Context, keeper seal.Keeper) (ring *seal.Ring, err error) {
 	mem := pebblevfs.NewMem()
 	found, err := pebblevfs.Clone(pebblevfs.Default, mem, d.metaDir(), "meta")
 	if err != nil {
-		return fmt.Errorf("read metadata in %s: %w", d.metaDir(), err)
+		return nil, fmt.Errorf("read metadata in %s: %w", d.metaDir(), err)
 	}
 	if !found {
-		return fmt.Errorf("there is no metadata in %s", d.metaDir())
+		return nil, fmt.Errorf("there is no metadata in %s", d.metaDir())
 	}
 	store, err := meta.OpenPebble("meta", meta.PebbleOptions{FS: mem})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if _, err := store.Get(ctx, seal.RingKey); !errors.Is(err, meta.ErrNotFound) {
+		if ring, err = seal.OpenRing(ctx, store, keeper, nil); err != nil {
+			return nil, err
+		}
+	}
 	entries, err := store.Range(ctx, "", "", 0)
 	if err != nil {
-		return fmt.Errorf("read metadata in %s: %w", d.metaDir(), err)
+		return nil, fmt.Errorf("read metadata in %s: %w", d.metaDir(), err)
 	}
 	for _, e := range entries {
-		m := MetaEntry{Key: e.Key, Revision: e.Revision, Raw: e.Value}
-		m.Kind, m.Value, m.Problem = d.decode(e.Key, e.Value)
+		m := MetaEntry{Key: e.Key, Revision: e.Revision}
+		if m.Raw, m.Problem = ring.OpenValue(e.Key, e.Value); m.Problem == nil {
+			m.Kind, m.Value, m.Problem = d.decode(e.Key, m.Raw)
+		}
 		if m.Problem != nil {
 			m.Value = nil
 		}
 		d.Metadata = append(d.Metadata, m)
 	}
-	return nil
+	return ring, nil
 }
 
 // decode decodes a value by its key, and keeps what the rest of the directory is read with.
@@ -123,6 +131,9 @@ func (d *Dir) decode(key string, value []byte) (kind string, decoded any, err er
 			return "shards", nil, fmt.Errorf("%d bytes, not 4", len(value))
 		}
 		return "shards", binary.BigEndian.Uint32(value), nil
+	case key == seal.RingKey:
+		r, err := seal.DescribeRing(value)
+		return "encryption keys", r, err
 	case key == "ids/cluster":
 		r := unseal(value)
 		d.cluster = r.id()

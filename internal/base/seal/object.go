@@ -19,7 +19,7 @@ const sealedChunkBytes = chunkBytes + tagBytes
 
 // Blob seals the objects of a store.
 //
-//	header 88 | chunk 0: 64 KiB sealed + tag 16 | chunk 1 | … | last chunk: 0 to 64 KiB sealed + tag 16
+//	header 80 | chunk 0: 64 KiB sealed + tag 16 | chunk 1 | … | last chunk: 0 to 64 KiB sealed + tag 16
 //
 // The nonce of a chunk is its number, and 1 in the last byte if it is the last one: chunks can be neither exchanged nor
 // cut off. Every object has a key of its own, which is bound to the object's key in the store.

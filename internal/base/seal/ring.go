@@ -83,6 +83,21 @@ func OpenRing(ctx context.Context, store meta.Store, keeper, previous Keeper) (*
 	return rotate(ctx, store, keeper, plain, e.Revision)
 }
 
+// Description is what a stored ring tells without being opened.
+type Description struct {
+	Active uint32 `json:"active"`
+	Keys   int    `json:"keys"`
+}
+
+// DescribeRing reads the value of RingKey.
+func DescribeRing(value []byte) (Description, error) {
+	var s storedRing
+	if err := json.Unmarshal(value, &s); err != nil {
+		return Description{}, fmt.Errorf("ring of keys: %w: %w", ErrCorrupt, err)
+	}
+	return Description{Active: s.Active, Keys: len(s.Keys)}, nil
+}
+
 // plainRing is a ring with its keys in the clear.
 type plainRing struct {
 	active uint32

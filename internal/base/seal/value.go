@@ -28,7 +28,7 @@ type Meta struct {
 	close    func()
 }
 
-// NewMeta returns inner with sealed values. It owns inner.
+// NewMeta returns inner with sealed values.
 func NewMeta(inner meta.Store, ring *Ring) *Meta {
 	m := &Meta{inner: inner, ring: ring, closed: make(chan struct{})}
 	m.close = sync.OnceFunc(func() { close(m.closed) })
@@ -148,7 +148,12 @@ func (m *Meta) Grant(ctx context.Context, ttl time.Duration) (meta.Lease, error)
 // Close closes the store below and waits until all watches have ended.
 func (m *Meta) Close() error {
 	err := m.inner.Close()
+	m.EndWatches()
+	return err
+}
+
+// EndWatches ends all watches and returns when they have ended.
+func (m *Meta) EndWatches() {
 	m.close()
 	m.watching.Wait()
-	return err
 }

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
@@ -162,16 +167,16 @@ func (p testPlan) play(t testing.TB, fsys vfs.FS, h *history, offsets map[int32]
 }
 
 // inspect recovers from a crashed disk, and checks what comes out, that it stays, and that the log can go on.
-func inspect(t *testing.T, what string, disk *vfs.Mem, h *history, acked map[int32]int, low Position, rng *rand.Rand) {
+func inspect(t *testing.T, what string, over layer, disk *vfs.Mem, h *history, acked map[int32]int, low Position, rng *rand.Rand) {
 	t.Helper()
-	got, res, err := recoverAll(t, ScanOptions{FS: disk, Dir: testDir, From: low})
+	got, res, err := recoverAll(t, ScanOptions{FS: over(disk), Dir: testDir, From: low})
 	if err != nil {
 		t.Fatalf("%s: scan from %v: %v", what, low, err)
 	}
 	h.check(t, what, got, acked, low)
 	// What a scan has shown must survive another crash.
 	again := disk.CrashClone(rng)
-	got2, res2, err := recoverAll(t, ScanOptions{FS: again, Dir: testDir, From: low})
+	got2, res2, err := recoverAll(t, ScanOptions{FS: over(again), Dir: testDir, From: low})
 	if err != nil {
 		t.Fatalf("%s: scan after a second crash: %v", what, err)
 	}
@@ -184,10 +189,10 @@ func inspect(t *testing.T, what string, disk *vfs.Mem, h *history, acked map[int
 	h2 := newHistory()
 	plan := testPlan{seed: rng.Uint64(), batches: 10, options: smallOptions(res.Incarnation+1, res.NextStart, res.End)}
 	offsets := map[int32]int64{0: 1 << 40, 1: 1 << 40, 2: 1 << 40}
-	if err := plan.play(t, again, h2, offsets); err != nil {
+	if err := plan.play(t, over(again), h2, offsets); err != nil {
 		t.Fatalf("%s: next life: %v", what, err)
 	}
-	got3, res3, err := recoverAll(t, ScanOptions{FS: again, Dir: testDir, From: low, Sealed: map[uint64]uint64{res.Incarnation: res.NextSeq}})
+	got3, res3, err := recoverAll(t, ScanOptions{FS: over(again), Dir: testDir, From: low, Sealed: map[uint64]uint64{res.Incarnation: res.NextSeq}})
 	if err != nil {
 		t.Fatalf("%s: scan after the next life: %v", what, err)
 	}
@@ -210,9 +215,36 @@ func smallOptions(incarnation uint64, start, recovered Position) Options {
 	return Options{Incarnation: incarnation, Start: start, Recovered: recovered, FileBytes: 64 << 10, GroupBytes: 8 << 10, QueueBytes: 32 << 10}
 }
 
+// layer is what stands between the log and its files.
+type layer func(vfs.FS) vfs.FS
+
+func plain(fsys vfs.FS) vfs.FS { return fsys }
+
+// encrypted returns a layer that encrypts under one ring of keys.
+func encrypted(t *testing.T) layer {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := seal.OpenKeyFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.OpenRing(t.Context(), meta.NewMem(nil), keeper, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(fsys vfs.FS) vfs.FS { return seal.NewFS(fsys, ring) }
+}
+
 func TestCrashAtAnyOperationKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(4) {
+		over := layer(plain)
+		if seed%2 == 1 {
+			over = encrypted(t)
+		}
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			mem := newMemDir(t)
@@ -243,15 +275,15 @@ func TestCrashAtAnyOperationKeepsWhatWasAcknowledged(t *testing.T) {
 				return nil
 			}
 			offsets := map[int32]int64{}
-			plan := testPlan{seed: seed, batches: 100, options: smallOptions(1, 0, 0), trim: seed < 2}
-			if err := plan.play(t, vfs.NewFault(mem, hook), h, offsets); err != nil {
+			plan := testPlan{seed: seed, batches: 100, options: smallOptions(1, 0, 0), trim: seed < 3}
+			if err := plan.play(t, over(vfs.NewFault(mem, hook)), h, offsets); err != nil {
 				t.Fatal(err)
 			}
 			if len(images) < 80 {
 				t.Fatalf("only %d crashes", len(images))
 			}
 			for _, im := range images {
-				inspect(t, fmt.Sprintf("crash before operation %d (kind %d of %s at %d)", im.op.N, im.op.Kind, im.op.Name, im.op.Off), im.disk, h, im.acked, im.low, rng)
+				inspect(t, fmt.Sprintf("crash before operation %d (kind %d of %s at %d)", im.op.N, im.op.Kind, im.op.Name, im.op.Off), over, im.disk, h, im.acked, im.low, rng)
 			}
 			t.Logf("%d crashes", len(images))
 		})
@@ -261,6 +293,10 @@ func TestCrashAtAnyOperationKeepsWhatWasAcknowledged(t *testing.T) {
 func TestFailureOfAnyOperationLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, torn := range []bool{false, true} {
+		over := layer(plain)
+		if torn {
+			over = encrypted(t)
+		}
 		t.Run(fmt.Sprintf("torn=%v", torn), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(5, 5))
@@ -280,7 +316,7 @@ func TestFailureOfAnyOperationLosesNothing(t *testing.T) {
 					return syscall.EIO
 				}
 				plan := testPlan{seed: 3, batches: 40, options: smallOptions(1, 0, 0), trim: true}
-				err := plan.play(t, vfs.NewFault(mem, inject), h, map[int32]int64{})
+				err := plan.play(t, over(vfs.NewFault(mem, inject)), h, map[int32]int64{})
 				if !hit.Load() {
 					break
 				}
@@ -296,7 +332,7 @@ func TestFailureOfAnyOperationLosesNothing(t *testing.T) {
 					}
 				}
 				acked, low := h.acked(), Position(h.low.Load())
-				inspect(t, fmt.Sprintf("failure of operation %d", n), mem.CrashClone(rng), h, acked, low, rng)
+				inspect(t, fmt.Sprintf("failure of operation %d", n), over, mem.CrashClone(rng), h, acked, low, rng)
 			}
 			if failed < 40 {
 				t.Fatalf("only %d operations failed", failed)

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/seal"
+	"github.com/weir-stream/weir/internal/base/seal/kms"
+	"github.com/weir-stream/weir/internal/base/vfs"
+)
+
+// stores are what everything is kept in, encrypted where that is asked for.
+type stores struct {
+	files   vfs.FS
+	objects blob.Store
+	meta    meta.Store
+}
+
+// openStores takes the data directory and opens what keeps metadata, objects and the log.
+func (a *App) openStores(ctx context.Context, c *closers) (s stores, err error) {
+	for _, dir := range []string{a.data, filepath.Join(a.data, "wal")} {
+		if err := a.o.FS.MkdirAll(dir); err != nil {
+			return s, fmt.Errorf("make %s: %w", dir, err)
+		}
+	}
+	lock, err := a.o.FS.Lock(filepath.Join(a.data, "lock"))
+	if errors.Is(err, vfs.ErrLocked) {
+		return s, a.inUse()
+	}
+	if err != nil {
+		return s, fmt.Errorf("take the data directory %s: %w", a.data, err)
+	}
+	c.add(lock)
+	s = stores{files: a.o.FS, objects: a.o.Blob, meta: a.o.Meta}
+	if s.meta == nil {
+		if s.meta, err = meta.OpenPebble(filepath.Join(a.data, "meta"), meta.PebbleOptions{Logger: a.o.Logger}); err != nil {
+			return s, fmt.Errorf("open the metadata store: %w", err)
+		}
+		c.add(s.meta)
+	}
+	if s.objects == nil {
+		root := filepath.Join(a.data, "segments")
+		if dir, ok := strings.CutPrefix(Blob.Get(a.o.Values), "file:"); ok {
+			root = dir
+		}
+		if s.objects, err = blob.NewDir(a.o.FS, root); err != nil {
+			return s, fmt.Errorf("open the object store: %w", err)
+		}
+	}
+	ring, err := OpenRing(ctx, s.meta, a.o.Values)
+	if err != nil {
+		return s, fmt.Errorf("data directory %s: %w", a.data, err)
+	}
+	if ring != nil {
+		sealed := seal.NewMeta(s.meta, ring)
+		c.add(watches{sealed})
+		s = stores{files: seal.NewFS(s.files, ring), objects: seal.NewBlob(s.objects, ring), meta: sealed}
+	}
+	return s, nil
+}
+
+// watches ends the watches of a store, whose own end comes later.
+type watches struct{ store *seal.Meta }
+
+func (w watches) Close() error {
+	w.store.EndWatches()
+	return nil
+}
+
+// OpenRing returns the ring of keys of a metadata store by the settings of encryption, or nil where nothing is encrypted.
+func OpenRing(ctx context.Context, store meta.Store, v *config.Values) (*seal.Ring, error) {
+	var keepers [2]seal.Keeper
+	for i, keyURL := range []string{EncryptionKey.Get(v), EncryptionKeyPrevious.Get(v)} {
+		if keyURL == "" {
+			continue
+		}
+		k, err := kms.Open(ctx, keyURL)
+		if err != nil {
+			return nil, err
+		}
+		// The ring holds the keys from here on: keepers are needed for a moment only.
+		defer k.Close() //nolint:errcheck // nothing is written through it
+		keepers[i] = k
+	}
+	ring, err := seal.OpenRing(ctx, store, keepers[0], keepers[1])
+	switch {
+	case errors.Is(err, seal.ErrNoKey):
+		return nil, fmt.Errorf("%w: set encryption.key (or WEIR_ENCRYPTION_KEY) to the key it was made with", err)
+	case errors.Is(err, seal.ErrKey):
+		return nil, fmt.Errorf("%w: encryption.key is not the key of this data; to change keys, name the old one by encryption.key.previous", err)
+	}
+	return ring, err
+}
+
+func checkKeyURL(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return errors.New("not a text")
+	}
+	return kms.Check(s)
+}
