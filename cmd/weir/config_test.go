@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -28,8 +29,8 @@ func TestConfigShowTellsValuesAndOrigins(t *testing.T) {
 			"NAME                        VALUE     NOTE\ndefault.replication.factor  1\nlog.retention.hours         24\nnum.partitions              5\nssl.keystore.password       [hidden]  has no effect in Weir\n",
 		},
 		{
-			"config show -c FILE --changed -o yaml --origin --set authorizer.class.name=org.example.A",
-			"authorizer.class.name: org.example.A  # --set  # has no effect in Weir\nlog.retention.hours: 24  # FILE:3\nnum.partitions: 4  # FILE:1\n",
+			"config show -c FILE --changed -o yaml --origin --set num.replica.fetchers=4",
+			"log.retention.hours: 24  # FILE:3\nnum.partitions: 4  # FILE:1\nnum.replica.fetchers: 4  # --set  # has no effect in Weir\n",
 		},
 		{"config show num.partitions -o ndjson", `{"name":"num.partitions","value":"1","origin":"default"}` + "\n"},
 		{"config show log.retention.bytes num -o table --origin", "NAME                 VALUE  ORIGIN   NOTE\nlog.retention.bytes  -1     default\nnum.partitions       1      default\n"},
@@ -95,14 +96,15 @@ func TestKafkasSettingsAreAccepted(t *testing.T) {
 		"group.share.partition.max.record.locks=10000", "group.share.record.lock.duration.ms=15000", "offsets.topic.num.partitions=5",
 		"transaction.state.log.num.partitions=5", "share.coordinator.state.topic.num.partitions=3",
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true",
+		"num.replica.fetchers=4",
 	} {
 		line += " --set " + set
 	}
 	code, out, errOut := configured(t, "", line)
-	if code != exitDone || strings.Count(out, "\n") != 15 {
+	if code != exitDone || strings.Count(out, "\n") != 16 {
 		t.Errorf("exit code %d, %s\n%s", code, errOut, out)
 	}
-	if !strings.Contains(out, "authorizer.class.name                         org.apache.kafka.metadata.authorizer.StandardAuthorizer  has no effect in Weir") {
+	if !regexp.MustCompile(`(?m)^num.replica.fetchers +4 +has no effect in Weir$`).MatchString(out) {
 		t.Errorf("a setting without effect is not marked:\n%s", out)
 	}
 }
