@@ -208,6 +208,7 @@ var checkpointColumns = []table.Column{
 	{Title: "PARTITION", Right: true},
 	{Title: "START", Right: true},
 	{Title: "STABLE", Right: true, Wide: true},
+	{Title: "CLEANED", Right: true, Wide: true},
 	{Title: "END", Right: true},
 	{Title: "BYTES", Right: true},
 	{Title: "RUNS", Right: true},
@@ -244,7 +245,7 @@ func showCheckpoints(d *dump) error {
 				rows(p.Aborted, func(x state.Aborted) abortedRow { return abortedRow(x) }), rows(p.Producers, newProducerRow),
 			}
 			if err := d.list.add(checkpointColumns, row, row.Checkpoint, yesNo(row.Live), fmt.Sprintf("%#x", row.WALPosition), row.Topic, strconv.Itoa(int(row.Partition)),
-				strconv.FormatInt(row.LogStart, 10), strconv.FormatInt(row.LastStableOffset, 10), strconv.FormatInt(row.NextOffset, 10), strconv.FormatInt(row.SizeBytes, 10),
+				strconv.FormatInt(row.LogStart, 10), strconv.FormatInt(row.LastStableOffset, 10), strconv.FormatInt(row.CleanedOffset, 10), strconv.FormatInt(row.NextOffset, 10), strconv.FormatInt(row.SizeBytes, 10),
 				strconv.Itoa(len(row.Runs)), strconv.Itoa(len(row.Extents)), strconv.Itoa(len(row.Segments)), strconv.Itoa(len(row.Epochs)), strconv.Itoa(len(row.Producers)), when(row.MaxTimestamp)); err != nil {
 				return err
 			}

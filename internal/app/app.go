@@ -172,6 +172,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
+		Cleaner: func() shard.CleanerOptions { return cleanerOptions(tps.Values()) },
 	})
 	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)
 	if err != nil {

@@ -57,8 +57,9 @@ func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) 
 	return &partition.Config{
 		MaxMessageBytes: int32(c.MaxMessageBytes), LogAppendTime: c.LogAppendTime, TimestampBeforeMaxMs: c.TimestampBeforeMaxMs,
 		TimestampAfterMaxMs: c.TimestampAfterMaxMs, Recompress: !c.KeepCompression, Codec: c.Compression, Level: c.Levels.Of(c.Compression),
-		SegmentBytes: int64(c.SegmentBytes), SegmentMs: c.SegmentMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes,
+		SegmentBytes: segmentBytesOf(t.Name, &c), SegmentMs: c.SegmentMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes,
 		Delete: c.CleanupPolicy.Delete, Compact: c.CleanupPolicy.Compact, DecompressedBytesMax: decompressedBytesMax,
+		DeleteRetentionMs: c.DeleteRetentionMs, MinCompactionLagMs: c.MinCompactionLagMs, MaxCompactionLagMs: c.MaxCompactionLagMs, MinDirtyRatio: c.MinCleanableDirtyRatio,
 	}, t.Partitions, true
 }
 

@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -47,10 +48,19 @@ func (l *Log) abortedLocked(from, to int64) abortedView {
 // find returns the aborted transactions that overlap [from, to), in the order of their markers. It is never nil.
 func (v *abortedView) find(ctx context.Context, l *Log, from, to int64) ([]AbortedTxn, error) {
 	out := make([]AbortedTxn, 0, len(v.listed))
+	err := v.each(ctx, l, from, to, func(a segment.AbortedTxn) { out = append(out, AbortedTxn{a.ProducerID, a.FirstOffset}) })
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// each visits the aborted transactions of the view that overlap [from, to), in the order of their markers.
+func (v *abortedView) each(ctx context.Context, l *Log, from, to int64, visit func(segment.AbortedTxn)) error {
 	take := func(list []segment.AbortedTxn) {
 		for _, a := range list {
 			if a.LastOffset >= from && a.FirstOffset < to {
-				out = append(out, AbortedTxn{a.ProducerID, a.FirstOffset})
+				visit(a)
 			}
 		}
 	}
@@ -58,17 +68,35 @@ func (v *abortedView) find(ctx context.Context, l *Log, from, to int64) ([]Abort
 		r := &v.runs[i]
 		reader, release, err := l.env.Segments.Get(ctx, r.object.Key)
 		if err != nil {
-			return nil, l.damage(fmt.Errorf("open %s: %w", r.object.Key, err))
+			return l.damage(fmt.Errorf("open %s: %w", r.object.Key, err))
 		}
 		list, err := reader.Aborted(r.info, from, to)
 		release()
 		if err != nil {
-			return nil, l.damage(err)
+			return l.damage(err)
 		}
 		take(list)
 	}
 	take(v.listed)
-	return out, nil
+	return nil
+}
+
+// AllAborted returns every aborted transaction that is listed anywhere, in the order of their markers: all whose records or
+// whose marker are still part of the log and below the high watermark, and some of later ones.
+func (l *Log) AllAborted(ctx context.Context) ([]segment.AbortedTxn, error) {
+	return retryMoved(l, func() ([]segment.AbortedTxn, error) {
+		l.mu.Lock()
+		v := abortedView{listed: slices.Clone(l.aborted)}
+		for i := range l.runs {
+			if l.runs[i].abortedFrom != noAborted {
+				v.runs = append(v.runs, l.runs[i])
+			}
+		}
+		l.mu.Unlock()
+		var out []segment.AbortedTxn
+		err := v.each(ctx, l, 0, math.MaxInt64, func(a segment.AbortedTxn) { out = append(out, a) })
+		return out, err
+	})
 }
 
 // abortedBelowLocked returns the transactions listed in the log whose marker lies below offset.

@@ -74,6 +74,12 @@ type Config struct {
 	RetentionMs     int64
 	RetentionBytes  int64
 	Delete, Compact bool
+	// DeleteRetentionMs is how long a compacted log keeps tombstones readable.
+	DeleteRetentionMs int64
+	// A compacted log keeps records for MinCompactionLagMs as they are, and is cleaned when some are older than
+	// MaxCompactionLagMs or when the dirty part of it is above MinDirtyRatio.
+	MinCompactionLagMs, MaxCompactionLagMs int64
+	MinDirtyRatio                          float64
 	// DecompressedBytesMax bounds what one batch may expand to where its records must be looked at.
 	DecompressedBytesMax int
 }
@@ -108,8 +114,10 @@ type Log struct {
 	aborted       []segment.AbortedTxn
 	verifications map[int64]*Verification
 	segments      []virtualSegment
-	runs          []run
-	extents       []extent
+	// cleaned is up to where compaction has cleaned the log.
+	cleaned int64
+	runs    []run
+	extents []extent
 	// quarantined are the damaged extents that a cut has passed over: they lie below all of extents, between or inside runs.
 	quarantined []extent
 	waiters     []watch

@@ -15,7 +15,7 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 	defer l.mu.Unlock()
 	p := state.Partition{
 		Topic: l.id.Topic, Partition: l.id.Partition, LogStart: l.logStart, NextOffset: l.logEnd,
-		LastStableOffset: l.logEnd, MaxTimestamp: -1, MaxTimestampOffset: -1,
+		LastStableOffset: l.logEnd, MaxTimestamp: -1, MaxTimestampOffset: -1, CleanedOffset: l.cleaned,
 	}
 	if len(l.ongoing) > 0 {
 		p.LastStableOffset = max(l.ongoing[0].first, l.logStart)
@@ -77,7 +77,7 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.logStart, l.logEnd = p.LogStart, p.NextOffset
-	l.highWatermark = p.LogStart
+	l.highWatermark, l.cleaned = p.LogStart, p.CleanedOffset
 	for _, e := range p.Epochs {
 		l.epochs = append(l.epochs, EpochStart{e.Epoch, e.Start})
 	}

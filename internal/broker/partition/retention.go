@@ -18,13 +18,21 @@ type virtualSegment struct {
 	firstAppend  int64 // timestamp of its first batch, ms
 }
 
+// rollMs is the age at which a segment ends; compaction, which leaves the active one alone, may need it sooner.
+func (c *Config) rollMs() int64 {
+	if c.Compact && c.MaxCompactionLagMs > 0 {
+		return min(c.SegmentMs, c.MaxCompactionLagMs)
+	}
+	return c.SegmentMs
+}
+
 // growLocked counts a batch to the active segment, or to a new one where the active one is full or too old.
 func (l *Log) growLocked(info *wal.BatchInfo, c *Config) {
 	n := len(l.segments)
 	if n > 0 {
 		s := &l.segments[n-1]
 		full := s.bytes+int64(info.Bytes) > c.SegmentBytes
-		old := c.SegmentMs > 0 && info.MaxTimestamp-s.firstAppend > c.SegmentMs
+		old := c.rollMs() > 0 && info.MaxTimestamp-s.firstAppend > c.rollMs()
 		wide := info.BaseOffset+int64(info.LastOffsetDelta)-s.base > math.MaxInt32
 		if !full && !old && !wide {
 			s.bytes += int64(info.Bytes)

@@ -69,6 +69,12 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 		return err
 	}
 	s.discard(ctx, old.Manifest, old.Checkpoint)
+	for _, key := range sh.unused {
+		s.discard(ctx, key)
+		s.env.Segments.Forget(key)
+		delete(sh.damaged, key)
+	}
+	sh.unused = nil
 	return nil
 }
 

@@ -78,15 +78,16 @@ func (c *crasher) inject(op vfs.Op) error {
 	}
 	c.wrecks = append(c.wrecks, wreck{
 		promised: p, at: fmt.Sprintf("before operation %d, kind %d on %s", op.N, op.Kind, op.Name),
-		w: &world{disk: clone(c.rng), meta: copyMeta(c.meta.Store), topics: maps.Clone(c.world.topics)},
+		w: &world{disk: clone(c.rng), meta: copyMeta(c.meta.Store), topics: maps.Clone(c.world.topics), compact: c.world.compact},
 	})
 	return nil
 }
 
 // crashScript runs a script and returns a wreck of every operation in it.
-func crashScript(t *testing.T, seed uint64, steps int) []wreck {
+func crashScript(t *testing.T, seed uint64, steps int, compact bool) []wreck {
 	t.Helper()
 	w := newWorld(t)
+	w.compact = compact
 	s := newSimulation(t.Context(), seed, w)
 	gated := &gatedMeta{Store: w.meta}
 	c := &crasher{
@@ -143,9 +144,12 @@ func (k *wreck) survive(ctx context.Context, rng *rand.Rand, deeper bool) error 
 	if err != nil {
 		return fmt.Errorf("crash %s: start: %w", k.at, err)
 	}
+	if deeper && k.w.compact {
+		err = n.clean(ctx)
+	}
 	if deeper {
 		// What is appended after a second crash is not in the promise, so the checks that write come last.
-		err = errors.Join(n.do(ctx, n.cutAll), n.do(ctx, n.mergeIfDue))
+		err = errors.Join(err, n.do(ctx, n.cutAll), n.do(ctx, n.mergeIfDue))
 	}
 	var wrecks []wreck
 	if c != nil {
@@ -170,10 +174,11 @@ func (k *wreck) survive(ctx context.Context, rng *rand.Rand, deeper bool) error 
 // A crash at any operation loses nothing that was acknowledged, leaves no hole, and does not keep the node from going on.
 func TestNothingAcknowledgedIsLostByACrashAtAnyOperation(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+	for seed := range uint64(4) {
+		compact := seed >= 2
+		t.Run(fmt.Sprint("seed=", seed, "/compact=", compact), func(t *testing.T) {
 			t.Parallel()
-			wrecks := crashScript(t, seed, 50)
+			wrecks := crashScript(t, seed, 45, compact)
 			if len(wrecks) < 200 {
 				t.Fatalf("the script had %d operations, too few to mean something", len(wrecks))
 			}

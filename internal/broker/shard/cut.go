@@ -136,8 +136,7 @@ func appendBatches(w *segment.Writer, b []byte) error {
 
 // writeObject makes a new object of the shard and commits it. It returns nil without error if fill wrote nothing.
 func (s *Store) writeObject(ctx context.Context, sh *shardState, level segment.Level, fill func(*segment.Writer) error) (*partition.Object, segment.Footer, error) {
-	sh.nextObject++
-	key := objectKey(objectPrefix, sh.id, sh.epoch, sh.nextObject)
+	key := objectKey(objectPrefix, sh.id, sh.epoch, sh.nextObject.Add(1))
 	out, err := s.o.Blob.Create(ctx, key)
 	if err != nil {
 		return nil, segment.Footer{}, fmt.Errorf("create %s: %w", key, err)

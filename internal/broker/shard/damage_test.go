@@ -74,7 +74,7 @@ func oldWorld(t *testing.T, seed uint64) (*world, map[logKey]logView) {
 }
 
 func (w *world) clone(rng *rand.Rand) *world {
-	return &world{disk: w.disk.CrashClone(rng), meta: copyMeta(w.meta), topics: maps.Clone(w.topics)}
+	return &world{disk: w.disk.CrashClone(rng), meta: copyMeta(w.meta), topics: maps.Clone(w.topics), compact: w.compact}
 }
 
 // filesIn returns the files below dir.

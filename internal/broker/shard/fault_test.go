@@ -87,26 +87,28 @@ func faultCases() []faultCase {
 func TestEveryFailedOperationIsSurvived(t *testing.T) {
 	t.Parallel()
 	for _, c := range faultCases() {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			n := int64(1)
-			for fired := true; fired; n++ {
-				synctest.Test(t, func(t *testing.T) { fired = c.run(t, n) })
-				if t.Failed() {
-					t.Fatalf("at operation %d", n)
+		for _, compact := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, "/compact=", compact), func(t *testing.T) {
+				t.Parallel()
+				n := int64(1)
+				for fired := true; fired; n++ {
+					synctest.Test(t, func(t *testing.T) { fired = c.run(t, n, compact) })
+					if t.Failed() {
+						t.Fatalf("at operation %d", n)
+					}
 				}
-			}
-			if n < 10 {
-				t.Errorf("%d operations, too few to mean something", n)
-			}
-		})
+				if n < 10 {
+					t.Errorf("%d operations, too few to mean something", n)
+				}
+			})
+		}
 	}
 }
 
 // Whatever operation of a recovery fails, the next one succeeds and has everything.
 func TestEveryFailedOperationOfARecoveryIsSurvived(t *testing.T) {
 	t.Parallel()
-	wrecks := crashScript(t, 3, 50)
+	wrecks := crashScript(t, 3, 50, true)
 	k := wrecks[len(wrecks)*9/10]
 	for _, c := range faultCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,9 +136,10 @@ func TestEveryFailedOperationOfARecoveryIsSurvived(t *testing.T) {
 }
 
 // run plays a script with operation n failing, crashes, and recovers. It reports whether the operation was reached.
-func (c *faultCase) run(t *testing.T, n int64) bool {
-	const seed, steps = 5, 22
+func (c *faultCase) run(t *testing.T, n int64, compact bool) bool {
+	const seed, steps = 5, 16
 	w := newWorld(t)
+	w.compact = compact
 	var fired atomic.Bool
 	s := newSimulation(t.Context(), seed, w)
 	err := c.play(t, s, c.seams(w, n, &fired), steps)
@@ -146,7 +149,7 @@ func (c *faultCase) run(t *testing.T, n int64) bool {
 	s.mu.Lock()
 	k := wreck{
 		promised: s.view(), at: fmt.Sprint("operation ", n, " failed: ", err),
-		w: &world{disk: w.disk.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), meta: copyMeta(w.meta), topics: w.topics},
+		w: &world{disk: w.disk.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), meta: copyMeta(w.meta), topics: w.topics, compact: compact},
 	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -165,9 +168,13 @@ func (c *faultCase) play(t *testing.T, s *simulation, seams simSeams, steps int)
 	}
 	s.node = node
 	s.begin()
-	for i := range steps + 2 {
+	for i := range steps + 3 {
 		var err error
 		switch i {
+		case steps + 2:
+			if s.w.compact {
+				err = node.clean(s.ctx)
+			}
 		case steps:
 			err = node.do(s.ctx, node.cutAll)
 		case steps + 1:

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
@@ -130,15 +132,8 @@ func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
 	}
 	sh.objects = append(next, sh.objects[to:]...)
 	s.metrics.merges.Inc()
-	if err := s.checkpoint(ctx, sh); err != nil {
-		return err
-	}
-	for key := range old {
-		s.discard(ctx, key)
-		s.env.Segments.Forget(key)
-		delete(sh.damaged, key)
-	}
-	return nil
+	sh.unused = slices.AppendSeq(sh.unused, maps.Keys(old))
+	return s.checkpoint(ctx, sh)
 }
 
 func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, l *partition.Log, old map[string]bool) error {

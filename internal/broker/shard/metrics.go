@@ -1,6 +1,10 @@
 package shard
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	recovery    prometheus.Gauge
@@ -11,10 +15,12 @@ type metrics struct {
 	retained    prometheus.Counter
 	extents     prometheus.Gauge
 	corrupt     prometheus.Counter
+	cleaner     *cleanerMetrics
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, now func() time.Time) *metrics {
 	m := &metrics{
+		cleaner:     newCleanerMetrics(r, now),
 		recovery:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_storage_recovery_seconds", Help: "Time that the last start needed to recover storage."}),
 		checkpoint:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weir_storage_checkpoint_seconds", Help: "Time of a checkpoint of all shards.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
 		cuts:        prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_storage_cuts_total", Help: "L1 objects cut from the write-ahead log."}),

@@ -32,6 +32,8 @@ type world struct {
 	disk   *vfs.Mem
 	meta   *meta.Mem
 	topics map[kafka.TopicID]int32
+	// compact says that the topics have cleanup.policy=compact.
+	compact bool
 }
 
 func newWorld(tb testing.TB) *world {
@@ -80,6 +82,9 @@ func (w *world) start(ctx context.Context, seams simSeams, change func(*Options)
 	for id, partitions := range w.topics {
 		n.topics.set(id, partitions)
 	}
+	if w.compact {
+		n.topics.compact()
+	}
 	fs := seams.fs
 	if fs == nil {
 		fs = w.disk
@@ -92,6 +97,7 @@ func (w *world) start(ctx context.Context, seams simSeams, change func(*Options)
 		FS: fs, WALDir: simWAL, Blob: dir, Meta: w.meta, Topics: n.topics, Shards: 2, Now: time.Now,
 		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), WALFileBytes: 64 << 10, WALGroupBytes: 16 << 10,
 		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour, ProducerExpiry: 1 << 62, ReserveBytes: 64 << 10,
+		Cleaner: func() CleanerOptions { return CleanerOptions{Disabled: true} }, // scripts clean when they want to
 	}
 	if seams.blobs != nil {
 		o.Blob = seams.blobs(dir)
@@ -278,7 +284,15 @@ func (s *simulation) append() error {
 	size := 1 << s.rng.IntN(13)
 	build := record.NewBuilder(record.None, 0)
 	for i := range n {
-		build.Append(1_700_000_000_000+int64(s.rng.IntN(1000)), nil, bytes.Repeat([]byte{byte('a' + (i+size)%26)}, size), nil)
+		var key []byte
+		value := bytes.Repeat([]byte{byte('a' + (i+size)%26)}, size)
+		if s.w.compact {
+			key = []byte{byte('a' + s.rng.IntN(8))}
+			if s.rng.IntN(4) == 0 {
+				value = nil
+			}
+		}
+		build.Append(1_700_000_000_000+int64(s.rng.IntN(1000)), key, value, nil)
 	}
 	o := record.BuildOptions{}
 	if pid >= 0 {
@@ -357,6 +371,9 @@ func (s *simulation) mergeAny(ctx context.Context) error {
 
 // step does one random thing.
 func (s *simulation) step() error {
+	if s.w.compact && s.rng.IntN(12) == 0 {
+		return s.node.clean(s.ctx)
+	}
 	switch x := s.rng.IntN(100); {
 	case x < 60:
 		return s.append()
@@ -435,6 +452,11 @@ func verifyLog(ctx context.Context, n *simNode, k logKey, v logView) error {
 	if o.LogStart < v.startAcked || o.LogStart > v.most {
 		return fmt.Errorf("log start %d, want it in [%d, %d]", o.LogStart, v.startAcked, v.most)
 	}
+	if n.topics.config.Compact {
+		if err := verifyCompacted(ctx, l, v); err != nil {
+			return err
+		}
+	}
 	var want []byte
 	end := int64(0)
 	var kept []*simBatch
@@ -462,13 +484,13 @@ func verifyLog(ctx context.Context, n *simNode, k logKey, v logView) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(got, want) {
+	if !bytes.Equal(got, want) && !n.topics.config.Compact {
 		return fmt.Errorf("holds %d bytes, which are not the %d that were written", len(got), len(want))
 	}
 	if err := verifyProducers(l, kept); err != nil {
 		return err
 	}
-	a, err := l.Append(testBatch("after", 10))
+	a, err := l.Append(keyedBatch("after", "after", 10))
 	if err != nil || a.BaseOffset != end {
 		return fmt.Errorf("append after recovery: offset %d, %w, want offset %d", a.BaseOffset, err, end)
 	}

@@ -17,7 +17,8 @@
 // Run with an error; the process must end with it, and the next one recovers (crash-only).
 //
 // Lock order: Store.mu, then partition.Log.mu. Neither is held during I/O. Maintenance (checkpoint, cut, merge,
-// retention) is done by one goroutine, so manifests have a single writer.
+// retention) is done by one goroutine, so manifests have a single writer. Compaction reads and writes in a goroutine of
+// its own, for as long as that takes, and hands what it made to maintenance to be installed and published.
 package shard
 
 import (
@@ -83,6 +84,8 @@ type Options struct {
 	RetentionInterval time.Duration
 	// ProducerExpiry is after how long an idle producer is forgotten, 0 for 24 h (producer.id.expiration.ms).
 	ProducerExpiry time.Duration
+	// Cleaner returns the settings of log compaction, asked for at each look; nil for the defaults.
+	Cleaner func() CleanerOptions
 	// BlockCacheBytes bounds the memory for reads of what is not in the WAL's ring, 0 for 48 MiB.
 	BlockCacheBytes int64
 	// OpenObjects bounds the objects that are open for reading, 0 for 64.
@@ -126,8 +129,8 @@ type logKey struct {
 	partition int32
 }
 
-// shardState is what the maintenance goroutine knows of one shard. Nothing else touches it after recovery, but epoch,
-// which never changes in a process's life.
+// shardState is what the maintenance goroutine knows of one shard. Nothing else touches it after recovery, but id and epoch,
+// which never change in a process's life, and nextObject.
 type shardState struct {
 	id      int32
 	epoch   int32
@@ -139,8 +142,10 @@ type shardState struct {
 	// damaged are the keys of objects that could not be read: they are left as they are.
 	damaged map[string]bool
 	version uint64
-	// nextObject numbers the objects that this epoch makes.
-	nextObject uint64
+	// unused are the keys of objects that the next manifest does not name: they are deleted when it is published.
+	unused []string
+	// nextObject numbers the objects that this epoch makes; maintenance and the cleaner both make some.
+	nextObject atomic.Uint64
 }
 
 // Store is the storage of one broker.
@@ -177,7 +182,7 @@ type Store struct {
 func New(o Options) *Store {
 	o = o.withDefaults()
 	s := &Store{
-		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer),
+		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer, o.Now),
 		reported: map[string]struct{}{},
 	}
 	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Blocks: blockcache.New(o.BlockCacheBytes), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
@@ -212,6 +217,7 @@ func (s *Store) Run(ctx context.Context, ready func()) error {
 	defer s.ready.Store(false)
 	ready()
 	g.Go(func() error { return s.maintain(gctx) })
+	g.Go(func() error { return s.runCleaner(gctx) })
 	g.Go(func() error {
 		select {
 		case err := <-walDone:

@@ -117,9 +117,16 @@ func (n *node) restart(again bool) {
 	}
 }
 
-func testBatch(value string, size int) []byte {
+func testBatch(value string, size int) []byte { return keyedBatch("", value, size) }
+
+// keyedBatch returns a batch of one record; an empty key is null.
+func keyedBatch(key, value string, size int) []byte {
 	b := record.NewBuilder(record.None, 0)
-	b.Append(time.Now().UnixMilli(), nil, []byte(value+strings.Repeat(".", size)), nil)
+	k := []byte(key)
+	if key == "" {
+		k = nil
+	}
+	b.Append(time.Now().UnixMilli(), k, []byte(value+strings.Repeat(".", size)), nil)
 	return b.Build(record.BuildOptions{})
 }
 

@@ -6,9 +6,9 @@
 //	12 leader epoch         4 │ patched by the broker, outside the checksum, as is the base offset
 //	16 magic (2)            1 │
 //	17 CRC-32C              4 ┘ of everything that follows
-//	21 attributes           2   bits 0-2 codec, 3 log append time, 4 transactional, 5 control
+//	21 attributes           2   bits 0-2 codec, 3 log append time, 4 transactional, 5 control, 6 delete horizon
 //	23 last offset delta    4
-//	27 base timestamp       8   ms
+//	27 base timestamp       8   ms; with bit 6 the delete horizon
 //	35 max timestamp        8   ms
 //	43 producer id          8   -1: none
 //	51 producer epoch       2

@@ -25,6 +25,7 @@ const (
 	AttributeLogAppendTime = 0x08
 	AttributeTransactional = 0x10
 	AttributeControl       = 0x20
+	AttributeDeleteHorizon = 0x40
 )
 
 // Errors of this package. Each wraps the code that a client gets for it.
