@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 )
 
@@ -98,6 +99,10 @@ const (
 	NoProducerEpoch int16      = -1
 	NoSequence      int32      = -1
 )
+
+// MaxProducerEpoch is the highest epoch that a producer is given; the one above it only fences. After it comes another
+// producer id.
+const MaxProducerEpoch int16 = math.MaxInt16 - 1
 
 // NoLeaderEpoch stands where a leader epoch is not known.
 const NoLeaderEpoch int32 = -1
