@@ -182,9 +182,14 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
 		Group:   groupOptions(v),
 	})
+	markers := markers{tps, storage, groups}
+	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
+		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},
+		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition, Epoch: markers.epoch,
+	})
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Storage: storage, Features: features, Access: access,
+		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
@@ -200,8 +205,9 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "topics", Service: tps},
 		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
 		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
+		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
-		{Name: "kafka", Needs: []string{"groups", "follower", "admin"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "admin"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
 	}
 	if access != nil {
 		members = append(members, service.Member{Name: "access", Service: access})

@@ -75,6 +75,15 @@ var (
 		"Time between looks for offsets that are to be dropped.")
 	OffsetsPartitions = config.Int("offsets.topic.num.partitions", 50, config.AtLeast(1),
 		"Partitions of __consumer_offsets, when it is created.")
+
+	TransactionPartitions = config.Int("transaction.state.log.num.partitions", 50, config.AtLeast(1),
+		"Partitions of __transaction_state, when it is created.")
+	TransactionSegmentBytes = config.Int("transaction.state.log.segment.bytes", 100<<20, config.AtLeast(1),
+		"Size of a segment of __transaction_state, when it is created.")
+	TransactionalIDExpiry = config.MillisInt("transactional.id.expiration.ms", 7*24*time.Hour, config.AtLeast(1),
+		"Time after which a transactional id that nobody uses is forgotten.")
+	TransactionalIDCheckInterval = config.MillisInt("transaction.remove.expired.transaction.cleanup.interval.ms", time.Hour, config.AtLeast(1),
+		"Time between looks for transactional ids that are to be forgotten.")
 )
 
 // Schema returns every setting that a server knows: those that act, and the rest of Kafka's, which are accepted and
@@ -85,6 +94,7 @@ func Schema() (*config.Schema, error) {
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
+		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
 	}

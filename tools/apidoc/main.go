@@ -35,15 +35,14 @@ const highestKey = 94
 
 // Reasons that several keys share.
 const (
-	gone         = "Between the brokers of Kafka before 4.0, which dropped it."
-	kraft        = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
-	transactions = "Transactions are not served yet."
-	security     = "Listeners are plain text yet: nobody is authenticated."
-	quotas       = "Quotas are not served yet."
-	newGroups    = "Groups of the new protocol (KIP-848) are not served yet."
-	share        = "Share groups (KIP-932) are not served yet."
-	streams      = "Streams groups (KIP-1071) are not served yet."
-	telemetry    = "Metrics of clients (KIP-714) are not taken yet."
+	gone      = "Between the brokers of Kafka before 4.0, which dropped it."
+	kraft     = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
+	security  = "Listeners are plain text yet: nobody is authenticated."
+	quotas    = "Quotas are not served yet."
+	newGroups = "Groups of the new protocol (KIP-848) are not served yet."
+	share     = "Share groups (KIP-932) are not served yet."
+	streams   = "Streams groups (KIP-1071) are not served yet."
+	telemetry = "Metrics of clients (KIP-714) are not taken yet."
 )
 
 // notServed is why, for every key that the table does not have.
@@ -51,7 +50,6 @@ var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
 	17: security, 36: security, 50: security, 51: security,
 	38: security, 39: security, 40: security, 41: security,
-	24: transactions, 25: transactions, 26: transactions, 27: transactions, 65: transactions, 66: transactions,
 	48: quotas, 49: quotas,
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,

@@ -1,14 +1,14 @@
 package api
 
-// FindCoordinator (key 10), versions 0-6: names the broker that coordinates a group.
+// FindCoordinator (key 10), versions 0-6: names the broker that coordinates a group or a transactional id.
 //
-// The first request creates __consumer_offsets, for which the answer waits; should that not succeed it is
+// The first request creates __consumer_offsets or __transaction_state, for which the answer waits; should that not succeed it is
 // COORDINATOR_NOT_AVAILABLE, which clients retry.
 //
 // 0: groups only. 1: type of coordinator, error text. 3: flexible. 4: many keys in one request. 6: share groups.
 //
-// Unlike Kafka there is no coordinator of transactions or share groups yet: INVALID_REQUEST with a text that says so,
-// rather than an error that clients retry for ever.
+// Unlike Kafka there is no coordinator of share groups yet: INVALID_REQUEST with a text that says so, rather than an error
+// that clients retry for ever.
 
 import (
 	"context"
@@ -58,6 +58,8 @@ func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8, key string
 		err = kafka.TransactionalIDAuthorizationFailed
 	case kind == coordinatorOfGroups:
 		err = s.groups.Coordinator(ctx)
+	case kind == coordinatorOfTransactions:
+		err = s.transactional.Coordinator(ctx)
 	default:
 		err = kafka.Errorf(kafka.InvalidRequest, "There is no coordinator of type %d.", kind)
 	}

@@ -2,10 +2,15 @@ package api
 
 // InitProducerId (key 22), versions 0-5.
 //
-// Gives an idempotent producer an id that was never given before, with epoch 0. Transactional ids are answered
-// UNSUPPORTED_VERSION: transactions are not served by this version.
+// Gives an idempotent producer an id that was never given before, with epoch 0, and the producer of a transactional id the
+// id and epoch that fence all producers before it. A transaction that those left open is aborted first; meanwhile the
+// answer is CONCURRENT_TRANSACTIONS.
 //
-// 2: flexible. 3: current id and epoch, both or none (only meant for transactions). 4, 5: error codes.
+// 2: flexible. 3: current id and epoch, both or none, of a producer that goes on (KIP-360). 4: PRODUCER_FENCED, before it
+// INVALID_PRODUCER_EPOCH. Version 6 (KIP-939) is not stable in Kafka either.
+//
+// Unlike Kafka a producer that was fenced cannot abort its successor's transaction, and one that asks again for its last
+// epoch is answered after a restart of the broker too.
 
 import (
 	"context"
@@ -13,8 +18,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/txn"
 	"github.com/weir-stream/weir/internal/kafka"
 )
+
+// initVersionFenced is the version from which clients know PRODUCER_FENCED.
+const initVersionFenced = 4
 
 func (s *Server) initProducerID(ctx context.Context, c *Conn, req *kmsg.InitProducerIDRequest) (*kmsg.InitProducerIDResponse, error) {
 	res := kmsg.NewPtrInitProducerIDResponse()
@@ -23,25 +32,37 @@ func (s *Server) initProducerID(ctx context.Context, c *Conn, req *kmsg.InitProd
 		res.ErrorCode = code.Code()
 		return res, nil
 	}
-	if req.TransactionalID != nil {
-		res.ErrorCode = kafka.UnsupportedVersion.Code()
-		if *req.TransactionalID == "" {
-			res.ErrorCode = kafka.InvalidRequest.Code()
-		}
-		return res, nil
-	}
 	if (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
 		res.ErrorCode = kafka.InvalidRequest.Code()
 		return res, nil
 	}
-	id, err := s.topics.AllocateProducerID(ctx)
-	if err != nil {
-		s.logger.Warn("no producer id", "err", err)
-		res.ErrorCode = kafka.CoordinatorLoadInProgress.Code()
+	if req.TransactionalID == nil {
+		id, err := s.topics.AllocateProducerID(ctx)
+		if err != nil {
+			s.logger.Warn("no producer id", "err", err)
+			res.ErrorCode = kafka.CoordinatorLoadInProgress.Code()
+			return res, nil
+		}
+		res.ProducerID, res.ProducerEpoch = id, 0
 		return res, nil
 	}
-	res.ProducerID, res.ProducerEpoch = id, 0
+	e := txn.Init{TransactionalID: *req.TransactionalID, TimeoutMillis: req.TransactionTimeoutMillis}
+	if req.ProducerID != -1 {
+		e.Known = &txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
+	}
+	p, err := s.transactional.Init(ctx, e)
+	res.ErrorCode = fencedCode(err, req.Version >= initVersionFenced)
+	res.ProducerID, res.ProducerEpoch = p.ID, p.Epoch
 	return res, nil
+}
+
+// fencedCode is the code of an error for a client that knows PRODUCER_FENCED, or does not yet.
+func fencedCode(err error, known bool) int16 {
+	code := codeOf(err)
+	if code == kafka.ProducerFenced && !known {
+		code = kafka.InvalidProducerEpoch
+	}
+	return code.Code()
 }
 
 // refuseProducer is the error for a client that may not use the transactional id, or without one, may not write at all.

@@ -36,31 +36,36 @@ type Options struct {
 	Topics       *topics.Store
 	Groups       *coordinator.Groups
 	Transactions Transactions // nil where no transactions are served
-	Storage      *shard.Store
-	Features     *feature.Set
-	Access       *auth.Authorizer // decides who may do what; nil lets everybody do everything
-	NodeID       int32
-	Rack         string
-	LogDir       string
-	Now          func() time.Time
-	Logger       *slog.Logger
-	Registerer   prometheus.Registerer
+	// Transactional coordinates transactional ids, and Markers ends transactions in partitions.
+	Transactional *coordinator.Transactions
+	Markers       coordinator.Markers
+	Storage       *shard.Store
+	Features      *feature.Set
+	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
+	NodeID        int32
+	Rack          string
+	LogDir        string
+	Now           func() time.Time
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
 }
 
 // Server answers requests. Its methods may be called from many connections at once.
 type Server struct {
-	topics       *topics.Store
-	groups       *coordinator.Groups
-	transactions Transactions // nil: none can be opened
-	storage      *shard.Store
-	features     *feature.Set
-	access       *auth.Authorizer // nil: everybody may do everything
-	records      bool             // note decisions, whoever decides
-	nodeID       int32
-	rack         string
-	logDir       string
-	now          func() time.Time
-	logger       *slog.Logger
+	topics        *topics.Store
+	groups        *coordinator.Groups
+	transactions  Transactions // nil: none can be opened
+	transactional *coordinator.Transactions
+	markers       coordinator.Markers
+	storage       *shard.Store
+	features      *feature.Set
+	access        *auth.Authorizer // nil: everybody may do everything
+	records       bool             // note decisions, whoever decides
+	nodeID        int32
+	rack          string
+	logDir        string
+	now           func() time.Time
+	logger        *slog.Logger
 
 	decoder  *wire.Decoder
 	sessions *fetchSessions
@@ -72,7 +77,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}

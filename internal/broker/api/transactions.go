@@ -24,6 +24,8 @@ type Transactions interface {
 	// transaction), CoordinatorNotAvailable, CoordinatorLoadInProgress, NotCoordinator; what a client hears is up to the caller.
 	// A produce asks it before the first batch of a partition (KIP-890).
 	AddPartitions(ctx context.Context, claim TransactionClaim) []error
+	// Ending says whether the end of a transaction of the producer is decided and its markers are being written.
+	Ending(producerID int64) bool
 }
 
 // GroupTransactions is what handlers ask of the coordinator of transactions about groups, whose offsets may be part of a
@@ -80,7 +82,7 @@ func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, 
 	}
 	out := claims{}
 	ask := TransactionClaim{TransactionalID: *req.TransactionID, Producer: machine.Producer{ID: -1}, VerifyOnly: req.Version < produceVersionAdds}
-	var ordinals []int
+	var waiting []claimant
 	ordinal := -1
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
@@ -105,27 +107,44 @@ func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, 
 			}
 			v := log.BeginVerification(head.ProducerID, head.ProducerEpoch, head.BaseSequence, !ask.VerifyOnly)
 			if v == nil {
+				if s.transactions != nil && s.transactions.Ending(producer.ID) {
+					// The outcome is fixed, only the marker is not here yet. Kafka would take the batch along.
+					out[ordinal] = claim{err: claimError(kafka.ProducerFenced, req.Version)}
+				}
 				continue
 			}
 			out[ordinal] = claim{verification: v}
-			ordinals = append(ordinals, ordinal)
+			waiting = append(waiting, claimant{ordinal, log, head})
 			ask.Partitions = append(ask.Partitions, kafka.TopicPartition{Topic: topic.Name, Partition: p.Partition})
 		}
 	}
-	if len(ordinals) == 0 {
-		return nil, nil
+	if len(waiting) == 0 {
+		return out, nil
 	}
-	for i, err := range s.askCoordinator(ctx, ask) {
+	again := func() {
+		for _, w := range waiting {
+			out[w.ordinal] = claim{verification: w.log.BeginVerification(w.head.ProducerID, w.head.ProducerEpoch, w.head.BaseSequence, !ask.VerifyOnly)}
+		}
+	}
+	for i, err := range s.askCoordinator(ctx, ask, again) {
 		if err != nil {
-			out[ordinals[i]] = claim{err: claimError(err, req.Version)}
+			out[waiting[i].ordinal] = claim{err: claimError(err, req.Version)}
 		}
 	}
 	return out, nil
 }
 
+// claimant is a batch whose partition the coordinator is asked about.
+type claimant struct {
+	ordinal int
+	log     *partition.Log
+	head    record.Header
+}
+
 // askCoordinator asks and, where the transaction before is still being ended, asks again for a while: clients of transaction
-// version 2 begin the next one at once.
-func (s *Server) askCoordinator(ctx context.Context, ask TransactionClaim) []error {
+// version 2 begin the next one at once. again is called before that, because the marker that was waited for ended the
+// verifications too.
+func (s *Server) askCoordinator(ctx context.Context, ask TransactionClaim, again func()) []error {
 	if s.transactions == nil {
 		return slices.Repeat([]error{kafka.InvalidTxnState}, len(ask.Partitions))
 	}
@@ -133,14 +152,15 @@ func (s *Server) askCoordinator(ctx context.Context, ask TransactionClaim) []err
 	backoff, left := AddPartitionsBackoff.Get(values), AddPartitionsBackoffMax.Get(values)
 	for {
 		errs := s.transactions.AddPartitions(ctx, ask)
-		again := slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, kafka.ConcurrentTransactions) })
-		if !again || ask.VerifyOnly || left < backoff {
+		concurrent := slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, kafka.ConcurrentTransactions) })
+		if !concurrent || ask.VerifyOnly || left < backoff {
 			return errs
 		}
 		left -= backoff
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
+			again()
 		case <-ctx.Done():
 			timer.Stop()
 			return errs

@@ -28,8 +28,11 @@ type askedCoordinator struct {
 	GroupTransactions // nobody asks about groups here
 
 	asked  []TransactionClaim
+	ending bool
 	answer func(TransactionClaim) error
 }
+
+func (a *askedCoordinator) Ending(int64) bool { return a.ending }
 
 func (a *askedCoordinator) AddPartitions(_ context.Context, c TransactionClaim) []error {
 	a.asked = append(a.asked, c)
@@ -279,6 +282,37 @@ func TestMarkerWhileTheCoordinatorAnswersRefusesTheBatch(t *testing.T) {
 	d.wantCodes("late batch, version 2", d.producing(12, new("id"), txnBatch(1, 0, 0)), kafka.InvalidProducerEpoch)
 	if l := d.log(0); l.HasOpenTransaction(1, 0) {
 		t.Error("the transaction hangs")
+	}
+}
+
+// A client of transaction version 2 begins the next transaction at once, so the marker of the last may come while its first batch
+// waits for the coordinator. That batch is not late.
+func TestABatchThatWaitedForTheMarkerBeforeItIsTaken(t *testing.T) {
+	t.Parallel()
+	d := newDataServer(t)
+	asked := 0
+	d.coordinator.answer = func(c TransactionClaim) error {
+		if asked++; asked > 1 {
+			return nil
+		}
+		if _, err := d.log(0).AppendMarker(partition.Marker{ProducerID: c.Producer.ID, ProducerEpoch: c.Producer.Epoch, Version: 2}); err != nil {
+			return err
+		}
+		return kafka.ConcurrentTransactions
+	}
+	d.wantCodes("first batch", d.producing(12, new("id"), txnBatch(1, 1, 0)), kafka.None)
+}
+
+// Once the outcome is fixed nothing joins the transaction, also where the marker is not written yet.
+func TestABatchBetweenTheOutcomeAndTheMarkerIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDataServer(t)
+	d.wantCodes("first batch", d.producing(12, new("id"), txnBatch(1, 0, 0)), kafka.None)
+	d.coordinator.ending = true
+	end := d.log(0).Offsets().LogEnd
+	d.wantCodes("late batch", d.producing(12, new("id"), txnBatch(1, 0, 1)), kafka.InvalidProducerEpoch)
+	if got := d.log(0).Offsets().LogEnd; got != end {
+		t.Errorf("log end %d after the refused batch, want %d", got, end)
 	}
 }
 

@@ -112,6 +112,15 @@ func (g *Groups) CompleteTransaction(ctx context.Context, partition int32, m mac
 	return orNil(typed[kafka.Error](body, err))
 }
 
+// Partition returns the partition of __consumer_offsets that keeps a group. It creates the topic if need be; the error is
+// kafka.CoordinatorNotAvailable if that has not succeeded yet.
+func (g *Groups) Partition(ctx context.Context, id string) (int32, error) {
+	if err := g.runtime.Ensure(ctx); err != nil {
+		return 0, err
+	}
+	return PartitionOf(id, g.runtime.Partitions()), nil
+}
+
 // PartitionOf returns the partition of __consumer_offsets that keeps a group, and false while there is no such topic.
 func (g *Groups) PartitionOf(id string) (int32, bool) {
 	n := g.runtime.Partitions()
