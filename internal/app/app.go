@@ -91,6 +91,7 @@ func (a *App) Addresses() map[string]string {
 const (
 	kafkaStopTimeout   = 3 * time.Second
 	groupsStopTimeout  = 3500 * time.Millisecond
+	auditStopTimeout   = 3500 * time.Millisecond
 	storageStopTimeout = 4 * time.Second
 )
 
@@ -187,9 +188,10 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},
 		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition, Epoch: markers.epoch,
 	})
+	log := a.newAudit(tps, storage, registry)
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access,
+		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
@@ -200,19 +202,17 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
-	members := []service.Member{
+	return []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},
 		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
 		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
+		{Name: "access", Service: access},
+		{Name: "audit", Needs: []string{"storage"}, Service: log, StopTimeout: auditStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
-		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "admin"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
-	}
-	if access != nil {
-		members = append(members, service.Member{Name: "access", Service: access})
-	}
-	return members, nil
+		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+	}, nil
 }
 
 // ErrInUse is returned by Run if another server uses the data directory.

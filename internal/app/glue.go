@@ -12,12 +12,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/weir-stream/weir/internal/base/config"
-	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/api"
-	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -28,19 +23,6 @@ import (
 )
 
 func pid() int { return os.Getpid() }
-
-// openAuthorizer opens what decides who may do what, or returns nil where nobody is to be asked.
-func openAuthorizer(ctx context.Context, store meta.Store, v *config.Values, logger *slog.Logger, r prometheus.Registerer) (*auth.Authorizer, error) {
-	rules, on, err := auth.RulesOf(v)
-	if err != nil || !on {
-		return nil, err
-	}
-	a, err := auth.Open(ctx, auth.Options{Meta: store, Rules: rules, Logger: logger, Registerer: r})
-	if err != nil {
-		return nil, fmt.Errorf("open the authorizer: %w", err)
-	}
-	return a, nil
-}
 
 // decompressedBytesMax bounds what one batch may expand to where its records must be looked at.
 const decompressedBytesMax = 256 << 20

@@ -9,6 +9,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/seal/kms"
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -98,7 +99,7 @@ func Schema() (*config.Schema, error) {
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
 	}
-	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), topics.Settings())...)
+	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), audit.Settings(), topics.Settings())...)
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)
 	}

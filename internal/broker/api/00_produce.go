@@ -34,6 +34,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/auditevent"
 	"github.com/weir-stream/weir/internal/kafka/record"
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
@@ -194,7 +195,7 @@ func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *k
 	if err != nil {
 		return notAppended, codeOf(err)
 	}
-	if kafka.IsInternalTopic(topic.Name) {
+	if kafka.IsInternalTopic(topic.Name) || topic.Name == auditevent.Topic { // the audit log is written by the broker alone
 		return notAppended, kafka.InvalidTopicException
 	}
 	batch, err := soleBatch(p.Records)

@@ -2,12 +2,17 @@ package api
 
 import (
 	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/base/invariant"
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/acl"
+	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
 // Need is one thing that a caller of an API may have to be allowed: an operation on a kind of resource. Which of the
@@ -86,6 +91,54 @@ func (c *Conn) decided(d decision) bool {
 	invariant.Check(c.needs == nil || slices.Contains(c.needs, d.Need), "%s on %s is asked for and not declared in the table", d.Operation, d.Resource)
 	c.decisions = append(c.decisions, d)
 	return d.Allowed
+}
+
+// auditRequest hands the decisions about a request to the audit log. A quiet no is not one of them.
+func (s *Server) auditRequest(c *Conn, h wire.RequestHeader, e *entry) {
+	if s.audit == nil || len(c.decisions) == 0 {
+		return
+	}
+	category := categoryOf(e)
+	denied := slices.ContainsFunc(c.decisions, func(d decision) bool { return !d.Allowed && !d.quiet })
+	if !s.audit.Wants(category) && !denied {
+		return // most requests, where produce and consume are not asked for
+	}
+	r := audit.Request{
+		Client: audit.Client{Principal: c.Principal, Address: c.Peer, Listener: c.Listener, ClientID: c.ClientID},
+		API:    e.name, Category: category, CorrelationID: h.CorrelationID,
+	}
+	for i := range c.decisions {
+		if d := &c.decisions[i]; d.Allowed || !d.quiet {
+			r.Decisions = append(r.Decisions, audit.Decision{Decision: d.Decision, Operation: d.Operation, Type: d.Resource, Name: d.name})
+		}
+	}
+	s.audit.Request(&r)
+}
+
+// often are the categories of the APIs that are not about management.
+var often = map[kmsg.Key]audit.Category{
+	kmsg.Produce: audit.Produce, kmsg.InitProducerID: audit.Produce, kmsg.AddPartitionsToTxn: audit.Produce,
+	kmsg.AddOffsetsToTxn: audit.Produce, kmsg.EndTxn: audit.Produce,
+
+	kmsg.Fetch: audit.Consume, kmsg.JoinGroup: audit.Consume, kmsg.SyncGroup: audit.Consume, kmsg.Heartbeat: audit.Consume, kmsg.LeaveGroup: audit.Consume,
+	kmsg.OffsetCommit: audit.Consume, kmsg.TxnOffsetCommit: audit.Consume, kmsg.OffsetFetch: audit.Consume, kmsg.ConsumerGroupHeartbeat: audit.Consume,
+	kmsg.ShareGroupHeartbeat: audit.Consume, kmsg.ShareFetch: audit.Consume, kmsg.ShareAcknowledge: audit.Consume, kmsg.StreamsGroupHeartbeat: audit.Consume,
+}
+
+// categoryOf sorts an API for the audit log: what only asks by its name, the busy ones by the list, and all others are
+// management.
+func categoryOf(e *entry) audit.Category {
+	if c, ok := often[e.key]; ok {
+		return c
+	}
+	switch e.key {
+	case kmsg.Metadata, kmsg.FindCoordinator, kmsg.OffsetForLeaderEpoch:
+		return audit.Describe
+	}
+	if strings.HasPrefix(e.name, "Describe") || strings.HasPrefix(e.name, "List") || strings.HasSuffix(e.name, "Describe") {
+		return audit.Describe
+	}
+	return audit.Management
 }
 
 // begin makes the connection ready for the decisions of one request.

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
@@ -31,7 +32,7 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// Options of a Server; all are required but Access and Transactions.
+// Options of a Server; all are required but Access, Audit and Transactions.
 type Options struct {
 	Topics       *topics.Store
 	Groups       *coordinator.Groups
@@ -42,6 +43,7 @@ type Options struct {
 	Storage       *shard.Store
 	Features      *feature.Set
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
+	Audit         *audit.Log       // is told of decisions; nil: nobody is
 	NodeID        int32
 	Rack          string
 	LogDir        string
@@ -60,6 +62,7 @@ type Server struct {
 	storage       *shard.Store
 	features      *feature.Set
 	access        *auth.Authorizer // nil: everybody may do everything
+	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
 	nodeID        int32
 	rack          string
@@ -77,7 +80,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, access: o.Access, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}
@@ -141,6 +144,7 @@ func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body
 	}
 	c.begin(e)
 	reply, err := e.handle(s, ctx, c, h, req)
+	s.auditRequest(c, h, e)
 	if err != nil {
 		charge.Release()
 		return nil, fmt.Errorf("%s: %w", kmsg.Key(h.Key).Name(), err)

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/audit"
+	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/auditevent"
+	"github.com/weir-stream/weir/internal/kafka/record"
+)
+
+// openAuthorizer opens what decides who may do what, or returns nil where nobody is to be asked.
+func openAuthorizer(ctx context.Context, store meta.Store, v *config.Values, logger *slog.Logger, r prometheus.Registerer) (*auth.Authorizer, error) {
+	rules, on, err := auth.RulesOf(v)
+	if err != nil || !on {
+		return nil, err
+	}
+	a, err := auth.Open(ctx, auth.Options{Meta: store, Rules: rules, Logger: logger, Registerer: r})
+	if err != nil {
+		return nil, fmt.Errorf("open the authorizer: %w", err)
+	}
+	return a, nil
+}
+
+// newAudit returns the audit log, or nil where nothing is audited.
+func (a *App) newAudit(store *topics.Store, storage *shard.Store, r prometheus.Registerer) *audit.Log {
+	v := a.o.Values
+	o, on := audit.OptionsOf(v)
+	if !on {
+		return nil
+	}
+	spec := topics.Spec{Name: auditevent.Topic, Partitions: 1, ReplicationFactor: -1, Configs: map[string]string{
+		"cleanup.policy": "delete", "retention.ms": strconv.FormatInt(audit.Retention.Get(v).Milliseconds(), 10),
+	}}
+	o.Topic = &auditTopic{internalTopic: internalTopic{store: store, storage: storage, spec: spec}, now: a.o.Now}
+	o.Source = fmt.Sprintf("weir://%s/broker/%d", store.ClusterID(), NodeID.Get(v))
+	o.Scope, o.Now, o.Logger, o.Registerer = store.ClusterID(), a.o.Now, a.o.Logger, r
+	return audit.New(o)
+}
+
+// auditTopic is the topic of audit events as the audit log uses it, from one goroutine.
+type auditTopic struct {
+	internalTopic
+	now func() time.Time
+}
+
+// Last reads the last batch of the partition.
+func (t *auditTopic) Last(ctx context.Context) ([]byte, error) {
+	if _, ok := t.Lookup(); !ok {
+		return nil, nil
+	}
+	l, err := t.log()
+	if err != nil {
+		return nil, err
+	}
+	o := l.Offsets()
+	if o.HighWatermark == o.LogStart {
+		return nil, nil
+	}
+	b, _, err := l.ReadBytes(ctx, o.HighWatermark-1, 1)
+	if err != nil {
+		return nil, fmt.Errorf("read the end of %s: %w", auditevent.Topic, err)
+	}
+	var last []byte
+	err = eachBatch(b, func(batch []byte) error {
+		it, err := record.NewIterator(batch, decompressedBytesMax)
+		if err != nil {
+			return err
+		}
+		defer it.Close()
+		for r, ok := it.Next(); ok; r, ok = it.Next() {
+			last = append(last[:0], r.Value...)
+		}
+		return it.Err()
+	})
+	return last, err
+}
+
+func (t *auditTopic) Append(ctx context.Context, values [][]byte) error {
+	if _, err := t.Ensure(ctx); err != nil {
+		return err
+	}
+	l, err := t.log()
+	if err != nil {
+		return err
+	}
+	b := record.NewBuilder(record.None, 0)
+	for _, value := range values {
+		b.Append(t.now().UnixMilli(), nil, value, nil)
+	}
+	appended, err := l.AppendInternal(b.Build(record.BuildOptions{}))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", auditevent.Topic, err)
+	}
+	// What was handed to the log will be durable, or the server ends: to give up waiting would write events twice.
+	return appended.Ticket.Wait(context.WithoutCancel(ctx))
+}
+
+// log finds the partition anew each time: the topic may have been deleted and made again.
+func (t *auditTopic) log() (*partition.Log, error) {
+	topic, ok := t.store.View().ByName(auditevent.Topic)
+	if !ok {
+		return nil, kafka.UnknownTopicOrPartition
+	}
+	return t.storage.Log(topic.ID, 0)
+}

@@ -1,0 +1,251 @@
+// Package audit writes who did, or was refused, what into the topic _weir_audit: an event for each request of the
+// categories that are switched on, as CloudEvents, chained by hashes (see kafka/auditevent).
+//
+// Request handling hands events over and goes on: they wait in a bounded queue for the one goroutine of Run, which chains
+// and writes them. When the queue is full, events are dropped and counted; the count stands in a metric, and in the log
+// itself as an event of its own as soon as there is room. A write that fails is tried again while the queue fills, so an
+// audit log that cannot be written shows in metrics, in the program's log and, once it can be, in itself.
+//
+// The chain goes on over restarts: Run reads the last event of the topic before it writes the first.
+//
+// Request, Authentication and Wants may be called from any goroutine and never block. The package knows neither topics nor
+// the wire: app gives it a Topic.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/kafka/auditevent"
+)
+
+// Topic is the topic of audit events as Run needs it. Both methods may be slow.
+type Topic interface {
+	// Last returns the value of the newest record, or nil if there is none, or no topic.
+	Last(ctx context.Context) ([]byte, error)
+	// Append makes values durable in this order, all or none, and the topic first if need be.
+	Append(ctx context.Context, values [][]byte) error
+}
+
+// Options of a Log. Topic is required.
+type Options struct {
+	Topic Topic
+	// Source names the broker in events, such as weir://CLUSTER/broker/1, and Scope is a part of their ids that no
+	// other chain has.
+	Source, Scope string
+	Categories    []Category
+	QueueEvents   int // that may wait; 0 means 1
+	Now           func() time.Time
+	Logger        *slog.Logger          // nil discards
+	Registerer    prometheus.Registerer // nil: metrics are counted and not shown
+}
+
+// OptionsOf fills in what settings say. on is false where there is to be no audit log.
+func OptionsOf(v *config.Values) (o Options, on bool) {
+	for _, c := range Categories.Get(v) {
+		o.Categories = append(o.Categories, Category(c))
+	}
+	o.QueueEvents = QueueEvents.Get(v)
+	return o, Enable.Get(v)
+}
+
+// Log takes events in and writes them.
+type Log struct {
+	o       Options
+	wanted  map[Category]bool
+	queue   chan *auditevent.Event
+	lost    atomic.Int64 // dropped since the last event that tells of it
+	metrics *metrics
+}
+
+// New returns a log that takes events in; Run writes them.
+func New(o Options) *Log {
+	if o.Now == nil {
+		o.Now = clock
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{o: o, wanted: map[Category]bool{}, queue: make(chan *auditevent.Event, max(o.QueueEvents, 1))}
+	for _, c := range o.Categories {
+		l.wanted[c] = true
+	}
+	l.metrics = newMetrics(o.Registerer, func() float64 { return float64(len(l.queue)) })
+	return l
+}
+
+// Wants tells whether events of a category are written. A nil log wants none.
+func (l *Log) Wants(c Category) bool { return l != nil && l.wanted[c] }
+
+// Request takes in the decisions of a request: one event, of the category Denied if something was denied. Without
+// decisions there is none.
+func (l *Log) Request(r *Request) {
+	if l == nil || len(r.Decisions) == 0 {
+		return
+	}
+	category := r.Category
+	for i := range r.Decisions {
+		if !r.Decisions[i].Allowed {
+			category = Denied
+		}
+	}
+	if l.Wants(category) {
+		l.put(l.requestEvent(r, category))
+	}
+}
+
+// Authentication takes in an attempt to authenticate. A nil log drops it.
+func (l *Log) Authentication(a *Authentication) {
+	if l.Wants(Authentications) {
+		l.put(l.authenticationEvent(a))
+	}
+}
+
+func (l *Log) put(e *auditevent.Event) {
+	select {
+	case l.queue <- e:
+	default:
+		l.lost.Add(1)
+		l.metrics.dropped.Inc()
+	}
+}
+
+// Bounds of one write, and of the pause between tries.
+const (
+	eventsPerWrite = 200
+	retryFirst     = 100 * time.Millisecond
+	retryMost      = 10 * time.Second
+	lastTry        = time.Second
+)
+
+// Run writes events until ctx ends, and then what is still in the queue. It is a service.Service; a nil log has nothing to do.
+func (l *Log) Run(ctx context.Context, ready func()) error {
+	ready()
+	if l == nil {
+		<-ctx.Done()
+		return nil
+	}
+	chain, ok := l.resume(ctx)
+	for ok {
+		select {
+		case e := <-l.queue:
+			ok = l.write(ctx, &chain, l.gather(e))
+		case <-ctx.Done():
+			ok = false
+		}
+	}
+	l.finish(ctx, chain)
+	return nil
+}
+
+// finish makes one try for what is left when the server stops.
+func (l *Log) finish(ctx context.Context, chain auditevent.Chain) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTry)
+	defer cancel()
+	for {
+		select {
+		case e := <-l.queue:
+			if err := l.try(ctx, &chain, l.gather(e)); err != nil {
+				l.o.Logger.Error("audit events are lost at the stop", "events", len(l.queue)+1, "err", err)
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// resume finds the end of the chain. It returns false when ctx ended first.
+func (l *Log) resume(ctx context.Context) (chain auditevent.Chain, ok bool) {
+	ok = l.insist(ctx, func() error {
+		last, err := l.o.Topic.Last(ctx)
+		if err != nil || last == nil {
+			return err
+		}
+		if chain, err = auditevent.Resume(last); err != nil {
+			// Somebody else wrote into the topic. A new chain begins, which a look at the topic shows.
+			l.o.Logger.Error("the audit log ends in something else; a new chain begins", "err", err)
+		}
+		return nil
+	})
+	return chain, ok
+}
+
+// gather takes what else is waiting, up to what one write holds.
+func (l *Log) gather(first *auditevent.Event) []*auditevent.Event {
+	var events []*auditevent.Event
+	if n := l.lost.Swap(0); n > 0 {
+		events = append(events, l.lostEvent(n))
+	}
+	events = append(events, first)
+	for len(events) < eventsPerWrite {
+		select {
+		case e := <-l.queue:
+			events = append(events, e)
+		default:
+			return events
+		}
+	}
+	return events
+}
+
+// write writes events, however often that takes. It returns false when ctx ended first; the events are lost then.
+func (l *Log) write(ctx context.Context, chain *auditevent.Chain, events []*auditevent.Event) bool {
+	if l.insist(ctx, func() error { return l.try(ctx, chain, events) }) {
+		return true
+	}
+	if err := l.try(context.WithoutCancel(ctx), chain, events); err != nil {
+		l.o.Logger.Error("audit events are lost at the stop", "events", len(events), "err", err)
+	}
+	return false
+}
+
+// try chains and writes events once. The chain moves only if it succeeds.
+func (l *Log) try(ctx context.Context, chain *auditevent.Chain, events []*auditevent.Event) error {
+	next := *chain
+	values := make([][]byte, 0, len(events))
+	for _, e := range events {
+		value, err := next.Add(e, l.o.Scope)
+		if err != nil {
+			return err
+		}
+		values = append(values, value)
+	}
+	if err := l.o.Topic.Append(ctx, values); err != nil {
+		l.metrics.failures.Inc()
+		return fmt.Errorf("write %d audit events: %w", len(events), err)
+	}
+	*chain = next
+	for _, e := range events {
+		l.metrics.events.WithLabelValues(e.Data.Category).Inc()
+	}
+	return nil
+}
+
+// insist does f until it succeeds or ctx ends.
+func (l *Log) insist(ctx context.Context, f func() error) bool {
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		err := f()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+			return false
+		}
+		l.o.Logger.Error("the audit log cannot be written; trying again", "waiting", len(l.queue), "err", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
