@@ -37,6 +37,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/group"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -189,9 +190,13 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition, Epoch: markers.epoch,
 	})
 	log := a.newAudit(tps, storage, registry)
+	quotas := quota.New(v)
+	followQuotas(tps, quotas)
+	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
+		Quotas: quotas,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
@@ -200,7 +205,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	if err != nil {
 		return nil, err
 	}
-	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Values: v, Logger: a.o.Logger, Registerer: registry})
+	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
 	return []service.Member{
 		{Name: "admin", Service: a.admin},

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -125,6 +126,16 @@ func (c coordinatorLog) Replay(ctx context.Context, visit func(batch []byte) err
 		offset = next
 	}
 	return nil
+}
+
+// followQuotas keeps the quotas of clients in force as they are changed.
+func followQuotas(t *topics.Store, quotas *quota.Manager) {
+	quotas.Load(api.QuotasOf(t.View()))
+	t.OnChange(func(before, after *topics.View) {
+		if !after.SameQuotas(before) {
+			quotas.Load(api.QuotasOf(after))
+		}
+	})
 }
 
 // follower carries changes of topics to those who keep something by topic: logs are closed and reconfigured before the

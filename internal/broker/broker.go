@@ -29,6 +29,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
@@ -40,6 +41,8 @@ var (
 		"Bytes of requests that are read or waiting for an answer, over all connections. Beyond it connections wait to be read.")
 	ConnectionsMax = config.Int("max.connections", 10_000, config.AtLeast(1), config.Dynamic,
 		"Connections in all; a new one beyond it is closed.")
+	ConnectionRateMax = config.Int("max.connection.creation.rate", 1<<31-1, config.AtLeast(0), config.Dynamic,
+		"New connections a second, over the windows of quotas; beyond it they wait to be accepted.")
 	ConnectionsMaxPerIP = config.Int("max.connections.per.ip", 1<<31-1, config.AtLeast(0), config.Dynamic,
 		"Connections from one address; a new one beyond it is closed.")
 	ConnectionsMaxIdle = config.Millis("connections.max.idle.ms", 10*time.Minute, config.AtLeast(1),
@@ -64,6 +67,7 @@ type Options struct {
 	Listeners  []Listener
 	API        *api.Server
 	Values     *config.Values
+	Quotas     *quota.Manager
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -74,6 +78,7 @@ type Broker struct {
 	budget  *wire.Budget
 	metrics *metrics
 	nextID  atomic.Uint64
+	held    atomic.Int64 // connections that wait to be closed
 
 	mu        sync.Mutex
 	addresses map[string]string
@@ -189,6 +194,14 @@ func (b *Broker) accept(ctx, connCtx context.Context, ln net.Listener, l Listene
 			}
 			continue
 		}
+		if !pause(ctx, b.o.Quotas.Accept(ConnectionRateMax.Get(b.o.API.Values()), time.Now())) {
+			conn.Close() //nolint:errcheck // the server stops
+			return
+		}
+		if wait := b.o.Quotas.Connect(peerOf(conn), time.Now()); wait > 0 {
+			b.turnAway(ctx, conn, wait, wg)
+			continue
+		}
 		c := b.admit(conn, l)
 		if c == nil {
 			conn.Close() //nolint:errcheck // the client is turned away
@@ -198,15 +211,53 @@ func (b *Broker) accept(ctx, connCtx context.Context, ln net.Listener, l Listene
 	}
 }
 
-// admit registers a connection, or returns nil where that would pass a limit.
-func (b *Broker) admit(conn net.Conn, l Listener) *connection {
+// peerOf is the address of a client, without its port.
+func peerOf(conn net.Conn) string {
 	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
 	if err != nil {
-		host = conn.RemoteAddr().String()
+		return conn.RemoteAddr().String()
 	}
+	return host
+}
+
+// pause waits for d and says whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// heldMax bounds the connections that are open only to be closed later.
+const heldMax = 1000
+
+// turnAway closes a connection of an address that makes too many, after a while: one that is closed at once is tried again
+// at once.
+func (b *Broker) turnAway(ctx context.Context, conn net.Conn, wait time.Duration, wg *sync.WaitGroup) {
+	b.metrics.refused.Inc()
+	if b.held.Add(1) > heldMax {
+		wait = 0
+	}
+	wg.Go(func() {
+		pause(ctx, wait)
+		conn.Close() //nolint:errcheck // the client is turned away
+		b.held.Add(-1)
+	})
+}
+
+// admit registers a connection, or returns nil where that would pass a limit.
+func (b *Broker) admit(conn net.Conn, l Listener) *connection {
+	host := peerOf(conn)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.open) >= ConnectionsMax.Get(b.o.Values) || b.byIP[host] >= ConnectionsMaxPerIP.Get(b.o.Values) {
+	if len(b.open) >= ConnectionsMax.Get(b.o.API.Values()) || b.byIP[host] >= ConnectionsMaxPerIP.Get(b.o.API.Values()) {
 		b.metrics.refused.Inc()
 		return nil
 	}

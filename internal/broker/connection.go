@@ -172,6 +172,7 @@ func (t *timedReader) Read(p []byte) (int, error) {
 // handle starts the requests in order. It returns false if the connection must end for one of them.
 func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, replies chan<- pendingReply) bool {
 	for f := range frames {
+		pause(ctx, time.Until(c.api.HeldUntil)) // a quota was passed
 		h, body, err := wire.ParseRequestHeader(f.Bytes)
 		var reply api.Reply
 		if err == nil {

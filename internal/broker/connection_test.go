@@ -17,13 +17,14 @@ import (
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/feature"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
 // newTestBroker returns a broker without storage, which is enough for ApiVersions.
 func newTestBroker(t *testing.T, set ...string) *Broker {
 	t.Helper()
-	keys := append(topics.Settings(), RequestBytesMax, QueuedBytesMax, ConnectionsMax, ConnectionsMaxPerIP, ConnectionsMaxIdle,
+	keys := append(topics.Settings(), RequestBytesMax, QueuedBytesMax, ConnectionsMax, ConnectionsMaxPerIP, ConnectionsMaxIdle, ConnectionRateMax,
 		api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics)
 	schema, err := config.NewSchema(keys...)
 	if err != nil {
@@ -37,8 +38,9 @@ func newTestBroker(t *testing.T, set ...string) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.New(api.Options{Topics: store, Features: feature.NewSet(store, 1, api.Serves), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	return New(Options{API: server, Values: values, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	quotas := quota.New(values)
+	server := api.New(api.Options{Topics: store, Quotas: quotas, Features: feature.NewSet(store, 1, api.Serves), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	return New(Options{API: server, Quotas: quotas, Values: values, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 }
 
 // client is the other end of a connection that is being served. It must be used in a synctest bubble.

@@ -62,6 +62,8 @@ func (e *env) dumpResponse(resp kmsg.Response) []string {
 	switch r := resp.(type) {
 	case *kmsg.FetchResponse:
 		r.Topics = mergeTopics(r.Topics)
+	case *kmsg.ElectLeadersResponse: // only those of this run
+		r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.ElectLeadersResponseTopic) bool { return !strings.Contains(t.Topic, e.run) })
 	case *kmsg.ListGroupsResponse: // only those of this run
 		r.Groups = slices.DeleteFunc(r.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.Contains(g.Group, e.run) })
 	}

@@ -31,6 +31,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -93,6 +94,8 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 		}
 		res.Topics = append(res.Topics, out)
 	}
+	c.hold(s.quotas.Record(quota.Produce, c.client(), float64(total), s.now()))
+	res.ThrottleMillis = s.throttle(c)
 	return func(ctx context.Context) (wire.Response, bool, error) {
 		if req.Acks == 0 {
 			if refused {

@@ -53,8 +53,18 @@ func (s *Server) fetch(ctx context.Context, c *Conn, h wire.RequestHeader, r kms
 	if err != nil {
 		return fetchReply(h, &wire.FetchResponse{Version: h.Version, Err: codeOf(err)}), nil
 	}
-	results := s.awaitFetch(ctx, req, partitions, s.fetchRights(c, req, partitions))
+	req.MaxBytes = int32(min(int64(req.MaxBytes), s.quotas.FetchBytes(c.client())))
+	results := s.awaitFetch(ctx, c, req, partitions, s.fetchRights(c, req, partitions))
 	res := &wire.FetchResponse{Version: h.Version}
+	throttled, millis := s.throttleFetch(c, results)
+	if res.ThrottleMillis = millis; throttled {
+		if session != nil && !all {
+			res.SessionID = session.id
+		} else if session != nil {
+			s.sessions.drop(session.id) // the client begins one anew
+		}
+		return fetchReply(h, res), nil
+	}
 	if session != nil {
 		res.SessionID = session.id
 		results = session.filter(results, all)
@@ -165,7 +175,7 @@ func fetchReplica(req *kmsg.FetchRequest) int32 {
 }
 
 // awaitFetch reads, and where that gives too little waits for more and reads again.
-func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) []fetchResult {
+func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) []fetchResult {
 	results, bytes, final := s.readAll(ctx, req, partitions, denied)
 	if final || bytes >= int64(req.MinBytes) || req.MaxWaitMillis <= 0 || len(partitions) == 0 {
 		return results
@@ -174,6 +184,7 @@ func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partiti
 	for i := range results {
 		results[i].log.Watch(w, results[i].read.NextOffset, req.IsolationLevel == 1)
 	}
+	asleep := s.now()
 	timer := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	select {
 	case <-w.C:
@@ -181,6 +192,7 @@ func (s *Server) awaitFetch(ctx context.Context, req *kmsg.FetchRequest, partiti
 	case <-ctx.Done():
 	}
 	timer.Stop()
+	c.pause(s.now().Sub(asleep))
 	for i := range results {
 		results[i].log.Unwatch(w)
 		results[i].read.Drop()

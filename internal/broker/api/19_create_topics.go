@@ -47,6 +47,18 @@ func (s *Server) createTopics(ctx context.Context, c *Conn, req *kmsg.CreateTopi
 		}
 	}
 	view := s.topics.View()
+	if s.quotas.HasMutation() {
+		// What would be created has to fit into the client's quota.
+		admitted := specs[:0:0]
+		for i, err := range s.admitTopics(c, req.Version, s.topics.CreateAll(ctx, specs, true)) {
+			if err != nil {
+				res.Topics = append(res.Topics, createFailed(specs[i].Name, err))
+				continue
+			}
+			admitted = append(admitted, specs[i])
+		}
+		specs = admitted
+	}
 	created := s.topics.CreateAll(ctx, specs, req.ValidateOnly)
 	for i, made := range created {
 		if made.Err != nil {

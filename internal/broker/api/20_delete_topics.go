@@ -43,7 +43,7 @@ func (s *Server) deleteTopics(ctx context.Context, c *Conn, req *kmsg.DeleteTopi
 		}
 		return res, nil
 	}
-	targets := s.deleteTargets(c, asked, answer)
+	targets := s.admitDeletions(c, req.Version, s.deleteTargets(c, asked, answer), answer)
 	for i, err := range s.topics.Delete(ctx, targets...) {
 		t := targets[i]
 		id := t.ID
@@ -125,6 +125,29 @@ func (s *Server) deleteTargets(c *Conn, asked []kmsg.DeleteTopicsRequestTopic, a
 			out = append(out, topics.Target{Name: t.Name, ID: t.ID})
 		}
 	}
+	return out
+}
+
+// admitDeletions takes the partitions of targets out of the client's quota and answers those that it has no room for.
+func (s *Server) admitDeletions(c *Conn, version int16, targets []topics.Target, answer func(*string, kafka.TopicID, error)) []topics.Target {
+	if !s.quotas.HasMutation() {
+		return targets
+	}
+	account := s.mutations(c, version, deleteTopicsThrottled)
+	view := s.topics.View()
+	out := targets[:0]
+	for _, target := range targets {
+		n := 0
+		if t, ok := view.ByID(target.ID); ok {
+			n = int(t.Partitions)
+		}
+		if err := account.Take(n, s.now()); err != nil {
+			answer(&target.Name, target.ID, err)
+			continue
+		}
+		out = append(out, target)
+	}
+	c.hold(account.Throttle())
 	return out
 }
 

@@ -15,11 +15,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
 func (s *Server) createPartitions(ctx context.Context, c *Conn, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
 	res := kmsg.NewPtrCreatePartitionsResponse()
+	account := s.mutations(c, req.Version, createPartitionsThrottled)
 	times := make(map[string]int, len(req.Topics))
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
@@ -41,7 +43,9 @@ func (s *Server) createPartitions(ctx context.Context, c *Conn, req *kmsg.Create
 			for j := range t.Assignment {
 				assignments = append(assignments, t.Assignment[j].Replicas)
 			}
-			_, err = s.topics.AddPartitions(ctx, t.Topic, t.Count, assignments, req.ValidateOnly)
+			if err = s.admitPartitions(ctx, account, t, assignments); err == nil {
+				_, err = s.topics.AddPartitions(ctx, t.Topic, t.Count, assignments, req.ValidateOnly)
+			}
 		default:
 			times[t.Topic] = 0
 			err = kafka.Errorf(kafka.InvalidRequest, "Duplicate topic name.")
@@ -52,5 +56,18 @@ func (s *Server) createPartitions(ctx context.Context, c *Conn, req *kmsg.Create
 		}
 		res.Topics = append(res.Topics, out)
 	}
+	c.hold(account.Throttle())
 	return res, nil
+}
+
+// admitPartitions takes new partitions, if they could be made, out of the client's quota.
+func (s *Server) admitPartitions(ctx context.Context, account *quota.Mutations, t *kmsg.CreatePartitionsRequestTopic, assignments [][]int32) error {
+	before, ok := s.topics.View().ByName(t.Topic)
+	if !ok || !s.quotas.HasMutation() {
+		return nil
+	}
+	if _, err := s.topics.AddPartitions(ctx, t.Topic, t.Count, assignments, true); err != nil {
+		return err
+	}
+	return account.Take(int(t.Count-before.Partitions), s.now())
 }

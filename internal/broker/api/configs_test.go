@@ -59,7 +59,7 @@ func createRequest(names ...string) *kmsg.CreateTopicsRequest {
 
 func mustCreateTopics(t *testing.T, s *Server, names ...string) map[string]kafka.TopicID {
 	t.Helper()
-	res, err := s.createTopics(t.Context(), nil, createRequest(names...))
+	res, err := s.createTopics(t.Context(), &Conn{}, createRequest(names...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestCreateTopicsAnswersEachTopicAndCarriesConfigs(t *testing.T) {
 	add(3, "retention.ms", nil)
 	add(4, "retention.ms", value("1"))
 	add(4, "retention.ms", value("2"))
-	res, err := s.createTopics(t.Context(), nil, req)
+	res, err := s.createTopics(t.Context(), &Conn{}, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestCreateTopicsOnlyValidates(t *testing.T) {
 	s := adminServer(t)
 	req := createRequest("v")
 	req.ValidateOnly = true
-	res, err := s.createTopics(t.Context(), nil, req)
+	res, err := s.createTopics(t.Context(), &Conn{}, req)
 	if err != nil || res.Topics[0].ErrorCode != 0 || len(res.Topics[0].Configs) != 33 {
 		t.Fatalf("got %+v, %v", res, err)
 	}
@@ -158,7 +158,7 @@ func TestDeleteTopicsByNameAndByID(t *testing.T) {
 	ask("x6", none)
 	ask("", ids["x6"])
 	ask("gone", none)
-	res, err := s.deleteTopics(t.Context(), nil, req)
+	res, err := s.deleteTopics(t.Context(), &Conn{}, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestDeleteTopicsOfOldVersionsAndWhereItIsOff(t *testing.T) {
 		mustCreateTopics(t, s, "a")
 		req := kmsg.NewPtrDeleteTopicsRequest()
 		req.Version, req.TopicNames = c.version, []string{"a"}
-		res, err := s.deleteTopics(t.Context(), nil, req)
+		res, err := s.deleteTopics(t.Context(), &Conn{}, req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestCreatePartitionsAnswersEachTopic(t *testing.T) {
 		t.Topic, t.Count = x.name, x.count
 		req.Topics = append(req.Topics, t)
 	}
-	res, err := s.createPartitions(t.Context(), nil, req)
+	res, err := s.createPartitions(t.Context(), &Conn{}, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestResourcesGivenTwiceAreRefusedAndOthersServed(t *testing.T) {
 			t.Errorf("%s: got %v and %v", what, a.Configs, b.Configs)
 		}
 	}
-	first, err := s.incrementalAlterConfigs(t.Context(), nil, incremental)
+	first, err := s.incrementalAlterConfigs(t.Context(), &Conn{}, incremental)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestResourcesGivenTwiceAreRefusedAndOthersServed(t *testing.T) {
 		got = append(got, r.ResourceName+" "+line(r.ErrorCode, r.ErrorMessage))
 	}
 	check("incremental", "retention.ms", "77", got)
-	second, err := s.alterConfigs(t.Context(), nil, whole)
+	second, err := s.alterConfigs(t.Context(), &Conn{}, whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestDescribeConfigsShowsWhatIsAskedFor(t *testing.T) {
 			r.ResourceType, r.ResourceName, r.ConfigNames = x.kind, x.name, x.names
 			req.Resources = append(req.Resources, r)
 		}
-		res, err := s.describeConfigs(t.Context(), nil, req)
+		res, err := s.describeConfigs(t.Context(), &Conn{}, req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +363,7 @@ func TestListConfigResourcesByVersion(t *testing.T) {
 	} {
 		req := kmsg.NewPtrListConfigResourcesRequest()
 		req.Version, req.ResourceTypes = c.version, c.types
-		res, err := s.listConfigResources(t.Context(), nil, req)
+		res, err := s.listConfigResources(t.Context(), &Conn{}, req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,9 @@ func textOf(err error) *string {
 	if d, ok := errors.AsType[*kafka.Detail](err); ok {
 		return &d.Text
 	}
+	if errors.Is(err, kafka.ThrottlingQuotaExceeded) {
+		return nil // as Kafka has it: the throttle time says it all
+	}
 	if e, ok := errors.AsType[kafka.Error](err); ok {
 		m := e.Message()
 		return &m

@@ -21,11 +21,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -42,6 +44,7 @@ type Options struct {
 	Markers       coordinator.Markers
 	Storage       *shard.Store
 	Features      *feature.Set
+	Quotas        *quota.Manager
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
 	NodeID        int32
@@ -61,6 +64,7 @@ type Server struct {
 	markers       coordinator.Markers
 	storage       *shard.Store
 	features      *feature.Set
+	quotas        *quota.Manager
 	access        *auth.Authorizer // nil: everybody may do everything
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
@@ -82,7 +86,7 @@ func New(o Options) *Server {
 	s := &Server{
 		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
-		metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
+		quotas: o.Quotas, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}
 	for i := range s.table {
 		if len(s.table[i].needs) == 0 {
@@ -92,6 +96,9 @@ func New(o Options) *Server {
 	}
 	return s
 }
+
+// Values are the broker's settings now.
+func (s *Server) Values() *config.Values { return s.topics.Values() }
 
 // decodeBudgetBytes bounds the memory that requests being decoded may take, all connections together.
 const decodeBudgetBytes = 128 << 20
@@ -108,6 +115,16 @@ type Conn struct {
 
 	// Principal is who the client is; Anonymous where the listener asks nobody.
 	Principal auth.Principal
+
+	// HeldUntil is until when no request of the connection may be started, because a quota was passed.
+	HeldUntil time.Time
+
+	// Of the request that is being handled: how long the client is to be held, when it began, what it used beside the time
+	// since then, and whether that time counts.
+	held      time.Duration
+	started   time.Time
+	used      time.Duration
+	countsAll bool
 
 	ClientID        string
 	SoftwareName    string
@@ -138,11 +155,15 @@ func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body
 		return nil, fmt.Errorf("%w: key %d version %d", errUnsupported, h.Key, h.Version)
 	}
 	started := s.now()
+	s.meter(c, started, h.Key)
 	req, charge, err := s.decoder.Decode(ctx, h, body)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s version %d: %w", kmsg.Key(h.Key).Name(), h.Version, err)
 	}
 	c.begin(e)
+	if !c.countsAll {
+		c.used = s.now().Sub(started)
+	}
 	reply, err := e.handle(s, ctx, c, h, req)
 	s.auditRequest(c, h, e)
 	if err != nil {
@@ -172,6 +193,11 @@ func serve[Req any, Res kmsg.Response](f func(*Server, context.Context, *Conn, *
 			return nil, err
 		}
 		res.SetVersion(h.Version)
+		if millis := s.throttle(c); millis > 0 {
+			if t, ok := any(res).(kmsg.SetThrottleResponse); ok {
+				t.SetThrottle(millis)
+			}
+		}
 		return func(context.Context) (wire.Response, bool, error) { return wire.EncodeResponse(h, res), false, nil }, nil
 	}
 }

@@ -77,6 +77,8 @@ func table() []entry {
 		row(kmsg.AlterPartitionAssignments, 0, 1, serve((*Server).alterPartitionAssignments), need(auth.Alter, auth.Cluster)),
 		row(kmsg.ListPartitionReassignments, 0, 0, serve((*Server).listPartitionReassignments), need(auth.Describe, auth.Cluster)),
 		row(kmsg.OffsetDelete, 0, 0, serve((*Server).offsetDelete), need(auth.Delete, auth.Group), need(auth.Read, auth.Topic)),
+		row(kmsg.DescribeClientQuotas, 0, 1, serve((*Server).describeClientQuotas), need(auth.DescribeConfigs, auth.Cluster)),
+		row(kmsg.AlterClientQuotas, 0, 1, serve((*Server).alterClientQuotas), need(auth.AlterConfigs, auth.Cluster)),
 		row(kmsg.DescribeQuorum, 0, 2, serve((*Server).describeQuorum), need(auth.Describe, auth.Cluster)),
 		row(kmsg.UpdateFeatures, 0, 2, serve((*Server).updateFeatures), need(auth.Alter, auth.Cluster)),
 		row(kmsg.DescribeCluster, 0, 2, serve((*Server).describeCluster), need(auth.Describe, auth.Cluster)),

@@ -5,6 +5,7 @@
 //	c/broker/<id|default>   broker settings changed while running, for one broker or for all
 //	c/group/<name>          configs of a group            } names are escaped as in a URL path
 //	c/metrics/<name>        a client-metrics subscription }
+//	c/quota/<entity>        quotas of clients
 //	c/cluster/features      levels of features that were changed
 //	ids/cluster, ids/pid    the cluster's id; the first producer id that no block covers
 //

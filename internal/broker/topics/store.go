@@ -289,6 +289,7 @@ func (s *Store) load(ctx context.Context) (*View, error) {
 	v := &View{
 		cat: s.cat, static: s.o.Values, nodeID: strconv.Itoa(int(s.o.NodeID)),
 		brokers: map[string]override{}, groups: map[string]override{}, metrics: map[string]override{},
+		quotas: &quotas{map[string]override{}},
 	}
 	entries, err := s.meta.Range(ctx, configPrefix, "", 0)
 	if err != nil {
@@ -362,6 +363,8 @@ func (v *View) loadConfigs(e meta.Entry) error {
 		v.groups[name] = o
 	case "metrics":
 		v.metrics[name] = o
+	case quotaKind:
+		v.quotas.byEntity[name] = o
 	case clusterKind:
 		if name == featuresName {
 			v.features = makeFeatures(o)

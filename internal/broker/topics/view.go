@@ -53,6 +53,7 @@ type View struct {
 	// Overrides by name: of brokers ("" is the default of all), groups and client-metrics subscriptions.
 	brokers, groups, metrics map[string]override
 	features                 features
+	quotas                   *quotas
 }
 
 // override is what was set for a resource.
