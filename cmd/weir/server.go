@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,6 +90,12 @@ func (f *settingFlags) bind(cmd *cobra.Command) {
 func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
 	if f.err != nil {
 		return nil, f.err
+	}
+	for _, pair := range f.set {
+		name, text, _ := strings.Cut(pair, "=")
+		if x, ok := f.schema.Lookup(strings.TrimSpace(name)); ok && x.Sensitive() && !strings.HasPrefix(text, "${") {
+			return nil, usageErrorf("setting %s is a secret, and everybody on the machine can read what stands on a command line: set it in the file given with -c, or refer to a file or variable (see config.providers.allowed.paths)", x.Name())
+		}
 	}
 	v, err := f.schema.Load(config.Sources{Flags: cmd.Flags(), Set: f.set, Env: os.Environ(), IgnoreEnv: clientVariables, File: f.file})
 	if err != nil {

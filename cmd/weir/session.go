@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 
+	"github.com/weir-stream/weir/internal/base/properties"
 	"github.com/weir-stream/weir/internal/kafka/client"
 )
 
@@ -69,7 +70,7 @@ func (s *session) settings() (map[string]string, error) {
 		file = s.env("WEIR_KAFKA_CONFIG")
 	}
 	if file != "" {
-		props, err := client.LoadProperties(file)
+		props, err := properties.Load(file)
 		if err != nil {
 			return nil, withFix(err, "name the client.properties file of a Kafka client with --kafka-config")
 		}

@@ -65,6 +65,7 @@ type App struct {
 	clusterID string
 	kafka     *broker.Broker
 	admin     *admin
+	authn     *authentication
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer
 }
@@ -85,7 +86,19 @@ func New(o Options) *App {
 
 // Addresses returns where the parts answer, by name, once Run has called ready.
 func (a *App) Addresses() map[string]string {
-	return map[string]string{"kafka": a.kafka.Address(kafkaListener), "admin": *a.admin.bound.Load()}
+	out := map[string]string{"admin": *a.admin.bound.Load()}
+	for i, l := range a.authn.listeners {
+		out[addressName(i, l)] = a.kafka.Address(l.spec.name)
+	}
+	return out
+}
+
+// addressName is what the address of a listener is called: kafka for the first, kafka.name for those after it.
+func addressName(i int, l *securedListener) string {
+	if i == 0 {
+		return "kafka"
+	}
+	return "kafka." + strings.ToLower(l.spec.name)
 }
 
 // stopTimeouts of the parts add up to less than the 5 s in which a server has to be gone.
@@ -124,10 +137,15 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 func (a *App) announce() error {
 	addresses := a.Addresses()
 	attrs := []any{"cluster_id", a.clusterID, "data", a.data}
-	for _, name := range []string{"kafka", "admin"} {
+	names, proves := []string{}, map[string]bool{}
+	for i, l := range a.authn.listeners {
+		names = append(names, addressName(i, l))
+		proves[addressName(i, l)] = a.authn.proves(l)
+	}
+	for _, name := range append(names, "admin") {
 		attrs = append(attrs, name, addresses[name])
 	}
-	warnOfStrangers(a.o.Logger, addresses)
+	warnOfStrangers(a.o.Logger, addresses, proves)
 	a.o.Logger.Info("ready", attrs...)
 	if a.o.NoRunFile {
 		return nil
@@ -164,7 +182,16 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	gatherer := prometheus.NewRegistry()
 	registry := cmp.Or[prometheus.Registerer](a.registerer, gatherer)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	tps, err := topics.Open(ctx, store, topics.Options{Values: v, Shards: shards, NodeID: nodeID, Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level})
+	specs, err := listenersOf(v)
+	if err != nil {
+		return nil, err
+	}
+	if a.authn, err = a.openAuthentication(ctx, store, registry); err != nil {
+		return nil, err
+	}
+	tps, err := topics.Open(ctx, store, topics.Options{
+		Values: v, Shards: shards, NodeID: nodeID, Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level, CheckBroker: a.authn.check,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open topics: %w", err)
 	}
@@ -196,27 +223,30 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
-		Quotas: quotas,
+		Quotas: quotas, Users: a.authn.users, Tokens: a.authn.tokens,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
 	follower := newFollower(tps, storage, groups, server, a.o.Logger)
-	listener, err := kafkaListenerOf(v)
+	listeners, err := a.authn.secure(specs, tps.Values())
 	if err != nil {
 		return nil, err
 	}
-	a.kafka = broker.New(broker.Options{Listeners: []broker.Listener{listener}, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
+	tps.OnChange(a.authn.changed)
+	a.kafka = broker.New(broker.Options{Listeners: listeners, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
 	return []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},
+		{Name: "users", Service: a.authn.users},
+		{Name: "tokens", Needs: []string{"users"}, Service: a.authn.tokens},
 		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
 		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
 		{Name: "access", Service: access},
 		{Name: "audit", Needs: []string{"storage"}, Service: log, StopTimeout: auditStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
-		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
 	}, nil
 }
 

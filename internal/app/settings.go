@@ -100,9 +100,10 @@ func Schema() (*config.Schema, error) {
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
 	}
-	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), audit.Settings(), topics.Settings(), quota.Settings())...)
+	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, config.ProviderPaths, config.ProviderEnv)
+	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), auth.AuthenticationSettings(), audit.Settings(), topics.Settings(), quota.Settings())...)
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)
 	}
-	return s.WithKnown(topics.Known()...)
+	return s.WithScope(auth.ListenerPrefix).WithKnown(topics.Known()...)
 }

@@ -11,7 +11,8 @@
 //
 // Limits: connections in all and by address, the size of a frame, the bytes of frames in flight over all connections,
 // and the time that a connection may be idle or take to send a frame it has begun. Beyond a limit a client waits or is
-// cut off; the others are served.
+// cut off; the others are served. A client that has yet to log in may send small frames one after another, and for a short
+// time only.
 package broker
 
 import (
@@ -60,6 +61,11 @@ type Listener struct {
 	// AdvertisedHost and AdvertisedPort default to the host and port that Address turns out to be.
 	AdvertisedHost string
 	AdvertisedPort int32
+	// TLS, if not nil, encrypts; Login, if not nil, gives the authenticator that new connections log in with.
+	TLS   *auth.TLS
+	Login func() *auth.Authenticator
+	// Observe, if not nil, is told who came in by certificate alone, and who did not. Logins with SASL are told by Login.
+	Observe auth.Observer
 }
 
 // Options of a Broker; all but Registerer are required.
@@ -127,6 +133,11 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 	var wg sync.WaitGroup
 	connCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	for _, l := range served {
+		if l.TLS != nil {
+			wg.Go(func() { l.TLS.Follow(ctx) })
+		}
+	}
 	for i, ln := range listeners {
 		wg.Go(func() { b.accept(ctx, connCtx, ln, served[i], &wg) })
 	}
@@ -261,7 +272,11 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 		b.metrics.refused.Inc()
 		return nil
 	}
-	c := newConnection(b, conn, &api.Conn{ID: b.nextID.Add(1), Peer: host, Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort})
+	a := &api.Conn{ID: b.nextID.Add(1), Peer: host, Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort, TLS: l.TLS != nil}
+	if l.Login != nil {
+		a.Login = l.Login().NewSession(host, time.Now)
+	}
+	c := newConnection(b, conn, l, a)
 	b.open[c] = struct{}{}
 	b.byIP[host]++
 	b.metrics.connections.Inc()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
@@ -23,18 +24,25 @@ const (
 
 // connection is one client's TCP connection.
 type connection struct {
-	broker *Broker
-	conn   net.Conn
-	api    *api.Conn
-	done   chan struct{}
+	broker   *Broker
+	listener Listener
+	conn     net.Conn
+	under    *corked // what lies under TLS; nil without
+	api      *api.Conn
+	done     chan struct{}
+	loginBy  time.Time     // when the client must have logged in
+	turn     chan struct{} // a reply was sent: the next frame of a client that has not logged in may be read
 
 	inFlight atomic.Int64
 	stopping atomic.Bool
 }
 
-func newConnection(b *Broker, conn net.Conn, a *api.Conn) *connection {
-	return &connection{broker: b, conn: conn, api: a, done: make(chan struct{})}
+func newConnection(b *Broker, conn net.Conn, l Listener, a *api.Conn) *connection {
+	return &connection{broker: b, listener: l, conn: conn, api: a, done: make(chan struct{}), turn: make(chan struct{}, 1), loginBy: time.Now().Add(auth.LoginTimeout)}
 }
+
+// loggingIn tells whether the client has yet to log in for the first time.
+func (c *connection) loggingIn() bool { return c.api.Login != nil && !c.api.Login.LoggedIn() }
 
 type pendingReply struct {
 	reply api.Reply
@@ -47,6 +55,7 @@ const (
 	reasonIdle     = "idle"
 	reasonProtocol = "protocol"
 	reasonIO       = "io"
+	reasonLogin    = "login"
 	reasonShutdown = "shutdown"
 )
 
@@ -60,7 +69,13 @@ func (c *connection) serve(ctx, running context.Context) {
 	waits, endWaits := context.WithCancel(ctx)
 	defer endWaits()
 	defer context.AfterFunc(running, endWaits)()
-	defer context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
+	raw := c.conn
+	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
+	if c.listener.TLS != nil && !c.secure(waits) {
+		raw.Close() //nolint:errcheck // nothing was agreed on
+		c.broker.metrics.closed.WithLabelValues(reasonLogin).Inc()
+		return
+	}
 	var wg sync.WaitGroup
 	frames := make(chan *wire.Frame, readAhead)
 	replies := make(chan pendingReply, repliesAhead)
@@ -77,12 +92,15 @@ func (c *connection) serve(ctx, running context.Context) {
 	wg.Go(func() {
 		defer close(replies)
 		if !c.handle(waits, frames, replies) {
+			if c.api.Ends() {
+				end(reasonLogin)
+			}
 			end(reasonProtocol)
 			c.stopReading()
 		}
 		for f := range frames {
 			f.Release()
-			c.inFlight.Add(-1)
+			c.answered()
 		}
 	})
 	wg.Go(func() {
@@ -106,7 +124,7 @@ func (c *connection) stopReading() {
 func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reason string) {
 	idle := ConnectionsMaxIdle.Get(c.broker.o.Values)
 	timed := &timedReader{c: c, idle: idle}
-	r := wire.NewFrameReader(timed, wire.FrameReaderOptions{MaxBytes: int64(RequestBytesMax.Get(c.broker.o.Values)), Budget: c.broker.budget, BodyTimeout: frameTimeout})
+	r := wire.NewFrameReader(timed, wire.FrameReaderOptions{Limit: c.frameLimit, Budget: c.broker.budget, BodyTimeout: frameTimeout})
 	for {
 		f, err := r.Next(ctx)
 		timed.body = time.Time{}
@@ -114,6 +132,8 @@ func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reaso
 		case err == nil:
 		case c.stopping.Load() || ctx.Err() != nil:
 			return reasonShutdown
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.loggingIn():
+			return reasonLogin
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return reasonIdle
 		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
@@ -131,6 +151,33 @@ func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reaso
 			f.Release()
 			return reasonShutdown
 		}
+		for c.loggingIn() && c.inFlight.Load() > 0 && !c.stopping.Load() {
+			select {
+			case <-c.turn:
+			case <-ctx.Done():
+			}
+			if ctx.Err() != nil {
+				return reasonShutdown
+			}
+		}
+	}
+}
+
+// frameLimit is how large a frame may be now.
+func (c *connection) frameLimit() int64 {
+	limit := int64(RequestBytesMax.Get(c.broker.o.Values))
+	if c.loggingIn() {
+		return min(limit, auth.LoginBytesMax)
+	}
+	return limit
+}
+
+// answered counts a request as done.
+func (c *connection) answered() {
+	c.inFlight.Add(-1)
+	select {
+	case c.turn <- struct{}{}:
+	default:
 	}
 }
 
@@ -154,6 +201,9 @@ func (t *timedReader) Read(p []byte) (int, error) {
 		if at.IsZero() {
 			at = time.Now().Add(t.idle)
 		}
+		if t.c.loggingIn() && t.c.loginBy.Before(at) {
+			at = t.c.loginBy
+		}
 		if err := t.c.conn.SetReadDeadline(at); err != nil {
 			return 0, err
 		}
@@ -162,7 +212,7 @@ func (t *timedReader) Read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 		n, err := t.c.conn.Read(p)
-		if n == 0 && t.body.IsZero() && errors.Is(err, os.ErrDeadlineExceeded) && t.c.inFlight.Load() > 0 && !t.c.stopping.Load() {
+		if n == 0 && t.body.IsZero() && errors.Is(err, os.ErrDeadlineExceeded) && t.c.inFlight.Load() > 0 && !t.c.stopping.Load() && !t.c.loggingIn() {
 			continue
 		}
 		return n, err
@@ -173,20 +223,31 @@ func (t *timedReader) Read(p []byte) (int, error) {
 func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, replies chan<- pendingReply) bool {
 	for f := range frames {
 		pause(ctx, time.Until(c.api.HeldUntil)) // a quota was passed
-		h, body, err := wire.ParseRequestHeader(f.Bytes)
-		var reply api.Reply
-		if err == nil {
-			reply, err = c.broker.o.API.Handle(ctx, c.api, h, body)
-		}
+		reply, err := c.start(ctx, f)
 		if err != nil {
 			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)
 			f.Release()
-			c.inFlight.Add(-1)
+			c.answered()
 			return false
 		}
 		replies <- pendingReply{reply, f}
+		if c.api.Ends() {
+			return false
+		}
 	}
 	return true
+}
+
+// start begins to serve the request of a frame, or the token that the frame is.
+func (c *connection) start(ctx context.Context, f *wire.Frame) (api.Reply, error) {
+	if c.api.Login != nil && c.api.Login.TakesRaw() {
+		return c.broker.o.API.HandleToken(ctx, c.api, f.Bytes)
+	}
+	h, body, err := wire.ParseRequestHeader(f.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return c.broker.o.API.Handle(ctx, c.api, h, body)
 }
 
 // limitWrite bounds how long a client may take to read one answer: it must not keep memory for ever by reading nothing.
@@ -218,12 +279,12 @@ func (c *connection) write(ctx context.Context, replies <-chan pendingReply, end
 			res.Drop()
 		default:
 			c.limitWrite(ctx)
-			if _, err := res.WriteTo(c.conn); err != nil {
+			if err := c.send(res); err != nil {
 				fail(reasonIO)
 			}
 		}
 		p.frame.Release()
-		c.inFlight.Add(-1)
+		c.answered()
 	}
 	return ok
 }

@@ -37,7 +37,6 @@ const highestKey = 94
 const (
 	gone      = "Between the brokers of Kafka before 4.0, which dropped it."
 	kraft     = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
-	security  = "Listeners are plain text yet: nobody is authenticated."
 	newGroups = "Groups of the new protocol (KIP-848) are not served yet."
 	share     = "Share groups (KIP-932) are not served yet."
 	streams   = "Streams groups (KIP-1071) are not served yet."
@@ -47,8 +46,6 @@ const (
 // notServed is why, for every key that the table does not have.
 var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
-	17: security, 36: security, 50: security, 51: security,
-	38: security, 39: security, 40: security, 41: security,
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,
 	68: newGroups, 69: newGroups,

@@ -2,10 +2,11 @@ package config
 
 import (
 	"fmt"
-	"log/slog"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/weir-stream/weir/internal/base/secret"
 )
 
 // Key is a setting together with the Go type of its value. Its zero value is useless; use a constructor.
@@ -38,24 +39,9 @@ func (k Key[T]) Lookup(v *Values) (T, bool) {
 }
 
 // Secret is a value that never shows itself: printing, logging and encoding all give "[hidden]".
-type Secret string
+type Secret = secret.Text
 
-const hidden = "[hidden]"
-
-// Reveal is the secret text.
-func (s Secret) Reveal() string { return string(s) }
-
-// String hides the text.
-func (Secret) String() string { return hidden }
-
-// GoString hides the text.
-func (Secret) GoString() string { return hidden }
-
-// LogValue hides the text.
-func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
-
-// MarshalText hides the text.
-func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+const hidden = secret.Hidden
 
 // declare builds a setting. Options are Option values, and one string, the documentation. Anything else, a missing
 // documentation and a default that the checks refuse are mistakes in the source and panic as the program starts.
@@ -129,7 +115,7 @@ func List(name string, def []string, opts ...any) Key[[]string] {
 // Password declares a PASSWORD without default.
 func Password(name string, opts ...any) Key[Secret] {
 	opts = append([]any{Option(NoDefault)}, opts...)
-	return declare(name, TypePassword, "", func(v any) Secret { return Secret(v.(string)) }, opts)
+	return declare(name, TypePassword, "", func(v any) Secret { return secret.New(v.(string)) }, opts)
 }
 
 // Millis declares a time in milliseconds, a LONG. Negative values (-1 is often "for ever") stay negative, and times

@@ -47,9 +47,13 @@ func (e *SourceError) Error() string {
 // Unwrap gives the cause.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// BindFlags adds a flag for every setting. Only those declared with Common or FlagName show up in help.
+// BindFlags adds a flag for every setting but secrets: everybody on a machine can read the command lines of its processes.
+// Only those declared with Common or FlagName show up in help.
 func (s *Schema) BindFlags(fs *pflag.FlagSet) {
 	for _, x := range s.Settings() {
+		if x.Sensitive() {
+			continue
+		}
 		name := x.FlagName()
 		fs.Var(&flagValue{setting: x}, name, x.doc)
 		f := fs.Lookup(name)
@@ -88,19 +92,45 @@ func (f *flagValue) Type() string {
 // *SourceError; the values are then nil.
 func (s *Schema) Load(src Sources) (*Values, error) {
 	v := s.Defaults()
-	var errs []error
-	put := func(name string, e Entry) { errs = append(errs, v.putFrom(name, e)) }
+	given, errs, err := s.collect(src)
+	if err != nil {
+		return nil, err
+	}
+	look := newProviders(given)
+	for _, g := range given {
+		text, err := look.resolve(g.entry.Text)
+		if err != nil {
+			errs = append(errs, &SourceError{Where: g.entry.Where, Err: fmt.Errorf("%s: %w", g.name, err)})
+			continue
+		}
+		g.entry.Text = text
+		errs = append(errs, v.putFrom(g.name, g.entry))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
 
+// given is a setting as a source has it.
+type given struct {
+	name  string
+	entry Entry
+}
+
+// collect reads all sources, from the weakest to the strongest.
+func (s *Schema) collect(src Sources) (all []given, errs []error, err error) {
+	put := func(name string, e Entry) { all = append(all, given{name, e}) }
 	if src.File != "" {
 		pairs, err := readFile(src.File)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, p := range pairs {
 			put(p.name, Entry{Text: p.text, Origin: FromFile, Where: fmt.Sprintf("%s:%d", src.File, p.line)})
 		}
 	}
-	errs = append(errs, v.loadEnv(src.Env, src.IgnoreEnv)...)
+	errs = s.loadEnv(src.Env, src.IgnoreEnv, put)
 	for _, pair := range src.Set {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok {
@@ -116,15 +146,12 @@ func (s *Schema) Load(src Sources) (*Values, error) {
 			}
 		})
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return v, nil
+	return all, errs, nil
 }
 
-func (v *Values) loadEnv(env, ignore []string) []error {
+func (s *Schema) loadEnv(env, ignore []string, put func(string, Entry)) []error {
 	byEnv := make(map[string]string)
-	for _, x := range v.schema.Settings() {
+	for _, x := range s.Settings() {
 		byEnv[x.EnvName()] = x.name
 	}
 	var errs []error
@@ -135,10 +162,10 @@ func (v *Values) loadEnv(env, ignore []string) []error {
 		}
 		name, known := byEnv[variable]
 		if !known {
-			errs = append(errs, &SourceError{Where: "env " + variable, Err: v.schema.unknownEnv(variable)})
+			errs = append(errs, &SourceError{Where: "env " + variable, Err: s.unknownEnv(variable)})
 			continue
 		}
-		errs = append(errs, v.putFrom(name, Entry{Text: text, Origin: FromEnv, Where: "env " + variable}))
+		put(name, Entry{Text: text, Origin: FromEnv, Where: "env " + variable})
 	}
 	return errs
 }

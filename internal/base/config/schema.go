@@ -10,6 +10,7 @@ import (
 type Schema struct {
 	byName map[string]*Setting
 	names  []string // sorted
+	scope  string   // "": there are none
 }
 
 // NewSchema collects settings. Two of one name, or two that share a flag or a variable, are an error.
@@ -18,6 +19,9 @@ func NewSchema(keys ...Declared) (*Schema, error) { return (*Schema)(nil).With(k
 // With is the schema with further settings.
 func (s *Schema) With(keys ...Declared) (*Schema, error) {
 	next := &Schema{byName: make(map[string]*Setting, s.Len()+len(keys))}
+	if s != nil {
+		next.scope = s.scope
+	}
 	flags, envs := make(map[string]string), make(map[string]string)
 	add := func(x *Setting) error {
 		if _, ok := next.byName[x.name]; ok {
@@ -72,7 +76,19 @@ func (s *Schema) Lookup(name string) (*Setting, bool) {
 		return nil, false
 	}
 	x, ok := s.byName[name]
+	if !ok && s.scope != "" {
+		return s.lookupScoped(name)
+	}
 	return x, ok
+}
+
+// Declares tells whether a setting of this very name was declared: Lookup also finds those of scopes.
+func (s *Schema) Declares(name string) bool {
+	if s == nil {
+		return false
+	}
+	_, ok := s.byName[name]
+	return ok
 }
 
 // Settings are all settings, sorted by name.

@@ -70,6 +70,7 @@ type Setting struct {
 	common     bool
 	inert      bool
 	internal   bool
+	scoped     bool // may be set for one scope of the schema; see Schema.WithScope
 	distinct   bool // of a list: an element counts once
 	fallbacks  []fallback
 }
@@ -210,6 +211,9 @@ func Inert(s *Setting) { s.inert = true }
 
 // Internal leaves the setting out of help and documentation.
 func Internal(s *Setting) { s.internal = true }
+
+// Scoped marks a setting that may also be set for one scope: see Schema.WithScope.
+func Scoped(s *Setting) { s.scoped = true }
 
 // NoDefault makes the default null: Lookup then says false, and Get gives the zero value.
 func NoDefault(s *Setting) { s.hasDefault = false }

@@ -23,7 +23,7 @@ type Row struct {
 // set.
 func Rows(v *Values, all bool) []Row {
 	var out []Row
-	for _, s := range v.Schema().Settings() {
+	for _, s := range v.Settings() {
 		e, set := v.Explicit(s.name)
 		if s.internal && !set || !all && !set {
 			continue

@@ -48,6 +48,12 @@ type Values struct {
 	entries map[string]Entry
 }
 
+// String says what this is and not what it holds, which may be secret.
+func (v *Values) String() string { return "settings" }
+
+// GoString is String.
+func (v *Values) GoString() string { return v.String() }
+
 // Schema is what the values were read by; nil for a nil *Values.
 func (v *Values) Schema() *Schema {
 	if v == nil {

@@ -45,6 +45,8 @@ type Options struct {
 	Storage       *shard.Store
 	Features      *feature.Set
 	Quotas        *quota.Manager
+	Users         *auth.Users
+	Tokens        *auth.Tokens
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
 	NodeID        int32
@@ -65,6 +67,8 @@ type Server struct {
 	storage       *shard.Store
 	features      *feature.Set
 	quotas        *quota.Manager
+	users         *auth.Users
+	tokens        *auth.Tokens
 	access        *auth.Authorizer // nil: everybody may do everything
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
@@ -84,7 +88,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
 	}
@@ -115,6 +119,9 @@ type Conn struct {
 
 	// Principal is who the client is; Anonymous where the listener asks nobody.
 	Principal auth.Principal
+	// TLS: the listener encrypts. Login, if not nil, is where the client stands with SASL.
+	TLS   bool
+	Login *auth.Session
 
 	// HeldUntil is until when no request of the connection may be started, because a quota was passed.
 	HeldUntil time.Time
@@ -146,6 +153,9 @@ var errUnsupported = errors.New("unsupported request")
 func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body []byte) (Reply, error) {
 	if h.HasClientID {
 		c.ClientID = h.ClientID
+	}
+	if err := mayAsk(c, kmsg.Key(h.Key)); err != nil {
+		return nil, fmt.Errorf("%s: %w", kmsg.Key(h.Key).Name(), err)
 	}
 	e := s.handlers[h.Key]
 	if e == nil || h.Version < e.serves() || h.Version > e.max {

@@ -257,7 +257,13 @@ func (s *Store) checkOverride(v *View, r Resource, texts map[string]string, chan
 	case ClientMetrics:
 		return s.cat.checkMetricsConfigs(r.Name, texts)
 	}
-	return v.checkBroker(r.Name, texts, changes)
+	if err := v.checkBroker(r.Name, texts, changes); err != nil || s.o.CheckBroker == nil {
+		return err
+	}
+	if err := s.o.CheckBroker(v.withOverride(r, texts, v.Revision).Values()); err != nil {
+		return kafka.Errorf(kafka.InvalidRequest, "Validation of dynamic config update failed: %s", err.Error())
+	}
+	return nil
 }
 
 // tlsStores are the settings that Kafka lets change only for one listener.

@@ -280,7 +280,7 @@ func synonymNames(name string) []string {
 // describeBroker lists the settings of this broker, or those that were set for all.
 func (v *View) describeBroker(one bool) []Config {
 	var out []Config
-	for _, s := range v.static.Schema().Settings() {
+	for _, s := range v.static.Settings() {
 		_, set := v.broker.Explicit(s.Name())
 		if s.Internal() && !set {
 			continue
@@ -316,7 +316,8 @@ func (v *View) describeUnknown(one bool) []Config {
 		skip  bool
 	}{{v.brokers[v.nodeID].texts, FromBroker, !one}, {v.brokers[""].texts, FromBrokerDefault, false}} {
 		for _, name := range sortedKeys(layer.texts) {
-			if _, known := v.static.Schema().Lookup(name); known || layer.skip || seen[name] {
+			_, listed := v.static.Explicit(name)
+			if listed || v.static.Schema().Declares(name) || layer.skip || seen[name] {
 				continue
 			}
 			seen[name] = true

@@ -42,6 +42,8 @@ type Options struct {
 	Logger *slog.Logger     // nil discards
 	// Level is the level of the program's log, which clients see and set as the logger "root"; nil hides it.
 	Level *slog.LevelVar
+	// CheckBroker, if not nil, tells what is wrong with the settings that this broker would have after a change.
+	CheckBroker func(*config.Values) error
 }
 
 func (o Options) withDefaults() Options {

@@ -108,19 +108,6 @@ func TestWrongPropertiesAreNamedAndSecretsKept(t *testing.T) {
 	}
 }
 
-func TestJAASOptions(t *testing.T) {
-	t.Parallel()
-	got, err := parseJAAS("org.apache.kafka.common.security.scram.ScramLoginModule required\n  username=\"al\\\"ice\" password = \"a;b=c d\"\n tokenauth=true;")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"username": `al"ice`, "password": "a;b=c d", "tokenauth": "true"} {
-		if got[name] != want {
-			t.Errorf("%s is %q, want %q", name, got[name], want)
-		}
-	}
-}
-
 // serveBroker answers the few requests of a connecting client, until the connection ends. It takes user and password
 // "alice" and "secret".
 func serveBroker(ctx context.Context, conn net.Conn) error {
@@ -310,13 +297,4 @@ func TestTLSChecksTheBroker(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func FuzzParseJAAS(f *testing.F) {
-	f.Add(`M required username="a\"b" password=c;`)
-	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := parseJAAS(text); err == nil && !strings.Contains(text, ";") {
-			t.Fatalf("%q has no end and was accepted", text)
-		}
-	})
 }

@@ -2,7 +2,7 @@
 // client.properties names them, become options of kgo.
 //
 // It promises that every part of the platform and every command reaches a broker in the same way, that a file which works
-// with Kafka's own tools works here (ParseProperties), and that a property nobody knows is an error that names it
+// with Kafka's own tools works here (package properties), and that a property nobody knows is an error that names it
 // instead of being passed over. Properties that only steer the Java client, such as buffer sizes or class names of
 // serializers, are accepted and have no effect.
 //

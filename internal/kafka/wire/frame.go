@@ -25,6 +25,8 @@ const (
 type FrameReaderOptions struct {
 	// MaxBytes is the largest frame that is accepted (socket.request.max.bytes). Default 100 MiB.
 	MaxBytes int64
+	// Limit, if set, gives the largest frame in the place of MaxBytes. It is asked for each frame, once its size is known.
+	Limit func() int64
 	// Budget counts the bytes of frames in flight. Default: no bound.
 	Budget *Budget
 	// BodyTimeout is how long the rest of a frame may take to arrive once its size is known or its budget is granted, with
@@ -81,8 +83,12 @@ func (r *FrameReader) Next(ctx context.Context) (*Frame, error) {
 		return nil, err
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head[:])))
-	if size < 0 || size > r.options.MaxBytes {
-		return nil, fmt.Errorf("frame of %d bytes, at most %d are accepted: %w", size, r.options.MaxBytes, ErrFrameSize)
+	limit := r.options.MaxBytes
+	if r.options.Limit != nil {
+		limit = r.options.Limit()
+	}
+	if size < 0 || size > limit {
+		return nil, fmt.Errorf("frame of %d bytes, at most %d are accepted: %w", size, limit, ErrFrameSize)
 	}
 	f := &Frame{}
 	if err := r.read(ctx, f, int(size)); err != nil {

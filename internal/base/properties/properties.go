@@ -1,4 +1,6 @@
-package client
+// Package properties reads the files that Java programs keep their settings in: the format of java.util.Properties. What
+// the keys mean is for the caller to know.
+package properties
 
 import (
 	"bufio"
@@ -11,31 +13,31 @@ import (
 	"unicode/utf16"
 )
 
-// MaxPropertiesBytes bounds a properties file.
-const MaxPropertiesBytes = 1 << 20
+// MaxBytes bounds a properties file.
+const MaxBytes = 1 << 20
 
-// LoadProperties reads a file such as Java's client.properties.
-func LoadProperties(name string) (map[string]string, error) {
+// Load reads a file such as Java's client.properties.
+func Load(name string) (map[string]string, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	properties, err := ParseProperties(f)
+	properties, err := Parse(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return properties, nil
 }
 
-// ParseProperties reads the format of java.util.Properties: "key=value", "key: value" or "key value" a line; comments
+// Parse reads the format of java.util.Properties: "key=value", "key: value" or "key value" a line; comments
 // after # or !; a backslash at the end joins the next line; escapes \t \n \r \f \uXXXX, and the backslash before any other
 // character stands for that. Text is UTF-8. Of a key that comes twice the last value counts. An error tells the line
 // and never the value.
-func ParseProperties(r io.Reader) (map[string]string, error) {
-	limited := &io.LimitedReader{R: r, N: MaxPropertiesBytes + 1}
+func Parse(r io.Reader) (map[string]string, error) {
+	limited := &io.LimitedReader{R: r, N: MaxBytes + 1}
 	in := bufio.NewScanner(limited)
-	in.Buffer(make([]byte, 0, 4<<10), MaxPropertiesBytes+1)
+	in.Buffer(make([]byte, 0, 4<<10), MaxBytes+1)
 	in.Split(splitLines)
 	out := map[string]string{}
 	number := 0
@@ -69,7 +71,7 @@ func ParseProperties(r io.Reader) (map[string]string, error) {
 		return nil, err
 	}
 	if limited.N <= 0 {
-		return nil, fmt.Errorf("more than %d bytes of properties", MaxPropertiesBytes)
+		return nil, fmt.Errorf("more than %d bytes of properties", MaxBytes)
 	}
 	return out, nil
 }

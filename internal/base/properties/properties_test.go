@@ -1,4 +1,4 @@
-package client
+package properties
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestPropertiesReadAsJavaReadsThem(t *testing.T) {
 		"joined": "one,two,three", "esc=aped key": "a\tb\n\\c:q", "uni": "ä€😀x", "equals": "a=b=c", "": "=double",
 		"twice": "2", "old": "mac", "utf8": "ä", "last": "end",
 	}
-	got, err := ParseProperties(strings.NewReader(text))
+	got, err := Parse(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,16 +42,16 @@ func TestPropertiesReadAsJavaReadsThem(t *testing.T) {
 func TestBadPropertiesNameTheLineAndNotTheValue(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a=1\nsasl.password=secret\\u12g4", "a=1\nsasl.password=secret\\u1"} {
-		_, err := ParseProperties(strings.NewReader(text))
+		_, err := Parse(strings.NewReader(text))
 		if err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, err := ParseProperties(strings.NewReader(strings.Repeat("a=b\n", MaxPropertiesBytes/4+1))); err == nil {
+	if _, err := Parse(strings.NewReader(strings.Repeat("a=b\n", MaxBytes/4+1))); err == nil {
 		t.Error("a file over the limit was read")
 	}
 	broken := errors.New("broken")
-	if _, err := ParseProperties(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+	if _, err := Parse(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -62,18 +62,18 @@ func TestLoadProperties(t *testing.T) {
 	if err := os.WriteFile(name, []byte("client.id=me\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := LoadProperties(name); err != nil || got["client.id"] != "me" {
+	if got, err := Load(name); err != nil || got["client.id"] != "me" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := LoadProperties(name + "x"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Load(name + "x"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func FuzzParseProperties(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("a=b\nc: d\\\n e\n\\u00e4=\\q\r\n#x")
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := ParseProperties(strings.NewReader(text))
+		got, err := Parse(strings.NewReader(text))
 		if err != nil {
 			return
 		}
@@ -83,7 +83,7 @@ func FuzzParseProperties(f *testing.F) {
 		for k, v := range got {
 			out.WriteString(escape.Replace(k) + "=" + escape.Replace(v) + "\n")
 		}
-		again, err := ParseProperties(strings.NewReader(out.String()))
+		again, err := Parse(strings.NewReader(out.String()))
 		if err != nil || !maps.Equal(again, got) {
 			t.Fatalf("%q: got %q, %v", got, again, err)
 		}
