@@ -53,9 +53,9 @@ func (c combined) Activate(now time.Time) machine.Decision {
 }
 
 func (c combined) NextAlarm() time.Time {
-	next := c.parts[0].NextAlarm()
-	for _, p := range c.parts[1:] {
-		if at := p.NextAlarm(); at.Before(next) {
+	var next time.Time
+	for _, p := range c.parts {
+		if at := p.NextAlarm(); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}

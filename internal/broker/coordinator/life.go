@@ -74,7 +74,10 @@ func (l *life) run(ctx context.Context) error {
 		if err := l.flush(ctx); err != nil {
 			return err
 		}
-		alarm.Reset(time.Until(l.machine.NextAlarm()))
+		alarm.Stop()
+		if next := l.machine.NextAlarm(); !next.IsZero() {
+			alarm.Reset(time.Until(next))
+		}
 		var err error
 		select {
 		case <-ctx.Done():

@@ -93,7 +93,8 @@ type Machine interface {
 	ReplayMarker(m Marker)
 	// Activate ends the replay.
 	Activate(now time.Time) Decision
-	// NextAlarm returns when Tick is to be handled, at the latest. A Tick that comes early does no harm.
+	// NextAlarm returns when Tick is to be handled, at the latest, the zero time if never. A Tick that comes early does no
+	// harm.
 	NextAlarm() time.Time
 	// Handle decides what event means at time now.
 	Handle(id RequestID, event any, now time.Time) Decision
