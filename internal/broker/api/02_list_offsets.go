@@ -119,9 +119,9 @@ func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.Li
 	case timeLatestTiered, timeEarliestPending:
 		return none, nil
 	case timeMax:
-		return log.MaxTimestamp(ctx, limit)
+		return log.MaxTimestamp(ctx, committed)
 	}
-	return log.OffsetForTime(ctx, p.Timestamp, limit)
+	return log.OffsetForTime(ctx, p.Timestamp, committed)
 }
 
 // checkLeaderEpoch compares the epoch that a client knows with the present one (KIP-320). -1 is no epoch.

@@ -262,6 +262,9 @@ func (l *Log) checkRecords(b []byte, h *record.Header, c *Config) error {
 		if !ok {
 			break
 		}
+		if r.OffsetDelta != i {
+			return kafka.Errorf(kafka.InvalidRecord, "record %d of the batch has offset delta %d", i, r.OffsetDelta)
+		}
 		if t := h.BaseTimestamp + r.TimestampDelta; timestamps && t != noTimestamp && (t > high || t < low) {
 			early = append(early, RecordError{i, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]", t, r.OffsetDelta, low, high)})
 		}

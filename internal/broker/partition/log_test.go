@@ -337,16 +337,16 @@ func TestOffsetForTimeFindsTheFirstRecord(t *testing.T) {
 	h.append(batch(t, "b", 5000, 2, nil)) // 3, 4 at 5000, 5001
 	h.append(batch(t, "c", 3000, 2, nil)) // 5, 6 at 3000, 3001
 	for _, c := range []struct{ ts, offset, timestamp int64 }{{0, 0, 1000}, {1001, 1, 1001}, {1003, 3, 5000}, {2999, 3, 5000}, {5001, 4, 5001}, {5002, -1, -1}} {
-		f, err := h.log.OffsetForTime(t.Context(), c.ts, 7)
+		f, err := h.log.OffsetForTime(t.Context(), c.ts, false)
 		if err != nil || f.Offset != c.offset || f.Timestamp != c.timestamp {
 			t.Errorf("offset for %d = %+v (%v), want %d at %d", c.ts, f, err, c.offset, c.timestamp)
 		}
 	}
-	if f, err := h.log.MaxTimestamp(t.Context(), 7); err != nil || f.Offset != 4 || f.Timestamp != 5001 {
+	if f, err := h.log.MaxTimestamp(t.Context(), false); err != nil || f.Offset != 4 || f.Timestamp != 5001 {
 		t.Errorf("max timestamp = %+v (%v), want offset 4 at 5001", f, err)
 	}
 	h.deleteRecords(5)
-	if f, err := h.log.MaxTimestamp(t.Context(), 7); err != nil || f.Offset != 6 || f.Timestamp != 3001 {
+	if f, err := h.log.MaxTimestamp(t.Context(), false); err != nil || f.Offset != 6 || f.Timestamp != 3001 {
 		t.Errorf("max timestamp after deletion = %+v (%v), want offset 6 at 3001", f, err)
 	}
 }

@@ -55,15 +55,24 @@ type Found struct {
 
 var nothing = Found{-1, -1, -1}
 
-// OffsetForTime returns the first record whose timestamp is at least ts, among those below limit (the high watermark or
-// the last stable offset).
-func (l *Log) OffsetForTime(ctx context.Context, ts, limit int64) (Found, error) {
-	return retryMoved(l, func() (Found, error) { return l.offsetForTime(ctx, ts, limit) })
+// OffsetForTime returns the first record whose timestamp is at least ts, among those below the high watermark or, with
+// committed, below the last stable offset. These and the log start are taken as of one moment: there is none only if there
+// was none, however closely retention follows the log's end.
+func (l *Log) OffsetForTime(ctx context.Context, ts int64, committed bool) (Found, error) {
+	return retryMoved(l, func() (Found, error) { return l.offsetForTime(ctx, ts, committed) })
 }
 
-func (l *Log) offsetForTime(ctx context.Context, ts, limit int64) (Found, error) {
+// readableLocked is the end of what a reader may see.
+func (l *Log) readableLocked(committed bool) int64 {
+	if committed {
+		return l.lastStableLocked()
+	}
+	return l.highWatermark
+}
+
+func (l *Log) offsetForTime(ctx context.Context, ts int64, committed bool) (Found, error) {
 	l.mu.Lock()
-	start := l.logStart
+	start, limit := l.logStart, l.readableLocked(committed)
 	spans := make([]span, 0, 8)
 	for i := range l.runs {
 		if r := &l.runs[i]; r.info.MaxTimestamp >= ts {
@@ -86,19 +95,23 @@ func (l *Log) offsetForTime(ctx context.Context, ts, limit int64) (Found, error)
 	return nothing, nil
 }
 
-// MaxTimestamp returns the first record that has the largest timestamp of the log. Where it does not lie below limit (the high
-// watermark or the last stable offset) there is nothing to return: no other record has the largest.
-func (l *Log) MaxTimestamp(ctx context.Context, limit int64) (Found, error) {
-	f, err := retryMoved(l, func() (Found, error) { return l.findMaxTimestamp(ctx) })
-	if err == nil && f.Offset >= limit {
-		return nothing, nil
-	}
-	return f, err
+// MaxTimestamp returns the first record that has the largest timestamp of the log. Where, with committed, it does not lie below
+// the last stable offset, there is nothing to return: no other record has the largest.
+func (l *Log) MaxTimestamp(ctx context.Context, committed bool) (Found, error) {
+	return retryMoved(l, func() (Found, error) {
+		f, readable, err := l.findMaxTimestamp(ctx, committed)
+		if err != nil || f.Offset >= readable {
+			return nothing, err
+		}
+		return f, nil
+	})
 }
 
-func (l *Log) findMaxTimestamp(ctx context.Context) (Found, error) {
+// findMaxTimestamp also returns the end of what the reader may see, as of the same moment.
+func (l *Log) findMaxTimestamp(ctx context.Context, committed bool) (f Found, readable int64, err error) {
 	l.mu.Lock()
 	start, limit := l.logStart, l.highWatermark
+	readable = l.readableLocked(committed)
 	best := span{}
 	most := int64(-1)
 	for i := range l.runs {
@@ -114,15 +127,17 @@ func (l *Log) findMaxTimestamp(ctx context.Context) (Found, error) {
 	}
 	l.mu.Unlock()
 	if most < 0 {
-		return nothing, nil
+		return nothing, readable, nil
 	}
-	f, err := l.searchTime(ctx, &best, most, start, limit, func(h *batchHead) bool { return h.maxTimestamp >= most },
+	f, err = l.searchTime(ctx, &best, most, start, limit, func(h *batchHead) bool { return h.maxTimestamp >= most },
 		func(t int64) bool { return t >= most })
 	if err != nil || f.Offset >= 0 {
-		return f, err
+		return f, readable, err
 	}
-	// The record lies below the log start that DeleteRecords set inside the span: the rest is searched one by one.
-	return l.scanMaxTimestamp(ctx, start, limit)
+	// The record lies below the log start that DeleteRecords set inside the span, or compaction has left only its batch: the rest
+	// is searched one by one.
+	f, err = l.scanMaxTimestamp(ctx, start, limit)
+	return f, readable, err
 }
 
 func (l *Log) scanMaxTimestamp(ctx context.Context, start, limit int64) (Found, error) {
@@ -189,7 +204,7 @@ func (l *Log) searchBatch(src *source, pos, size, start, limit int64, want func(
 	if err != nil {
 		return nothing, l.corrupt(err)
 	}
-	if h.LogAppendTime() {
+	if h.LogAppendTime() && h.RecordCount == h.LastOffsetDelta+1 { // else compaction has removed some, the first perhaps
 		f := Found{max(h.BaseOffset, start), h.MaxTimestamp, h.LeaderEpoch}
 		for _, fn := range see {
 			fn(f)
@@ -210,6 +225,9 @@ func (l *Log) searchBatch(src *source, pos, size, start, limit int64, want func(
 			return nothing, it.Err()
 		}
 		f := Found{h.BaseOffset + int64(r.OffsetDelta), h.BaseTimestamp + r.TimestampDelta, h.LeaderEpoch}
+		if h.LogAppendTime() {
+			f.Timestamp = h.MaxTimestamp
+		}
 		if f.Offset < start || f.Offset >= limit {
 			continue
 		}

@@ -461,19 +461,19 @@ func TestTimesAreLookedUpBelowTheLastStableOffset(t *testing.T) {
 	h := newHarness(t)
 	h.append(batch(t, "plain", 100, 1, nil))
 	h.txn(1, 0, 0, 1) // at the clock's time, far above
-	ctx, stable := t.Context(), h.log.Offsets().LastStable
-	if f, err := h.log.OffsetForTime(ctx, 200, stable); err != nil || f.Offset != -1 {
+	ctx := t.Context()
+	if f, err := h.log.OffsetForTime(ctx, 200, true); err != nil || f.Offset != -1 {
 		t.Errorf("time 200: %+v, %v, want none", f, err)
 	}
-	if f, err := h.log.OffsetForTime(ctx, 50, stable); err != nil || f.Offset != 0 {
+	if f, err := h.log.OffsetForTime(ctx, 50, true); err != nil || f.Offset != 0 {
 		t.Errorf("time 50: %+v, %v, want offset 0", f, err)
 	}
-	if f, err := h.log.MaxTimestamp(ctx, stable); err != nil || f.Offset != -1 {
+	if f, err := h.log.MaxTimestamp(ctx, true); err != nil || f.Offset != -1 {
 		t.Errorf("largest time: %+v, %v, want none: it is not decided yet", f, err)
 	}
 	h.now = h.now.Add(-1)
 	h.mark(Marker{ProducerID: 1, Commit: true})
-	if f, err := h.log.MaxTimestamp(ctx, h.log.Offsets().LastStable); err != nil || f.Offset != 1 {
+	if f, err := h.log.MaxTimestamp(ctx, true); err != nil || f.Offset != 1 {
 		t.Errorf("largest time: %+v, %v, want offset 1", f, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -414,5 +415,86 @@ func checkOrder(t *testing.T, n *node, sh *shardState) {
 			}
 			last = i
 		})
+	}
+}
+
+// Under LogAppendTime all records of a batch have one time: a lookup gives the first that compaction has left.
+func TestTimeOfTheAppendFindsARecordThatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := compactNode(t, func(c *partition.Config) { c.LogAppendTime = true })
+		defer func() { n.restart(false) }()
+		l, err := n.Log(topicA, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := record.NewBuilder(record.Zstd, 0)
+		for _, r := range []string{"a", "b", "c"} {
+			b.Append(1, []byte(r), []byte(r), nil)
+		}
+		a, err := l.Append(b.Build(record.BuildOptions{}))
+		if err := errors.Join(err, a.Ticket.Wait(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		first := a.LogAppendTime
+		<-time.After(time.Second)
+		n.put(topicA, 0, "a=2", "c=2")
+		n.roll(topicA, 0)
+		n.cleanNow(CleanerOptions{})
+		n.want(topicA, 0, "1=b 3=2 4=2 5=x")
+		for ts, want := range map[int64]int64{0: 1, first: 1, first + 1: 3} {
+			if f, err := l.OffsetForTime(t.Context(), ts, false); err != nil || f.Offset != want || want == 1 && f.Timestamp != first {
+				t.Errorf("record at or after %d: %+v, %v, want offset %d", ts, f, err, want)
+			}
+		}
+	})
+}
+
+// Lookups by time, while the log start moves, cuts, merges and cleanings move the bytes: a record that is there is found, and
+// nothing below the log start.
+func TestTimeLookupsRaceEverything(t *testing.T) {
+	t.Parallel()
+	n := compactNode(t, func(c *partition.Config) { c.Delete = true })
+	l, err := n.Log(topicA, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.put(topicA, 0, "newest=0")
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(done)
+		for i := range 60 {
+			n.put(topicA, 0, fmt.Sprint("k", i%7, "=", i), fmt.Sprint("newest=", i))
+			n.roll(topicA, 0)
+			switch i % 4 {
+			case 0:
+				n.maintenance(n.cutAll)
+			case 1:
+				n.cleanNow(CleanerOptions{})
+			case 2:
+				n.maintenance(n.mergeIfDue)
+			default:
+				if _, _, err := l.DeleteRecords(l.Offsets().HighWatermark - 2); err != nil {
+					n.t.Error(err)
+				}
+			}
+		}
+	})
+	for {
+		start := l.Offsets().LogStart
+		f, err := l.OffsetForTime(t.Context(), 1, false)
+		if err != nil || f.Offset < start {
+			t.Errorf("first record since 1970: %+v, %v; the log start was %d", f, err, start)
+		}
+		if f, err = l.MaxTimestamp(t.Context(), false); err != nil || f.Offset < start {
+			t.Errorf("newest record: %+v, %v; the log start was %d", f, err, start)
+		}
+		select {
+		case <-done:
+			wg.Wait()
+			return
+		default:
+		}
 	}
 }

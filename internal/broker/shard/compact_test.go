@@ -153,7 +153,7 @@ func verifyTimes(ctx context.Context, l *partition.Log, o partition.Offsets, rec
 		if r.offset >= o.LogStart && r.time > newest.time {
 			newest = r
 		}
-		f, err := l.OffsetForTime(ctx, r.time, o.HighWatermark)
+		f, err := l.OffsetForTime(ctx, r.time, false)
 		if err != nil {
 			return err
 		}
@@ -166,11 +166,11 @@ func verifyTimes(ctx context.Context, l *partition.Log, o partition.Offsets, rec
 			}
 		}
 	}
-	f, err := l.MaxTimestamp(ctx, o.HighWatermark)
+	f, err := l.MaxTimestamp(ctx, false)
 	if err != nil || f.Offset != newest.offset || f.Timestamp != newest.time {
 		return fmt.Errorf("newest record: %+v, want offset %d, time %d: %w", f, newest.offset, newest.time, err)
 	}
-	if f, err = l.OffsetForTime(ctx, newest.time+1, o.HighWatermark); err != nil || f.Offset >= 0 {
+	if f, err = l.OffsetForTime(ctx, newest.time+1, false); err != nil || f.Offset >= 0 {
 		return fmt.Errorf("record after the newest: %+v, %w", f, err)
 	}
 	return nil

@@ -266,9 +266,9 @@ func nodeAnswer(ctx context.Context, n *simNode, o *operation, m *modelLog, raw 
 		}
 		return nodeRead(ctx, l, partition.ReadRequest{Offset: at, MaxBytes: o.b * 20, AtLeastOne: o.a%2 == 0})
 	case "time", "most":
-		f, err := l.MaxTimestamp(ctx, of.HighWatermark)
+		f, err := l.MaxTimestamp(ctx, false)
 		if o.kind == "time" {
-			f, err = l.OffsetForTime(ctx, o.a*10, of.HighWatermark)
+			f, err = l.OffsetForTime(ctx, o.a*10, false)
 		}
 		if err != nil {
 			return err.Error()
