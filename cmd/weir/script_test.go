@@ -27,6 +27,7 @@ func brokerSession(server *weirtest.Server, in string) (s *session, out, errOut 
 // write. In a file
 //
 //	# comment
+//	% name=value                 a setting of the server, before the first command
 //	< a line of standard input for the command that follows
 //	$ topic list -o table
 //	$~ topic consume t -e        with the lines of its output sorted
@@ -48,9 +49,19 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, filepath.Join("script", filepath.Base(file)), runScript(t, weirtest.Start(t), string(text)))
+			compare(t, filepath.Join("script", filepath.Base(file)), runScript(t, weirtest.Start(t, scriptSettings(string(text))...), string(text)))
 		})
 	}
+}
+
+func scriptSettings(script string) (out []weirtest.Option) {
+	for line := range strings.Lines(script) {
+		if setting, ok := strings.CutPrefix(line, "% "); ok {
+			name, value, _ := strings.Cut(strings.TrimSpace(setting), "=")
+			out = append(out, weirtest.Setting(name, value))
+		}
+	}
+	return out
 }
 
 func runScript(t *testing.T, server *weirtest.Server, script string) string {
@@ -58,7 +69,7 @@ func runScript(t *testing.T, server *weirtest.Server, script string) string {
 	var b, in strings.Builder
 	for line := range strings.Lines(script) {
 		switch {
-		case line == "\n", strings.HasPrefix(line, "#"):
+		case line == "\n", strings.HasPrefix(line, "#"), strings.HasPrefix(line, "% "):
 			b.WriteString(line)
 		case strings.HasPrefix(line, "< "):
 			b.WriteString(line)
