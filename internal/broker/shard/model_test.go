@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -21,6 +22,9 @@ type modelLog struct {
 	producers  map[int64][]modelBatch // the last five of each
 	epochs     []partition.EpochStart
 	segments   []modelSegment
+	// transactions in the order of their first batches, and what their producers have reached.
+	transactions []simTxn
+	transactors  map[int64]*simProducer
 }
 
 type modelBatch struct {
@@ -46,7 +50,7 @@ type operation struct {
 
 func randomScript(rng *rand.Rand, steps int) []operation {
 	logs := []logKey{{topicA, 0}, {topicA, 1}, {topicB, 0}}
-	kinds := []string{"append", "append", "append", "append", "read", "read", "time", "most", "delete", "retain", "epoch", "offsets"}
+	kinds := []string{"append", "append", "append", "append", "read", "read", "time", "most", "delete", "retain", "epoch", "offsets", "txn", "txn", "txn", "end", "committed", "committed"}
 	var out []operation
 	for i := range steps {
 		o := operation{
@@ -82,6 +86,12 @@ func (m *modelLog) answer(o *operation, epoch int32) (string, []byte) {
 	switch o.kind {
 	case "append":
 		return m.append(o, epoch)
+	case "txn":
+		return m.transact(o, epoch)
+	case "end":
+		return m.finish(o, epoch)
+	case "committed":
+		return m.committed(at, o.b*20), nil
 	case "read":
 		if o.b%10 == 0 {
 			at = m.end + 1
@@ -141,6 +151,16 @@ func (m *modelLog) append(o *operation, epoch int32) (string, []byte) {
 	if n := len(sent); o.producer >= 0 && n > 0 && b.sequence != sent[n-1].sequence+int32(len(sent[n-1].times)) {
 		return kafka.OutOfOrderSequenceNumber.Name(), raw
 	}
+	b = m.write(b, raw, epoch)
+	if o.producer >= 0 {
+		sent = append(sent, b)
+		m.producers[o.producer] = sent[max(0, len(sent)-5):]
+	}
+	return fmt.Sprintf("offset %d", b.base), raw
+}
+
+// write puts a batch at the end of the log.
+func (m *modelLog) write(b modelBatch, raw []byte, epoch int32) modelBatch {
 	b.bytes = bytes.Clone(raw)
 	record.PatchOffset(b.bytes, b.base, epoch)
 	m.batches = append(m.batches, b)
@@ -153,11 +173,88 @@ func (m *modelLog) append(o *operation, epoch int32) (string, []byte) {
 	} else {
 		m.segments = append(m.segments, modelSegment{b.base, int64(len(raw))})
 	}
-	if o.producer >= 0 {
-		sent = append(sent, b)
-		m.producers[o.producer] = sent[max(0, len(sent)-5):]
+	return b
+}
+
+// transactor returns one of two transactional producers.
+func (m *modelLog) transactor(o *operation) (int64, *simProducer) {
+	pid := 100 + o.a%2
+	p := m.transactors[pid]
+	if p == nil {
+		p = &simProducer{}
+		m.transactors[pid] = p
 	}
+	return pid, p
+}
+
+// transact appends to a transaction, most often: else it is a plain batch of its producer, or one of an epoch that is over.
+func (m *modelLog) transact(o *operation, epoch int32) (string, []byte) {
+	pid, p := m.transactor(o)
+	b := modelBatch{base: m.end, next: m.end + int64(o.records)}
+	build := record.NewBuilder(record.None, 0)
+	for i := range o.records {
+		t := (o.b*7 + int64(i)*o.a) % 10_000
+		b.times = append(b.times, t)
+		build.Append(t, nil, bytes.Repeat([]byte{'t'}, o.size), nil)
+	}
+	options := record.BuildOptions{Transactional: true, Producer: &record.Producer{ID: pid, Epoch: p.epoch, Sequence: p.sequence}}
+	switch {
+	case o.b < 100 && p.open:
+		options.Transactional = false
+		return kafka.InvalidTxnState.Name(), build.Build(options)
+	case o.b < 200 && p.epoch > 0:
+		options.Producer.Epoch--
+		return kafka.InvalidProducerEpoch.Name(), build.Build(options)
+	}
+	raw := build.Build(options)
+	if !p.open {
+		m.transactions = append(m.transactions, simTxn{producer: pid, first: b.base, last: -1})
+	}
+	p.open, p.sequence = true, p.sequence+int32(o.records)
+	m.write(b, raw, epoch)
 	return fmt.Sprintf("offset %d", b.base), raw
+}
+
+// finish writes a marker, of the next epoch as a rule, whether there is a transaction to end or not.
+func (m *modelLog) finish(o *operation, epoch int32) (string, []byte) {
+	pid, p := m.transactor(o)
+	if o.b%3 > 0 {
+		p.epoch, p.sequence = p.epoch+1, 0
+	}
+	if i := len(m.transactions) - 1; p.open {
+		for m.transactions[i].producer != pid {
+			i--
+		}
+		m.transactions[i].last, m.transactions[i].aborted = m.end, o.b%2 == 0
+	}
+	p.open = false
+	raw := record.BuildMarker(o.a, record.Producer{ID: pid, Epoch: p.epoch}, record.Marker{Commit: o.b%2 == 1, CoordinatorEpoch: 3})
+	b := m.write(modelBatch{base: m.end, next: m.end + 1, times: []int64{o.a}}, raw, epoch)
+	return fmt.Sprintf("offset %d", b.base), raw
+}
+
+func (m *modelLog) committed(at, most int64) string {
+	stable := wantStable(m.transactions, partition.Offsets{LogStart: m.start, HighWatermark: m.end})
+	var out []byte
+	next := at
+	for _, b := range m.batches {
+		if b.next <= at {
+			continue
+		}
+		if at >= stable || b.base >= stable || int64(len(out)+len(b.bytes)) > most {
+			break
+		}
+		out, next = append(out, b.bytes...), b.next
+	}
+	ended := slices.Clone(m.transactions)
+	slices.SortFunc(ended, func(a, b simTxn) int { return int(a.last - b.last) })
+	aborted := []partition.AbortedTxn{}
+	for _, t := range ended {
+		if len(out) > 0 && t.aborted && t.last >= at && t.first < next {
+			aborted = append(aborted, partition.AbortedTxn{ProducerID: t.producer, FirstOffset: t.first})
+		}
+	}
+	return fmt.Sprint(describeRead(out, next), ", stable below ", stable, ", aborted ", aborted)
 }
 
 func (m *modelLog) read(at, most int64, atLeastOne bool) string {
@@ -248,8 +345,8 @@ func nodeAnswer(ctx context.Context, n *simNode, o *operation, m *modelLog, raw 
 	of := l.Offsets()
 	at := of.LogStart + (of.HighWatermark-of.LogStart)*o.a/1000
 	switch o.kind {
-	case "append":
-		a, err := l.Append(raw)
+	case "append", "txn", "end":
+		a, err := nodeAppend(l, o, raw)
 		if err != nil {
 			return kafka.CodeOf(err).Name()
 		}
@@ -265,6 +362,8 @@ func nodeAnswer(ctx context.Context, n *simNode, o *operation, m *modelLog, raw 
 			at = of.HighWatermark + 1
 		}
 		return nodeRead(ctx, l, partition.ReadRequest{Offset: at, MaxBytes: o.b * 20, AtLeastOne: o.a%2 == 0})
+	case "committed":
+		return nodeRead(ctx, l, partition.ReadRequest{Offset: at, MaxBytes: o.b * 20, Committed: true})
 	case "time", "most":
 		f, err := l.MaxTimestamp(ctx, false)
 		if o.kind == "time" {
@@ -297,6 +396,20 @@ func nodeAnswer(ctx context.Context, n *simNode, o *operation, m *modelLog, raw 
 	return fmt.Sprintf("[%d, %d)", of.LogStart, of.HighWatermark)
 }
 
+func nodeAppend(l *partition.Log, o *operation, raw []byte) (partition.Appended, error) {
+	switch o.kind {
+	case "txn":
+		h, err := record.ParseHeader(raw)
+		if err != nil {
+			return partition.Appended{}, err
+		}
+		return l.AppendVerified(raw, l.BeginVerification(h.ProducerID, h.ProducerEpoch, h.BaseSequence, true))
+	case "end":
+		return l.AppendInternal(raw)
+	}
+	return l.Append(raw)
+}
+
 func nodeRead(ctx context.Context, l *partition.Log, req partition.ReadRequest) string {
 	r, err := l.Read(ctx, req)
 	if err != nil {
@@ -306,6 +419,9 @@ func nodeRead(ctx context.Context, l *partition.Log, req partition.ReadRequest) 
 	var out []byte
 	for _, c := range r.Chunks {
 		out = append(out, c.Bytes...)
+	}
+	if req.Committed {
+		return fmt.Sprint(describeRead(out, r.NextOffset), ", stable below ", r.LastStable, ", aborted ", r.Aborted)
 	}
 	return describeRead(out, r.NextOffset)
 }
@@ -374,7 +490,7 @@ func (lay layout) run(t *testing.T, seed uint64, rng *rand.Rand) {
 		}
 		m := models[o.log]
 		if m == nil {
-			m = &modelLog{producers: map[int64][]modelBatch{}}
+			m = &modelLog{producers: map[int64][]modelBatch{}, transactors: map[int64]*simProducer{}}
 			models[o.log] = m
 		}
 		want, raw := m.answer(&o, epoch)

@@ -64,7 +64,7 @@ func TestRecoveredStateEqualsTheLiveOne(t *testing.T) {
 			if a, b := stateOf(live), stateOf(recovered); !reflect.DeepEqual(a, b) {
 				rt.Errorf("partition %d of topic %x: recovered %+v, was %+v", k.partition, k.topic[:1], b, a)
 			}
-			if a, b := live.Offsets(), recovered.Offsets(); a.LogStart != b.LogStart || a.HighWatermark != b.HighWatermark {
+			if a, b := live.Offsets(), recovered.Offsets(); a.LogStart != b.LogStart || a.HighWatermark != b.HighWatermark || a.LastStable != b.LastStable {
 				rt.Errorf("partition %d of topic %x: recovered %+v, was %+v", k.partition, k.topic[:1], b, a)
 			}
 		}

@@ -148,6 +148,9 @@ type simBatch struct {
 	bytes      []byte // as patched by the log
 	ticket     wal.Ticket
 	producer   int64
+	// txn is the transactional producer, 0 for a plain batch; marker is what a marker says.
+	txn    int64
+	marker *record.Marker
 }
 
 func (b *simBatch) acked() bool {
@@ -167,6 +170,8 @@ type simLog struct {
 	startAsked int64
 	deletes    []simDelete
 	sequences  map[int64]int32
+	// transactions are the transactional producers, by id.
+	transactions map[int64]*simProducer
 }
 
 type simDelete struct {
@@ -231,7 +236,7 @@ func (s *simulation) createTopic(partitions int32) {
 	s.w.topics[id] = partitions
 	s.node.topics.set(id, partitions)
 	for p := range partitions {
-		s.logs[logKey{id, p}] = &simLog{sequences: map[int64]int32{}}
+		s.logs[logKey{id, p}] = &simLog{sequences: map[int64]int32{}, transactions: map[int64]*simProducer{}}
 	}
 }
 
@@ -334,7 +339,9 @@ func (s *simulation) deleteRecords() error {
 		return fmt.Errorf("%v: delete below %d: %w", k, offset, err)
 	}
 	l.startAsked = max(l.startAsked, offset)
-	l.deletes = append(l.deletes, simDelete{offset, t})
+	if !t.IsZero() { // else the log starts there already, and nothing is on its way to the disk
+		l.deletes = append(l.deletes, simDelete{offset, t})
+	}
 	return nil
 }
 
@@ -375,8 +382,12 @@ func (s *simulation) step() error {
 		return s.node.clean(s.ctx)
 	}
 	switch x := s.rng.IntN(100); {
-	case x < 60:
+	case x < 35:
 		return s.append()
+	case x < 60:
+		return s.transact()
+	case x < 66:
+		return s.readCommitted()
 	case x < 75:
 		return s.wait()
 	case x < 82:
@@ -486,6 +497,9 @@ func verifyLog(ctx context.Context, n *simNode, k logKey, v logView) error {
 	}
 	if !bytes.Equal(got, want) && !n.topics.config.Compact {
 		return fmt.Errorf("holds %d bytes, which are not the %d that were written", len(got), len(want))
+	}
+	if err := verifyTransactions(ctx, l, kept, 1+rand.Int64N(20_000)); err != nil {
+		return err
 	}
 	if err := verifyProducers(l, kept); err != nil {
 		return err
