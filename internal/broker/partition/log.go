@@ -6,9 +6,12 @@
 // then runs in L1/L2 objects once a cut has moved them. It holds no file: bytes are read through the Env that all logs
 // of a node share.
 //
-//	log start          high watermark   log end
+//	log start       last stable   high watermark   log end
 //	    |  L1/L2 runs  |  L0 extents  |  in flight  |
 //	    [ object ..... )[ WAL frames )[ WAL group ..)
+//
+// A transaction is open in a log from its first batch to its marker (transactions.go). Nothing of it is committed, and the last
+// stable offset stays before it, until the marker is durable. Aborted transactions are listed where their marker is (aborted.go).
 //
 // Life of a batch: Append checks it, assigns the offset, patches base offset and leader epoch in place and hands the
 // bytes to the WAL, all under mu, so offsets follow the order of the WAL. Committed is called by the WAL's writer when
