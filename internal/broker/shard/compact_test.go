@@ -97,14 +97,17 @@ func verifyCompacted(ctx context.Context, l *partition.Log, v logView) error {
 	}
 	written := map[int64]keptRecord{}
 	last := map[string]int64{}
+	all := transactionsOf(v.batches)
 	for _, w := range v.batches {
 		records, _, err := recordsOf(w.bytes)
 		if err != nil {
 			return err
 		}
+		// What was aborted may go and takes nobody's place; markers go with what they ended.
+		stays := w.marker == nil && !w.aborted(all)
 		for _, r := range records {
 			written[r.offset] = r
-			if r.offset >= o.LogStart && r.offset < o.HighWatermark {
+			if stays && r.offset >= o.LogStart && r.offset < o.HighWatermark {
 				last[r.key] = r.offset
 			}
 		}
