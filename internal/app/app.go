@@ -209,7 +209,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
-		Group:   groupOptions(v),
+		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
 	})
 	markers := markers{tps, storage, groups}
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
@@ -301,6 +301,17 @@ func groupOptions(v *config.Values) group.Options {
 		InitialRebalanceDelay: GroupInitialDelay.Get(v), MinSessionTimeout: GroupMinSession.Get(v), MaxSessionTimeout: GroupMaxSession.Get(v),
 		MaxSize: GroupMaxSize.Get(v), MaxMetadataBytes: OffsetMetadataMax.Get(v), Retention: time.Duration(OffsetsRetention.Get(v)) * time.Minute,
 		CleanupInterval: OffsetsCheckInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
+		ConsumerSessionTimeout: ConsumerSessionTimeout.Get(v), ConsumerHeartbeatInterval: ConsumerHeartbeatInterval.Get(v),
+		ConsumerAssignmentInterval: ConsumerAssignmentInterval.Get(v), ConsumerMaxSize: ConsumerMaxSize.Get(v),
+	}
+	if names := ConsumerAssignors.Get(v); len(names) > 0 {
+		o.ConsumerAssignor = names[0]
+	}
+	policy := strings.ToUpper(ConsumerMigration.Get(v))
+	o.Migration.Upgrade = policy == "UPGRADE" || policy == "BIDIRECTIONAL"
+	o.Migration.Downgrade = policy == "DOWNGRADE" || policy == "BIDIRECTIONAL"
+	if o.ConsumerAssignmentInterval == 0 {
+		o.ConsumerAssignmentInterval = -1
 	}
 	// To the group 0 is "the default"; to the setting it is none.
 	if o.InitialRebalanceDelay == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/group/assignor"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -69,6 +70,18 @@ var (
 		"Longest session timeout that a member may ask for.")
 	GroupMaxSize = config.Int("group.max.size", 1<<31-1, config.AtLeast(1),
 		"Most members of a group.")
+	ConsumerSessionTimeout = config.MillisInt("group.consumer.session.timeout.ms", 45*time.Second, config.AtLeast(1),
+		"Silence after which a member of a group of the consumer protocol is taken for dead.")
+	ConsumerHeartbeatInterval = config.MillisInt("group.consumer.heartbeat.interval.ms", 5*time.Second, config.AtLeast(1),
+		"How often members of groups of the consumer protocol are told to send a heartbeat.")
+	ConsumerAssignmentInterval = config.MillisInt("group.consumer.assignment.interval.ms", time.Second, config.AtLeast(0),
+		"Least time between two assignments of a group of the consumer protocol.")
+	ConsumerMaxSize = config.Int("group.consumer.max.size", 1<<31-1, config.AtLeast(1),
+		"Most members of a group of the consumer protocol.")
+	ConsumerAssignors = config.List("group.consumer.assignors", assignor.Names(), config.Unique, config.OneOf(assignor.Names()...),
+		"How partitions may be divided in groups of the consumer protocol; the first is what members get that do not ask for one.")
+	ConsumerMigration = config.String("group.consumer.migration.policy", "bidirectional", config.OneOfFold("DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"),
+		"Whether a classic group becomes one of the consumer protocol when a member of that joins, and is one again when the last of them leaves.")
 	OffsetMetadataMax = config.Int("offset.metadata.max.bytes", 4096, config.AtLeast(0),
 		"Longest metadata text with a committed offset.")
 	OffsetsRetention = config.Int("offsets.retention.minutes", 7*24*60, config.AtLeast(1),
@@ -95,10 +108,11 @@ func Schema() (*config.Schema, error) {
 		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
-		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
+		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
+		OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, broker.ConnectionsMaxIdle,
-		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.AutoCreateTopics,
+		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
 	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, config.ProviderPaths, config.ProviderEnv)
 	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), auth.AuthenticationSettings(), audit.Settings(), topics.Settings(), quota.Settings())...)

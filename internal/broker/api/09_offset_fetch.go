@@ -67,7 +67,7 @@ func (s *Server) fetchGroup(ctx context.Context, c *Conn, in *kmsg.OffsetFetchRe
 		return out
 	}
 	view := s.topics.View()
-	event := group.Fetch{Group: in.Group, All: in.Topics == nil, RequireStable: requireStable}
+	event := group.Fetch{Group: in.Group, All: in.Topics == nil, RequireStable: requireStable, MemberID: text(in.MemberID), MemberEpoch: in.MemberEpoch}
 	denied := make([]bool, len(in.Topics))
 	for i := range in.Topics {
 		asked := group.FetchTopic{Topic: in.Topics[i].Topic, Partitions: in.Topics[i].Partitions}

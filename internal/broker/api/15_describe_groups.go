@@ -45,6 +45,9 @@ func (s *Server) describeGroup(ctx context.Context, id string, version int16) km
 	case d.Err == kafka.GroupIDNotFound && version < 6:
 	case d.Err == kafka.GroupIDNotFound:
 		out.ErrorCode, out.ErrorMessage = d.Err.Code(), new("Group "+id+" not found.")
+		if d.OtherType {
+			out.ErrorMessage = new("Group " + id + " is not a classic group.")
+		}
 	}
 	out.State, out.ProtocolType, out.Protocol = d.State.String(), d.ProtocolType, d.Protocol
 	for i := range d.Members {

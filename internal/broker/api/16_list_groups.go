@@ -25,14 +25,14 @@ func (s *Server) listGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRe
 	}
 	for i := range all {
 		state := all[i].State.String()
-		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, groupTypeClassic) {
+		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, string(all[i].Type)) {
 			continue
 		}
 		if !mayAll && !s.may(c, auth.Describe, auth.Group, all[i].Group) {
 			continue
 		}
 		g := kmsg.NewListGroupsResponseGroup()
-		g.Group, g.ProtocolType, g.GroupState, g.GroupType = all[i].Group, all[i].ProtocolType, state, groupTypeClassic
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = all[i].Group, all[i].ProtocolType, state, string(all[i].Type)
 		res.Groups = append(res.Groups, g)
 	}
 	return res, nil

@@ -18,9 +18,6 @@ import (
 // operationsNotAsked stands for the operations on a group where the client did not ask.
 const operationsNotAsked int32 = math.MinInt32
 
-// groupTypeClassic is the type of all groups, as ListGroups names it.
-const groupTypeClassic = "classic"
-
 // codeOr returns the code of a request that could not be handled, or else that of its reply.
 func codeOr(err error, code kafka.Error) int16 {
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
+	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
@@ -61,7 +62,8 @@ type Options struct {
 type Server struct {
 	topics        *topics.Store
 	groups        *coordinator.Groups
-	transactions  Transactions // nil: none can be opened
+	protocols     map[group.Type]bool // the kinds of groups that are served
+	transactions  Transactions        // nil: none can be opened
 	transactional *coordinator.Transactions
 	markers       coordinator.Markers
 	storage       *shard.Store
@@ -90,7 +92,10 @@ func New(o Options) *Server {
 	s := &Server{
 		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
-		quotas: o.Quotas, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{},
+		quotas: o.Quotas, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
+	}
+	for _, name := range RebalanceProtocols.Get(o.Topics.Values()) {
+		s.protocols[group.Type(name)] = true
 	}
 	for i := range s.table {
 		if len(s.table[i].needs) == 0 {

@@ -94,6 +94,8 @@ func table() []entry {
 		row(kmsg.UnregisterBroker, 0, 0, serve((*Server).unregisterBroker), need(auth.Alter, auth.Cluster)),
 		row(kmsg.DescribeTransactions, 0, 0, serve((*Server).describeTransactions), need(auth.Describe, auth.TransactionalID), need(auth.Describe, auth.Topic)),
 		row(kmsg.ListTransactions, 0, 2, serve((*Server).listTransactions), need(auth.Describe, auth.TransactionalID)),
+		row(kmsg.ConsumerGroupHeartbeat, 0, 1, serve((*Server).consumerGroupHeartbeat), need(auth.Read, auth.Group), need(auth.Describe, auth.Topic)),
+		row(kmsg.ConsumerGroupDescribe, 0, 1, serve((*Server).consumerGroupDescribe), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
 		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources), need(auth.DescribeConfigs, auth.Cluster)),
 		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions), need(auth.Describe, auth.Topic)),
 		row(kmsg.AddRaftVoter, 0, 1, serve((*Server).addRaftVoter), need(auth.Alter, auth.Cluster)),

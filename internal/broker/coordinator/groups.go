@@ -22,12 +22,15 @@ import (
 type Groups struct {
 	runtime *Runtime
 	random  io.Reader
+	picture func() group.Topics
 }
 
 // GroupsOptions are the options of Groups.
 type GroupsOptions struct {
 	Options
 	Group group.Options
+	// Picture returns the present topics, for groups of the consumer protocol; nil: there are none.
+	Picture func() group.Topics
 	// Random is the source of member ids; default crypto/rand.
 	Random io.Reader
 }
@@ -40,7 +43,10 @@ func NewGroups(o GroupsOptions) *Groups {
 	newMachine := func(int32) machine.Machine {
 		return combined{[]part{group.NewMachine(o.Group)}}
 	}
-	return &Groups{random: o.Random, runtime: NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine}, o.Options)}
+	if o.Picture == nil {
+		o.Picture = func() group.Topics { return nil }
+	}
+	return &Groups{random: o.Random, picture: o.Picture, runtime: NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine}, o.Options)}
 }
 
 // Run loads what is there and serves until ctx ends. It calls ready at once: requests that come before a group is
@@ -57,7 +63,7 @@ func (g *Groups) Join(ctx context.Context, e group.Join) (group.JoinReply, error
 	if err != nil {
 		return group.JoinReply{}, err
 	}
-	e.NewMemberID = id
+	e.NewMemberID, e.Picture = id, g.picture()
 	return ask[group.JoinReply](ctx, g.runtime, e.Group, e)
 }
 
@@ -75,6 +81,24 @@ func (g *Groups) Heartbeat(ctx context.Context, e group.Heartbeat) error {
 // Leave takes members out of a group.
 func (g *Groups) Leave(ctx context.Context, e group.Leave) (group.LeaveReply, error) {
 	return ask[group.LeaveReply](ctx, g.runtime, e.Group, e)
+}
+
+// ConsumerHeartbeat makes its sender a member of a consumer group, or keeps it one. NewMemberID and Picture are filled in here.
+func (g *Groups) ConsumerHeartbeat(ctx context.Context, e group.ConsumerHeartbeat) (group.ConsumerHeartbeatReply, error) {
+	if e.MemberID == "" {
+		var id kafka.TopicID // of the same form
+		if _, err := io.ReadFull(g.random, id[:]); err != nil {
+			return group.ConsumerHeartbeatReply{}, fmt.Errorf("draw member id: %w", err)
+		}
+		e.NewMemberID = id.String()
+	}
+	e.Picture = g.picture()
+	return ask[group.ConsumerHeartbeatReply](ctx, g.runtime, e.Group, e)
+}
+
+// ConsumerDescribe returns the state of a consumer group.
+func (g *Groups) ConsumerDescribe(ctx context.Context, id string) (group.ConsumerDescription, error) {
+	return ask[group.ConsumerDescription](ctx, g.runtime, id, group.ConsumerDescribe{Group: id, Picture: g.picture()})
 }
 
 // Commit stores offsets; they are durable when it returns.

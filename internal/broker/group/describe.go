@@ -11,7 +11,7 @@ import (
 func (s *Shard) describe(id string) Description {
 	g := s.find(id)
 	if g == nil {
-		return Description{Err: kafka.GroupIDNotFound, State: Dead}
+		return Description{Err: kafka.GroupIDNotFound, State: Dead, OtherType: s.consumerOf(id) != nil}
 	}
 	d := Description{State: g.state, ProtocolType: g.protocolType}
 	if g.state == Stable {
@@ -45,8 +45,10 @@ func (s *Shard) list() []Listing {
 	ids := s.groupIDs()
 	listings := make([]Listing, 0, len(ids))
 	for _, id := range ids {
-		listing := Listing{Group: id, State: Empty}
-		if g := s.live[id]; g != nil {
+		listing := Listing{Group: id, Type: Classic, State: Empty}
+		if g := s.consumerOf(id); g != nil {
+			listing.Type, listing.State, listing.ProtocolType = Consumer, g.state(), consumerProtocolType
+		} else if g := s.live[id]; g != nil {
 			listing.State, listing.ProtocolType = g.state, g.protocolType
 		} else if metadata := s.durable.groups[id].metadata; metadata != nil {
 			listing.ProtocolType = metadata.ProtocolType

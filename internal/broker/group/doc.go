@@ -1,5 +1,5 @@
-// Package group holds the rules of Kafka's classic groups and of committed offsets as a pure state machine, one
-// Shard for each partition of __consumer_offsets.
+// Package group holds the rules of Kafka's classic groups, of groups of the consumer protocol (KIP-848) and of committed
+// offsets as a pure state machine, one Shard for each partition of __consumer_offsets.
 //
 //	             Event, now                         Records
 //	runtime ──────────────────▶ Shard.Handle ──────────────────▶ log, then Replies
@@ -12,7 +12,10 @@
 // It exists only for groups that have members or expect some, and only Handle changes it. After a restart, Activate
 // builds it anew from the durable layer: groups with members are Stable, and each member has a whole session to call.
 //
-// States of a group:
+// Groups of the consumer protocol (files consumer_*.go) have all of their state in the durable layer, so that a restart goes
+// unnoticed; their live layer is clocks alone. Classic groups and they can turn into each other while they have members.
+//
+// States of a classic group:
 //
 //	Empty ──join──▶ PreparingRebalance ──all joined──▶ CompletingRebalance ──leader's sync──▶ Stable
 //	  ▲                 │  ▲      ▲                            │                                │
@@ -25,6 +28,6 @@
 // as values, and equal events give equal decisions.
 //
 // A Shard is owned by one goroutine. The package does no I/O, starts nothing and locks nothing; it knows neither
-// topics' existence nor authorization nor Kafka's message types. How offsets wait in transactions stands in transaction.go. See KIP-134 (initial delay), KIP-345 (static members),
+// authorization nor Kafka's message types, and of topics only what pictures in events show. How offsets wait in transactions stands in transaction.go. See KIP-134 (initial delay), KIP-345 (static members),
 // KIP-394 (member id before join), KIP-211 (retention), KIP-496 (offset deletion) and KIP-814 (skipped assignment).
 package group

@@ -20,6 +20,8 @@ type durable struct {
 type stored struct {
 	// metadata is nil for a group that only ever had offsets committed by consumers that manage their partitions alone.
 	metadata *offsetrecord.Metadata
+	// consumer is the state of a group of the consumer protocol, nil for all others.
+	consumer *consumerGroup
 	offsets  offsets
 	// open are the producers with a transaction in which offsets of the group wait; nil if there are none.
 	open map[int64]struct{}
@@ -41,6 +43,10 @@ func newDurable() durable {
 // apply is the only place that changes the durable layer, with endTransaction. The record's values are kept, not copied.
 // in is the transaction that the record is part of, nil if none.
 func (d *durable) apply(r Record, in *machine.Producer) {
+	if r.Kind > offsetrecord.KindMetadata {
+		d.applyConsumer(r)
+		return
+	}
 	g := d.groups[r.Group]
 	switch {
 	case g == nil && r.Offset == nil && r.Metadata == nil:
@@ -72,7 +78,7 @@ func (d *durable) place(o *offsetrecord.Offset) offset {
 
 // settle forgets a group that has nothing left.
 func (d *durable) settle(id string, g *stored) {
-	if g.metadata == nil && len(g.offsets) == 0 && len(g.open) == 0 {
+	if g.metadata == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.open) == 0 {
 		delete(d.groups, id)
 	}
 }

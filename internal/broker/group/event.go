@@ -45,6 +45,8 @@ type Join struct {
 	RequireKnownMember bool
 	// CanSkipAssignment tells that the client knows JoinReply.SkipAssignment (JoinGroup v9, KIP-814).
 	CanSkipAssignment bool
+	// Picture is what a group of the consumer protocol knows topics by.
+	Picture Topics
 }
 
 // Sync asks for the assignment of the current generation; the leader's brings it. Its reply is a SyncReply.
@@ -109,6 +111,9 @@ type Fetch struct {
 	Topics []FetchTopic
 	// RequireStable refuses partitions with an offset that waits for the end of a transaction (OffsetFetch v7, KIP-447).
 	RequireStable bool
+	// MemberID and MemberEpoch (-1: none) are those of a member of a consumer group (OffsetFetch v9, KIP-848).
+	MemberID    string
+	MemberEpoch int32
 }
 
 // FetchTopic names the partitions of one topic. An offset that was committed for another topic of the same name is not
@@ -268,7 +273,9 @@ type DeleteOffsetsReply struct {
 // Description answers Describe. Err is GROUP_ID_NOT_FOUND, and State Dead, if there is no such group. Protocol and the
 // members' Metadata are only known while the group is Stable; their Assignment is kept until the next generation begins.
 type Description struct {
-	Err          kafka.Error
+	Err kafka.Error
+	// OtherType says that the group is there, and not a classic one.
+	OtherType    bool
 	State        State
 	ProtocolType string
 	Protocol     string
@@ -285,9 +292,19 @@ type DescribedMember struct {
 	Assignment []byte
 }
 
+// Type is the kind of a group, as Kafka names it.
+type Type string
+
+// Types of groups.
+const (
+	Classic  Type = "classic"
+	Consumer Type = "consumer"
+)
+
 // Listing is a group of the shard.
 type Listing struct {
 	Group        string
+	Type         Type
 	State        State
 	ProtocolType string
 }

@@ -15,6 +15,14 @@ func (s *Shard) join(id RequestID, e *Join) {
 		s.replyJoinError(id, e.MemberID, kafka.InvalidSessionTimeout)
 		return
 	}
+	s.see(e.Picture)
+	if consumer := s.consumerOf(e.Group); consumer != nil {
+		if len(consumer.members) > 0 {
+			s.joinConsumer(id, e, consumer)
+			return
+		}
+		s.deleteConsumerRecords(e.Group, consumer)
+	}
 	g := s.find(e.Group)
 	if g == nil {
 		if e.MemberID != "" {

@@ -8,16 +8,19 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
 
-// State is a state of a classic group.
+// State is a state of a group.
 type State int8
 
-// The states of a classic group; Dead is the one that is not there.
+// The states of a group; Dead is the one that is not there. The two between Empty and Stable are those of classic groups,
+// the two after it those of consumer groups.
 const (
 	Dead State = iota
 	Empty
 	PreparingRebalance
 	CompletingRebalance
 	Stable
+	Assigning
+	Reconciling
 )
 
 // String returns Kafka's name of the state.
@@ -31,6 +34,10 @@ func (s State) String() string {
 		return "CompletingRebalance"
 	case Stable:
 		return "Stable"
+	case Assigning:
+		return "Assigning"
+	case Reconciling:
+		return "Reconciling"
 	default:
 		return "Dead"
 	}

@@ -44,6 +44,9 @@ func (s *Shard) emitOffset(group string, o *CommitOffset, expires int64) {
 // checkCommit tells whether the committer may: a member of the current generation, or anybody without a member id while
 // the group has no members. A member's commit prolongs its session.
 func (s *Shard) checkCommit(e *Commit) kafka.Error {
+	if g := s.consumerOf(e.Group); g != nil {
+		return g.checkCommit(e, false)
+	}
 	g := s.find(e.Group)
 	switch {
 	case g == nil && e.Generation < 0:
@@ -74,6 +77,11 @@ func (s *Shard) checkCommit(e *Commit) kafka.Error {
 // fetch handles OffsetFetch. A group that never was has committed nothing.
 func (s *Shard) fetch(e *Fetch) FetchReply {
 	g := s.durable.groups[e.Group]
+	if g != nil && g.consumer != nil {
+		if err := g.consumer.checkFetch(e); err != kafka.None {
+			return FetchReply{Err: err}
+		}
+	}
 	if e.All {
 		var reply FetchReply
 		for _, topic := range g.topics() {
@@ -128,8 +136,9 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 	if e.Group == "" {
 		return DeleteOffsetsReply{Err: kafka.InvalidGroupID}
 	}
-	g := s.find(e.Group)
+	g, consumer := s.find(e.Group), s.consumerOf(e.Group)
 	switch {
+	case consumer != nil:
 	case g == nil:
 		return DeleteOffsetsReply{Err: kafka.GroupIDNotFound}
 	case g.state != Empty && g.protocolType != consumerProtocolType:
@@ -142,7 +151,7 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 		reply.Topics[i] = make([]kafka.Error, len(topic.Partitions))
 		for j, partition := range topic.Partitions {
 			switch {
-			case g.state != Empty && g.subscribes(topic.Topic):
+			case consumer != nil && consumer.subscribes(topic.Topic), consumer == nil && g.state != Empty && g.subscribes(topic.Topic):
 				reply.Topics[i][j] = kafka.GroupSubscribedToTopic
 			case s.durable.groups[e.Group].offset(topic.Topic, partition) != nil || s.durable.isPending(e.Group, topic.Topic, partition):
 				s.emitOffsetTombstone(e.Group, topic.Topic, partition)
@@ -154,6 +163,14 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 
 // deleteGroup handles one group of DeleteGroups.
 func (s *Shard) deleteGroup(id string) kafka.Error {
+	if g := s.consumerOf(id); g != nil {
+		if len(g.members) > 0 {
+			return kafka.NonEmptyGroup
+		}
+		s.emitTombstones(id, func(string, *offsetrecord.Offset) bool { return true })
+		s.deleteConsumerRecords(id, g)
+		return kafka.None
+	}
 	g := s.find(id)
 	switch {
 	case g == nil:
@@ -217,6 +234,12 @@ func (s *Shard) expireOffsets() {
 	for _, id := range s.groupIDs() {
 		stored := s.durable.groups[id]
 		if stored == nil {
+			continue
+		}
+		if stored.consumer != nil {
+			if s.expireConsumer(id, stored.consumer, stored) {
+				s.deleteConsumerRecords(id, stored.consumer)
+			}
 			continue
 		}
 		g := s.find(id)

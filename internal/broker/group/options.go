@@ -1,6 +1,10 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/weir-stream/weir/internal/broker/group/assignor"
+)
 
 // Options are the settings of a Shard. The zero value of a field means its default.
 type Options struct {
@@ -12,6 +16,14 @@ type Options struct {
 	Retention             time.Duration // offsets.retention.minutes; default 7 days
 	CleanupInterval       time.Duration // offsets.retention.check.interval.ms; default 10 min
 	ProducerExpiry        time.Duration // producer.id.expiration.ms: how long a producer's epoch is known; default 1 day
+
+	// Of groups of the consumer protocol, for those that have no setting of their own.
+	ConsumerSessionTimeout     time.Duration   // group.consumer.session.timeout.ms; default 45 s
+	ConsumerHeartbeatInterval  time.Duration   // group.consumer.heartbeat.interval.ms; default 5 s
+	ConsumerAssignmentInterval time.Duration   // group.consumer.assignment.interval.ms; default 1 s, negative: none
+	ConsumerMaxSize            int             // group.consumer.max.size: members of a group; default no limit
+	ConsumerAssignor           string          // the first of group.consumer.assignors; default uniform
+	Migration                  MigrationPolicy // group.consumer.migration.policy; the zero value allows none
 }
 
 // newMemberJoinTimeout is how long a member that is new may wait in JoinGroup. It has no session yet, and it cannot be
@@ -44,6 +56,22 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CleanupInterval == 0 {
 		o.CleanupInterval = 10 * time.Minute
+	}
+	if o.ConsumerSessionTimeout == 0 {
+		o.ConsumerSessionTimeout = 45 * time.Second
+	}
+	if o.ConsumerHeartbeatInterval == 0 {
+		o.ConsumerHeartbeatInterval = 5 * time.Second
+	}
+	if o.ConsumerAssignmentInterval == 0 {
+		o.ConsumerAssignmentInterval = time.Second
+	}
+	o.ConsumerAssignmentInterval = max(o.ConsumerAssignmentInterval, 0)
+	if o.ConsumerMaxSize == 0 {
+		o.ConsumerMaxSize = int(^uint(0) >> 1)
+	}
+	if o.ConsumerAssignor == "" {
+		o.ConsumerAssignor = assignor.Uniform
 	}
 	if o.ProducerExpiry == 0 {
 		o.ProducerExpiry = 24 * time.Hour

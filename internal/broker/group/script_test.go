@@ -33,6 +33,7 @@ type script struct {
 	now     time.Time
 	request RequestID
 	drawn   map[string]int // member ids by client
+	picture *picture
 	out     strings.Builder
 }
 
@@ -55,7 +56,7 @@ func runScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{t: t, now: epoch, drawn: map[string]int{}}
+	s := &script{t: t, now: epoch, drawn: map[string]int{}, picture: &picture{}}
 	s.reset()
 	var rewritten strings.Builder
 	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
@@ -150,13 +151,16 @@ func (s *script) run(line string) {
 	case "options":
 		s.options = Options{
 			InitialRebalanceDelay: a.duration("delay", "-1s"), MaxSize: int(a.int("max-size", 0)),
-			Retention: a.duration("retention", "168h"),
+			Retention: a.duration("retention", "168h"), ConsumerMaxSize: int(a.int("consumer-max-size", 0)),
+			ConsumerAssignmentInterval: a.duration("interval", "-1s"), Migration: MigrationPolicy{!a.has("no-upgrade"), !a.has("no-downgrade")},
 		}
 		s.reset()
 	case "restart":
 		s.reset()
 	case "advance":
 		s.advance(s.now.Add(a.duration("by", "0s")))
+	case "topic":
+		s.picture = s.picture.with(a["name"], int32(a.int("partitions", 1)))
 	case "log":
 		for _, e := range s.log {
 			fmt.Fprintln(&s.out, e)
@@ -192,6 +196,13 @@ func (s *script) event(verb string, a args) Event {
 		e := Sync{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation, ProtocolType: a["type"], Protocol: a["protocol"], Assignments: map[string][]byte{}}
 		for _, pair := range a.list("assign") {
 			e.Assignments[pair[0]] = []byte(pair[1])
+			if words := strings.Split(pair[1], "/"); len(words) > 1 { // t/0/1
+				o := ownedTopic{topic: words[0]}
+				for _, p := range words[1:] {
+					o.partitions = append(o.partitions, atoi32(p))
+				}
+				e.Assignments[pair[0]] = encodeAssignment(subscription(), []ownedTopic{o})
+			}
 		}
 		return e
 	case "heartbeat":
@@ -206,8 +217,12 @@ func (s *script) event(verb string, a args) Event {
 		e := Commit{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation, Retention: a.duration("retention", "-1ns"), NamesMissingGroup: a.has("v9")}
 		e.Offsets = commitOffsets(a)
 		return e
+	case "hb":
+		return s.heartbeatEvent(group, a)
+	case "describe-consumer":
+		return ConsumerDescribe{Group: group, Picture: s.picture}
 	case "fetch":
-		return Fetch{Group: group, All: a.has("all"), Topics: fetchTopics(a), RequireStable: a.has("stable")}
+		return Fetch{Group: group, MemberID: a["m"], MemberEpoch: int32(a.int("epoch", -1)), All: a.has("all"), Topics: fetchTopics(a), RequireStable: a.has("stable")}
 	case "delete-offsets":
 		return DeleteOffsets{Group: group, Topics: fetchTopics(a)}
 	case "delete-group":
@@ -243,6 +258,7 @@ func (s *script) joinEvent(group string, a args) Join {
 		Group: group, MemberID: a["m"], InstanceID: a["instance"], ClientID: client, ClientHost: "/h",
 		SessionTimeout: a.duration("session", "10s"), RebalanceTimeout: a.duration("rebalance", "60s"),
 		ProtocolType: a.or("type", "consumer"), Reason: a["reason"],
+		Picture:            s.picture,
 		NewMemberID:        fmt.Sprintf("%s-%d", client, s.drawn[client]),
 		RequireKnownMember: a.has("v4"), CanSkipAssignment: a.has("v9"),
 	}
@@ -327,6 +343,9 @@ func formatRecord(r Record) string {
 	case r.Kind == offsetrecord.KindOffset:
 		return fmt.Sprintf("record: offset %s %s-%d = %d", r.Group, r.Topic, r.Partition, r.Offset.Offset)
 	case r.Metadata == nil:
+		if r.Kind > offsetrecord.KindMetadata {
+			return formatConsumerRecord(r)
+		}
 		return fmt.Sprintf("record: group %s = deleted", r.Group)
 	}
 	var members []string
@@ -381,9 +400,17 @@ func formatBody(body any) string {
 			text += fmt.Sprintf(" [%s %s%s %q]", m.ID, m.InstanceID, m.ClientID+m.ClientHost, m.Assignment)
 		}
 		return text
+	case ConsumerHeartbeatReply:
+		return formatHeartbeat(b)
+	case ConsumerDescription:
+		return formatConsumerDescription(b)
 	case []Listing:
 		text := "list:"
 		for _, l := range b {
+			if l.Type != Classic {
+				text += fmt.Sprintf(" [%s %s %v]", l.Group, l.Type, l.State)
+				continue
+			}
 			text += fmt.Sprintf(" [%s %s %v]", l.Group, l.ProtocolType, l.State)
 		}
 		return text
@@ -426,6 +453,11 @@ func checkShard(live *Shard, log []entry, options Options) error {
 	}
 	if got, want := flatten(live.durable), flatten(fresh.durable); !reflect.DeepEqual(got, want) {
 		return fmt.Errorf("durable state\n live     %v\n replayed %v", got, want)
+	}
+	for id, g := range live.durable.groups {
+		if err := checkConsumer(live, id, g.consumer, fresh.consumerOf(id)); err != nil {
+			return err
+		}
 	}
 	for id, g := range live.live {
 		if err := checkLive(g); err != nil {
@@ -512,7 +544,10 @@ func flatten(d durable) map[string]string {
 		for producer := range g.open {
 			flat[fmt.Sprintf("%s has open %d", id, producer)] = "open"
 		}
-		if g.metadata == nil && len(g.offsets) == 0 && len(g.open) == 0 {
+		if g.consumer != nil {
+			flat[id+" is a consumer group"] = ""
+		}
+		if g.metadata == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.open) == 0 {
 			flat[id] = "empty group that should be gone"
 		}
 	}

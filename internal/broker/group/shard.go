@@ -16,6 +16,10 @@ type Shard struct {
 	options Options
 	durable durable
 	live    map[string]*live
+	// consumers are the clocks of groups of the consumer protocol, whose state is all durable.
+	consumers map[string]*consumerLive
+	// picture is the newest one of the topics that an event brought, nil before the first.
+	picture Topics
 	alarms  alarmQueue
 	cleanup alarm
 
@@ -26,7 +30,7 @@ type Shard struct {
 
 // NewShard returns a shard that knows no group. Replay its log, then Activate it.
 func NewShard(options Options) *Shard {
-	return &Shard{options: options.withDefaults(), durable: newDurable(), live: map[string]*live{}}
+	return &Shard{options: options.withDefaults(), durable: newDurable(), live: map[string]*live{}, consumers: map[string]*consumerLive{}}
 }
 
 // Replay applies one record of the shard's partition. It must be called for each record from the log's start on, in
@@ -54,6 +58,7 @@ func (s *Shard) Activate(now time.Time) Decision {
 			s.prepareRebalance(g, "the group is larger than group.max.size")
 		}
 	}
+	s.activateConsumers()
 	s.durable.heardOfProducers(now)
 	s.cleanup.fire = s.expireOffsets
 	s.alarms.set(&s.cleanup, now.Add(s.options.CleanupInterval))
@@ -80,6 +85,11 @@ func (s *Shard) Handle(id RequestID, e Event, now time.Time) Decision {
 	case Leave:
 		s.reply(id, s.leave(&e))
 		s.settle(e.Group)
+	case ConsumerHeartbeat:
+		s.reply(id, s.consumerHeartbeat(&e))
+		s.settle(e.Group)
+	case ConsumerDescribe:
+		s.reply(id, s.consumerDescribe(&e))
 	case Commit:
 		s.reply(id, s.commit(&e))
 		s.settle(e.Group)
@@ -144,10 +154,10 @@ func (s *Shard) replyJoinError(id RequestID, memberID string, err kafka.Error) {
 	s.reply(id, JoinReply{Err: err, MemberID: memberID, Generation: NoGeneration})
 }
 
-// find returns the group's live layer, made from the durable one if need be, or nil if there is no such group.
+// find returns the live layer of a classic group, made from the durable one if need be, or nil if there is no such group.
 // Callers that change the group settle it afterwards.
 func (s *Shard) find(id string) *live {
-	if s.live[id] == nil && s.durable.groups[id] == nil {
+	if s.live[id] == nil && s.durable.groups[id] == nil || s.consumerOf(id) != nil {
 		return nil
 	}
 	return s.open(id)
@@ -164,10 +174,15 @@ func (s *Shard) open(id string) *live {
 		metadata = stored.metadata
 	}
 	g = restore(id, metadata)
-	g.joinExpiry.fire = func() { s.joinExpired(g); s.settle(id) }
-	g.syncExpiry.fire = func() { s.syncExpired(g); s.settle(id) }
-	s.live[id] = g
+	s.keep(g)
 	return g
+}
+
+// keep makes g the live layer of its group.
+func (s *Shard) keep(g *live) {
+	g.joinExpiry.fire = func() { s.joinExpired(g); s.settle(g.id) }
+	g.syncExpiry.fire = func() { s.syncExpired(g); s.settle(g.id) }
+	s.live[g.id] = g
 }
 
 // settle forgets the live layer of a group that needs none.

@@ -5,6 +5,10 @@ import "github.com/weir-stream/weir/internal/kafka"
 // sync handles SyncGroup. The leader's assignment makes the group Stable and answers all who wait; the record that is
 // written with it is why a client never sees an assignment that a restart would forget.
 func (s *Shard) sync(id RequestID, e *Sync) {
+	if g := s.consumerOf(e.Group); g != nil {
+		s.reply(id, s.syncConsumer(e, g))
+		return
+	}
 	g, m, err := s.checkSync(e)
 	if err != kafka.None {
 		s.reply(id, SyncReply{Err: err})
@@ -78,6 +82,9 @@ func (s *Shard) heartbeat(e *Heartbeat) kafka.Error {
 	if e.Group == "" {
 		return kafka.InvalidGroupID
 	}
+	if g := s.consumerOf(e.Group); g != nil {
+		return s.heartbeatConsumer(e, g)
+	}
 	g := s.find(e.Group)
 	if g == nil {
 		return kafka.UnknownMemberID
@@ -107,6 +114,9 @@ func (s *Shard) heard(g *live, m *member) {
 func (s *Shard) leave(e *Leave) LeaveReply {
 	if e.Group == "" {
 		return LeaveReply{Err: kafka.InvalidGroupID}
+	}
+	if g := s.consumerOf(e.Group); g != nil {
+		return s.leaveConsumer(e, g)
 	}
 	reply := LeaveReply{Members: make([]kafka.Error, len(e.Members))}
 	g := s.find(e.Group)

@@ -194,6 +194,9 @@ func (s *Shard) checkTxnCommit(e *TxnCommit) kafka.Error {
 			return kafka.InvalidTxnState
 		}
 	}
+	if g := s.consumerOf(e.Group); g != nil {
+		return g.checkCommit(&Commit{MemberID: e.MemberID, InstanceID: e.InstanceID, Generation: e.Generation, Offsets: e.Offsets}, true)
+	}
 	g := s.find(e.Group)
 	switch {
 	case g == nil && e.Generation < 0:

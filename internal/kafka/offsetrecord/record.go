@@ -11,7 +11,7 @@
 //	metadata value   v3: protocol type | int32 generation | protocol | leader | int64 state timestamp | members
 //
 // Written are value versions 4 (or 1, see above) and 3, what Apache Kafka 4.3 writes; read are 0 to 4. Message types of
-// kmsg do the encoding and stop here. Functions are pure and may be called from any goroutine. The package knows
+// kmsg do the encoding and stop here. The records of groups of the consumer protocol stand in consumer.go. Functions are pure and may be called from any goroutine. The package knows
 // nothing of batches, logs or group rules.
 package offsetrecord
 
@@ -66,6 +66,9 @@ type Record struct {
 	Partition int32
 	Offset    *Offset
 	Metadata  *Metadata
+	// Member, Regex and Body belong to the kinds of the consumer protocol.
+	Member, Regex string
+	Body          Body
 }
 
 // Offset is one committed offset. Timestamps are milliseconds since 1970.
@@ -103,6 +106,9 @@ type Member struct {
 
 // AppendKey appends the bytes of r's key to dst.
 func (r Record) AppendKey(dst []byte) []byte {
+	if r.Kind > KindMetadata {
+		return r.appendConsumerKey(dst)
+	}
 	if r.Kind == KindMetadata {
 		key := kmsg.GroupMetadataKey{Version: keyMetadata, Group: r.Group}
 		return key.AppendTo(dst)
@@ -118,6 +124,8 @@ func (r Record) Value() []byte {
 		return r.Offset.encode()
 	case r.Kind == KindMetadata && r.Metadata != nil:
 		return r.Metadata.encode()
+	case r.Body != nil:
+		return r.Body.appendTo(make([]byte, 2, 64)) // version 0
 	}
 	return nil
 }
@@ -175,6 +183,9 @@ func Decode(key, value []byte) (Record, error) {
 	case keyMetadata:
 		return decodeMetadata(key, value)
 	default:
+		if _, ok := consumerKinds[version]; ok {
+			return decodeConsumer(key, value)
+		}
 		return Record{}, fmt.Errorf("group record key version %d: %w", version, ErrUnknownKind)
 	}
 }
