@@ -39,6 +39,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
@@ -219,11 +220,14 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	log := a.newAudit(tps, storage, registry)
 	quotas := quota.New(v)
 	followQuotas(tps, quotas)
+	clientMetrics := telemetry.New(func() int { return telemetry.MaxBytes.Get(tps.Values()) }, func() telemetry.ID { return nonce() }, registry)
+	followClientMetrics(tps, clientMetrics)
+	registry.MustRegister(telemetry.NewCollector(clientMetrics, a.o.Now))
 	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
-		Quotas: quotas, Users: a.authn.users, Tokens: a.authn.tokens,
+		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))

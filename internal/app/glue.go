@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
@@ -18,6 +19,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
@@ -134,6 +136,26 @@ func followQuotas(t *topics.Store, quotas *quota.Manager) {
 	t.OnChange(func(before, after *topics.View) {
 		if !after.SameQuotas(before) {
 			quotas.Load(api.QuotasOf(after))
+		}
+	})
+}
+
+// followClientMetrics keeps the subscriptions to clients' metrics in force as they are changed.
+func followClientMetrics(t *topics.Store, r *telemetry.Receiver) {
+	load := func(v *topics.View) {
+		var rules []telemetry.Rule
+		for _, name := range v.ClientMetrics() {
+			c := v.ClientMetricsConfig(name)
+			rules = append(rules, telemetry.Rule{
+				Metrics: topics.MetricsNames.Get(c), Interval: time.Duration(topics.MetricsInterval.Get(c)) * time.Millisecond, Match: telemetry.ParseMatch(topics.MetricsMatch.Get(c)),
+			})
+		}
+		r.Load(rules)
+	}
+	load(t.View())
+	t.OnChange(func(before, after *topics.View) {
+		if !after.SameClientMetrics(before) {
+			load(after)
 		}
 	})
 }

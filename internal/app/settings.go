@@ -13,6 +13,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/group/assignor"
 	"github.com/weir-stream/weir/internal/broker/quota"
+	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
 
@@ -111,7 +112,7 @@ func Schema() (*config.Schema, error) {
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
 		OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,
-		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, broker.ConnectionsMaxIdle,
+		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
 	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, config.ProviderPaths, config.ProviderEnv)

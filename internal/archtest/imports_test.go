@@ -29,11 +29,12 @@ var mayImport = map[string][]string{
 	"internal/kafka":          {"internal/base"},
 
 	"internal/broker":              {"internal/base", "internal/kafka", "internal/broker/api", "internal/broker/auth", "internal/broker/quota"},
-	"internal/broker/api":          {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal", "internal/broker/auth", "internal/broker/audit", "internal/broker/quota", "internal/broker/feature"},
+	"internal/broker/api":          {"internal/base", "internal/kafka", "internal/broker/coordinator", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/topics", "internal/broker/shard", "internal/broker/partition", "internal/broker/wal", "internal/broker/auth", "internal/broker/audit", "internal/broker/quota", "internal/broker/feature", "internal/broker/telemetry"},
 	"internal/broker/auth":         {"internal/base", "internal/kafka"},
 	"internal/broker/audit":        {"internal/base", "internal/kafka", "internal/broker/auth"},
 	"internal/broker/quota":        {"internal/base", "internal/kafka"},
 	"internal/broker/feature":      {"internal/kafka"},
+	"internal/broker/telemetry":    {"internal/base", "internal/kafka"},
 	"internal/broker/machine":      {},
 	"internal/broker/coordinator":  {"internal/base", "internal/kafka", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup"},
 	"internal/broker/group":        {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},

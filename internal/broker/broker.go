@@ -231,6 +231,15 @@ func peerOf(conn net.Conn) string {
 	return host
 }
 
+// portOf is the port of a client.
+func portOf(conn net.Conn) string {
+	_, port, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
 // pause waits for d and says whether ctx still lives.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
@@ -272,7 +281,7 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 		b.metrics.refused.Inc()
 		return nil
 	}
-	a := &api.Conn{ID: b.nextID.Add(1), Peer: host, Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort, TLS: l.TLS != nil}
+	a := &api.Conn{ID: b.nextID.Add(1), Peer: host, PeerPort: portOf(conn), Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort, TLS: l.TLS != nil}
 	if l.Login != nil {
 		a.Login = l.Login().NewSession(host, time.Now)
 	}

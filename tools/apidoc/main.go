@@ -35,11 +35,10 @@ const highestKey = 94
 
 // Reasons that several keys share.
 const (
-	gone      = "Between the brokers of Kafka before 4.0, which dropped it."
-	kraft     = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
-	share     = "Share groups (KIP-932) are not served yet."
-	streams   = "Streams groups (KIP-1071) are not served yet."
-	telemetry = "Metrics of clients (KIP-714) are not taken yet."
+	gone    = "Between the brokers of Kafka before 4.0, which dropped it."
+	kraft   = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
+	share   = "Share groups (KIP-932) are not served yet."
+	streams = "Streams groups (KIP-1071) are not served yet."
 )
 
 // notServed is why, for every key that the table does not have.
@@ -48,7 +47,6 @@ var notServed = map[int16]string{
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,
 
-	71: telemetry, 72: telemetry,
 	76: share, 77: share, 78: share, 79: share, 83: share, 84: share, 85: share, 86: share, 87: share, 90: share, 91: share, 92: share,
 	88: streams, 89: streams, 93: streams,
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/wire"
@@ -46,6 +47,7 @@ type Options struct {
 	Storage       *shard.Store
 	Features      *feature.Set
 	Quotas        *quota.Manager
+	Telemetry     *telemetry.Receiver
 	Users         *auth.Users
 	Tokens        *auth.Tokens
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
@@ -69,6 +71,7 @@ type Server struct {
 	storage       *shard.Store
 	features      *feature.Set
 	quotas        *quota.Manager
+	telemetry     *telemetry.Receiver
 	users         *auth.Users
 	tokens        *auth.Tokens
 	access        *auth.Authorizer // nil: everybody may do everything
@@ -92,7 +95,7 @@ func New(o Options) *Server {
 	s := &Server{
 		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
-		quotas: o.Quotas, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
+		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}
 	for _, name := range RebalanceProtocols.Get(o.Topics.Values()) {
 		s.protocols[group.Type(name)] = true
@@ -117,6 +120,7 @@ const decodeBudgetBytes = 128 << 20
 type Conn struct {
 	ID       uint64
 	Peer     string // address of the client, without port
+	PeerPort string // the port
 	Listener string
 	// Host and Port are where clients of this listener find the broker.
 	Host string

@@ -96,6 +96,8 @@ func table() []entry {
 		row(kmsg.ListTransactions, 0, 2, serve((*Server).listTransactions), need(auth.Describe, auth.TransactionalID)),
 		row(kmsg.ConsumerGroupHeartbeat, 0, 1, serve((*Server).consumerGroupHeartbeat), need(auth.Read, auth.Group), need(auth.Describe, auth.Topic)),
 		row(kmsg.ConsumerGroupDescribe, 0, 1, serve((*Server).consumerGroupDescribe), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
+		row(kmsg.GetTelemetrySubscriptions, 0, 0, serve((*Server).getTelemetrySubscriptions), nothing()),
+		row(kmsg.PushTelemetry, 0, 0, serve((*Server).pushTelemetry), nothing()),
 		row(kmsg.ListConfigResources, 0, 1, serve((*Server).listConfigResources), need(auth.DescribeConfigs, auth.Cluster)),
 		row(kmsg.DescribeTopicPartitions, 0, 0, serve((*Server).describeTopicPartitions), need(auth.Describe, auth.Topic)),
 		row(kmsg.AddRaftVoter, 0, 1, serve((*Server).addRaftVoter), need(auth.Alter, auth.Cluster)),

@@ -114,6 +114,11 @@ func (v *View) HasGroupConfig(group, name string) (string, bool) {
 // ClientMetrics are the names of all client-metrics subscriptions, sorted.
 func (v *View) ClientMetrics() []string { return slices.Sorted(maps.Keys(v.metrics)) }
 
+// SameClientMetrics says whether two views have the same subscriptions.
+func (v *View) SameClientMetrics(o *View) bool {
+	return maps.EqualFunc(v.metrics, o.metrics, func(a, b override) bool { return a.revision == b.revision })
+}
+
 // ClientMetricsConfig are the configs of a subscription, to be read with MetricsInterval, MetricsNames and MetricsMatch.
 func (v *View) ClientMetricsConfig(name string) *config.Values {
 	values, err := v.cat.metricsSchema.Defaults().With(config.FromDynamicBroker, v.metrics[name].texts)
