@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault bench clean
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture bench clean
 
 ## build: the binary, static, in dist/
 build:
@@ -33,7 +33,7 @@ check: vet lint generate-check race fuzz-seeds
 
 vet:
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,peer,fault ./...
+	$(GO) vet -tags invariants,peer,fault,torture ./...
 	cd test/interop/go && $(GO) vet ./...
 
 ## lint: gofumpt, import order, staticcheck and the linters of .golangci.yml
@@ -81,6 +81,10 @@ peer-record:
 ## fault: kills, a full disk and garbage. Needs root, for a tmpfs
 fault: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
+
+## torture: transactions under kills, with zombies, for TORTURE_SECONDS (300)
+torture: build
+	TEST_BINARY=$(BINARY) $(GO) test -tags torture -count=1 -v -timeout 60m ./test/torture
 
 ## bench: workloads beside Apache Kafka; PEERS=DIR says where they are, see bench/README.md
 bench: build
