@@ -81,6 +81,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newACLCommand(s),
 		newCanCommand(s),
 		newAuditCommand(s),
+		newTxnCommand(s),
 		newClusterCommand(s),
 		newBenchCommand(s),
 		newDumpCommand(s),
