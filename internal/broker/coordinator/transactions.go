@@ -3,7 +3,6 @@ package coordinator
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -76,10 +75,20 @@ func (t *Transactions) Init(ctx context.Context, e txn.Init) (txn.Producer, erro
 		if !r.NeedsProducerID {
 			return r.Producer, orNil(r.Err, nil)
 		}
-		if e.NewProducerID, err = t.newID(ctx); err != nil {
-			return txn.NoProducer, fmt.Errorf("begin transactional id: %w", err)
+		if e.NewProducerID, err = t.drawID(ctx); err != nil {
+			return txn.NoProducer, err
 		}
 	}
+}
+
+// drawID returns a new producer id, or an error that clients try again.
+func (t *Transactions) drawID(ctx context.Context) (int64, error) {
+	id, err := t.newID(ctx)
+	if err != nil && ctx.Err() == nil {
+		t.runtime.options.Logger.Warn("no producer id", "err", err)
+		err = kafka.CoordinatorLoadInProgress
+	}
+	return id, err
 }
 
 // AddPartitions makes partitions part of a transaction.
@@ -147,8 +156,8 @@ func (t *Transactions) End(ctx context.Context, e txn.End) (txn.Producer, error)
 		if !r.NeedsProducerID {
 			return r.Producer, orNil(r.Err, nil)
 		}
-		if e.NewProducerID, err = t.newID(ctx); err != nil {
-			return txn.NoProducer, fmt.Errorf("end transaction: %w", err)
+		if e.NewProducerID, err = t.drawID(ctx); err != nil {
+			return txn.NoProducer, err
 		}
 	}
 }

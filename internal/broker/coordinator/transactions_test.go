@@ -223,7 +223,8 @@ func TestMarkersAreTriedUntilTheyAreWritten(t *testing.T) {
 	})
 }
 
-// Redpanda #17827: what was prepared is finished after a restart, whenever that happens.
+// Redpanda #6018 and #17827: what was answered is known after a restart, whenever that happens, and what was prepared is
+// finished.
 func TestARestartAtAnyStepLosesNothing(t *testing.T) {
 	t.Parallel()
 	steps := []string{"init", "add", "group", "end", "held"}
@@ -343,7 +344,7 @@ func TestMarkersOfALostLifeAreWrittenAgain(t *testing.T) {
 	})
 }
 
-// Many transactions of one id, with a slow log and slow markers, end one after the other, each with its own marker.
+// Redpanda #3232: many transactions of one id, with a slow log and slow markers, end one after the other, each with its own marker.
 func TestTransactionsOfOneIDFollowEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -399,7 +400,7 @@ func TestProducerIDsRunOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x, _ := startTransactions(t, newMemTopics(1), &fakeMarkers{}, &ids{})
-		x.newID = func(context.Context) (int64, error) { return 0, kafka.CoordinatorLoadInProgress }
+		x.newID = func(context.Context) (int64, error) { return 0, errDisk }
 		if _, err := x.Init(t.Context(), txn.Init{TransactionalID: "x", TimeoutMillis: 1000}); !errors.Is(err, kafka.CoordinatorLoadInProgress) {
 			t.Errorf("Init without ids: %v", err)
 		}
