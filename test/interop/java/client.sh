@@ -72,6 +72,18 @@ check "delete offsets" 'Successful' "$tool" ConsumerGroupCommand "${B[@]}" --del
 check "list groups" "^$group" "$tool" ConsumerGroupCommand "${B[@]}" --list
 check "delete group" 'was successful' "$tool" ConsumerGroupCommand "${B[@]}" --delete --group "$group"
 
+# Transactions: a copy with offsets in its transactions and random aborts, read by somebody who sees committed records only.
+x=$RUN-java-txn
+timeout 60 "$tool" TopicCommand "${B[@]}" --create --topic "$x-in" --partitions 1 --replication-factor 1 >&2
+timeout 60 "$tool" VerifiableProducer "${B[@]}" --topic "$x-in" --max-messages 2000 --acks -1 >&2
+check "copy in transactions" '"totalProcessed":2000' "$tool" TransactionalMessageCopier --broker-list "$BOOTSTRAP" --input-topic "$RUN-java-txn-in" --input-partition 0 \
+  --output-topic "$x" --max-messages 2000 --consumer-group "$x" --transaction-size 100 --transactional-id "$x" --enable-random-aborts
+check "copy is exact" '^2000 2000$' bash -c "$tool ConsoleConsumer ${B[*]} --topic $x --from-beginning --isolation-level read_committed --timeout-ms 8000 2>/dev/null | sort | awk '!seen[\$0]++ {n++} {t++} END {print t, n}'"
+check "list transactions" "^$x +1 +[0-9]+ +Complete" "$tool" TransactionsCommand "${B[@]}" list
+check "describe transaction" "$x +[0-9]+ +[0-9]+ +Complete(Commit|Abort)" "$tool" TransactionsCommand "${B[@]}" describe --transactional-id "$x"
+check "describe producers" 'LatestCoordinatorEpoch' "$tool" TransactionsCommand "${B[@]}" describe-producers --topic "$x" --partition 0
+check "find hanging" '^Topic +Partition' "$tool" TransactionsCommand "${B[@]}" find-hanging --max-transaction-timeout 1 --topic "$x"
+
 check "ProducerPerformance" '50000 records sent' "$tool" ProducerPerformance "${B[@]}" --topic "$t" --num-records 50000 --record-size 500 --throughput -1 --command-config "$WORK/producer.properties"
 check "ConsumerPerformance" ', 5[0-9]{4}, ' "$tool" ConsumerPerformance "${B[@]}" --topic "$t" --num-records 50000 --timeout 30000
 check "EndToEndLatency" 'Percentiles' "$tool" EndToEndLatency "${B[@]}" --topic "$RUN-java-e2e" --num-records 200 --producer-acks all --record-size 100

@@ -146,6 +146,85 @@ def static_member():
         c.close()
 
 
+def transactional(name, **conf):
+    p = Producer({"bootstrap.servers": SERVER, "transactional.id": f"{RUN}-{name}", **conf})
+    p.init_transactions(30)
+    return p
+
+
+def committed(topic, n):
+    """The first n values that a reader with read_committed gets, and whatever comes in the second after them."""
+    c = consumer(f"{topic}-reader", **{"isolation.level": "read_committed"})
+    c.subscribe([topic])
+    got = take([c], n) + take([c], 1, 1)
+    c.close()
+    return sorted(m.value().decode() for m in got)
+
+
+def transactions():
+    topic = f"{RUN}-txn"
+    wait_all(admin.create_topics([NewTopic(topic, 3, 1)]))
+    p = transactional("txn")
+    want = []
+    for i in range(6):
+        p.begin_transaction()
+        for j in range(5):
+            p.produce(topic, f"{i}-{j}")
+        if i % 2:
+            p.abort_transaction(30)
+        else:
+            p.commit_transaction(30)
+            want += [f"{i}-{j}" for j in range(5)]
+    got = committed(topic, len(want))
+    assert got == want, got
+
+
+def fencing():
+    topic = f"{RUN}-fencing"
+    wait_all(admin.create_topics([NewTopic(topic, 1, 1)]))
+    zombie = transactional("fencing")
+    zombie.begin_transaction()
+    zombie.produce(topic, "zombie")
+    zombie.flush(30)
+    successor = transactional("fencing")
+    successor.begin_transaction()
+    successor.produce(topic, "successor")
+    successor.commit_transaction(30)
+    try:
+        zombie.commit_transaction(30)
+        raise AssertionError("the zombie committed")
+    except KafkaException as e:
+        assert e.args[0].fatal(), e
+    assert committed(topic, 1) == ["successor"]
+
+
+def exactly_once():
+    source, sink, group = f"{RUN}-eos-in", f"{RUN}-eos-out", f"{RUN}-eos"
+    wait_all(admin.create_topics([NewTopic(source, 1, 1), NewTopic(sink, 2, 1)]))
+    want = [f"{i:03}" for i in range(200)]
+    produce(source, want)
+    c, p = consumer(group, **{"isolation.level": "read_committed"}), transactional("eos")
+    c.subscribe([source])
+    moved, rounds = 0, 0
+    while moved < len(want):
+        batch = take([c], 40)
+        p.begin_transaction()
+        for m in batch:
+            p.produce(sink, m.value())
+        p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), 30)
+        rounds += 1
+        if rounds == 2:
+            p.abort_transaction(30)
+            for tp in c.committed(c.assignment(), 30):
+                c.seek(tp)
+            continue
+        p.commit_transaction(30)
+        moved += len(batch)
+    c.close()
+    got = committed(sink, len(want))
+    assert got == want, (len(got), len(set(got)))
+
+
 def configs():
     topic = RUN + "-configs"
     wait_all(admin.create_topics([NewTopic(topic, 1, 1, config={"retention.ms": "3600000"})]))
@@ -212,6 +291,9 @@ check("headers, nulls, times", headers)
 for s in ["range", "roundrobin", "cooperative-sticky"]:
     check(f"group of two, {s}", lambda s=s: group_of_two(s))
 check("static member", static_member)
+check("transactions", transactions)
+check("fencing", fencing)
+check("exactly once", exactly_once)
 check("configs", configs)
 check("records", records)
 check("cluster", describe)
