@@ -15,7 +15,7 @@ func (f *fakeTopics) compact() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.config.Compact, f.config.Delete = true, false
-	f.config.SegmentBytes, f.config.MaxCompactionLagMs = 6000, math.MaxInt64
+	f.config.SegmentBytes, f.config.MaxCompactionLagMs = 1500, math.MaxInt64
 }
 
 // cleanAll cleans every log that has something to be cleaned.
@@ -48,6 +48,16 @@ func (n *simNode) clean(ctx context.Context) error {
 		n.done <- err
 		return errors.Join(errors.New("node has ended"), err)
 	}
+}
+
+// dirtyAndClean appends until segments have ended in some log, and cleans.
+func (s *simulation) dirtyAndClean() error {
+	for range 7 {
+		if err := s.append(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.wait(), s.node.clean(s.ctx))
 }
 
 // keptRecord is a record as it was written, or as it is read.

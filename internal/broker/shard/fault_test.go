@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -86,8 +87,11 @@ func faultCases() []faultCase {
 // that was acknowledged.
 func TestEveryFailedOperationIsSurvived(t *testing.T) {
 	t.Parallel()
-	for _, c := range faultCases() {
+	for i, c := range faultCases() {
 		for _, compact := range []bool{false, true} {
+			if compact && slices.Contains([]int{2, 3, 4, 6, 7}, i) {
+				continue // the others go the same ways
+			}
 			t.Run(fmt.Sprint(c.name, "/compact=", compact), func(t *testing.T) {
 				t.Parallel()
 				n := int64(1)
@@ -137,7 +141,11 @@ func TestEveryFailedOperationOfARecoveryIsSurvived(t *testing.T) {
 
 // run plays a script with operation n failing, crashes, and recovers. It reports whether the operation was reached.
 func (c *faultCase) run(t *testing.T, n int64, compact bool) bool {
-	const seed, steps = 5, 16
+	const seed = 5
+	steps := 22
+	if compact {
+		steps = 6 // and more to be cleaned at the end
+	}
 	w := newWorld(t)
 	w.compact = compact
 	var fired atomic.Bool
@@ -145,6 +153,9 @@ func (c *faultCase) run(t *testing.T, n int64, compact bool) bool {
 	err := c.play(t, s, c.seams(w, n, &fired), steps)
 	if err != nil && !fired.Load() {
 		t.Fatalf("no fault, but %v", err)
+	}
+	if compact && !fired.Load() && gauge(t, s.node.metrics.cleaner.runs) < 2 {
+		t.Error("too little was cleaned to mean something")
 	}
 	s.mu.Lock()
 	k := wreck{
@@ -168,12 +179,12 @@ func (c *faultCase) play(t *testing.T, s *simulation, seams simSeams, steps int)
 	}
 	s.node = node
 	s.begin()
-	for i := range steps + 3 {
+	for i := range steps + 4 {
 		var err error
 		switch i {
-		case steps + 2:
+		case steps + 2, steps + 3:
 			if s.w.compact {
-				err = node.clean(s.ctx)
+				err = s.dirtyAndClean()
 			}
 		case steps:
 			err = node.do(s.ctx, node.cutAll)
