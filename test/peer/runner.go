@@ -77,7 +77,7 @@ var (
 //	let NAME = PATH                  binds a part of the last answer: Topics[0].TopicID
 //	elapsed MIN MAX                  how long the last answer took
 //	hide FIELD...                    leaves the values of these fields out of the answers that follow
-//	features                         the features that the last answer, of ApiVersions, tells of
+//	features NAME...                 what the last answer, of ApiVersions, says of these features
 //	[@CONN] [until(TEXT)|unless(TEXT)|settle] NAME vN {...} [&|!|+ BYTES]
 //	                                 a request; until repeats it until the answer has TEXT, unless while it has TEXT, settle
 //	                                 while a new topic or coordinator is not known yet (10 s at most); & sends only, ! expects no answer, + sends further bytes in the frame
@@ -104,7 +104,7 @@ func (r *Runner) block(ctx context.Context, cmd string) ([]string, error) {
 		r.env.hidden = strings.Fields(rest)
 		return nil, nil
 	case "features":
-		return r.features()
+		return r.features(strings.Fields(rest))
 	case "wait":
 		return r.wait(name)
 	case "hangup":
@@ -323,7 +323,7 @@ func (r *Runner) let(rest string) error {
 }
 
 // features shows what an answer to ApiVersions says of features: "name finalized of lowest-highest", one a line.
-func (r *Runner) features() ([]string, error) {
+func (r *Runner) features(names []string) ([]string, error) {
 	v, ok := r.last.(*kmsg.ApiVersionsResponse)
 	if !ok {
 		return nil, errors.New("the last answer is not of ApiVersions")
@@ -337,7 +337,11 @@ func (r *Runner) features() ([]string, error) {
 		levels[s.Name] = [2]string{finalized, fmt.Sprintf("%d-%d", s.MinVersion, s.MaxVersion)}
 	}
 	var lines []string
-	for name, l := range levels {
+	for _, name := range names {
+		l, ok := levels[name]
+		if !ok {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%s finalized %s of %s", name, l[0], l[1]))
 	}
 	slices.Sort(lines)

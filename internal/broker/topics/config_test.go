@@ -218,6 +218,7 @@ func TestDescribeShowsWhereValuesComeFrom(t *testing.T) {
 		{Resource{Broker, ""}, nil, []string{
 			"log.retention.ms=200000000 3 {log.retention.ms=200000000 3}",
 			"message.max.bytes=2000000 3 {message.max.bytes=2000000 3}",
+			"min.insync.replicas=1 3 {min.insync.replicas=1 3}",
 		}},
 		{Resource{Group, "g"}, []string{"consumer.session.timeout.ms", "share.isolation.level"}, []string{
 			"consumer.session.timeout.ms=50000 8 {consumer.session.timeout.ms=50000 8; group.consumer.session.timeout.ms=45000 5}",

@@ -187,6 +187,7 @@ func (v *View) withOverride(r Resource, texts map[string]string, revision int64)
 // layBroker lays the overrides of all brokers and of this one over the static settings. What this program does not
 // know, or does not take any more, stays stored and without effect.
 func (v *View) layBroker() {
+	v.settleInsync()
 	v.broker = v.static
 	for _, layer := range []struct {
 		origin config.Origin
@@ -205,6 +206,24 @@ func (v *View) layBroker() {
 			v.broker = next
 		}
 	}
+}
+
+// settleInsync gives min.insync.replicas a default of the cluster where none was set, as Kafka does when it forms a cluster
+// with eligible leader replicas (KIP-966). It is not stored.
+func (v *View) settleInsync() {
+	name := MinInsyncReplicas.Name()
+	all := v.brokers[""]
+	text, _, ok := v.static.Text(name)
+	if _, set := all.texts[name]; set || !ok {
+		return
+	}
+	texts := maps.Clone(all.texts)
+	if texts == nil {
+		texts = map[string]string{}
+	}
+	texts[name] = text
+	v.brokers = maps.Clone(v.brokers)
+	v.brokers[""] = override{texts, all.revision}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
