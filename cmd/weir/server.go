@@ -105,7 +105,7 @@ func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
 }
 
 // clientVariables are the WEIR_ variables that are no settings of a server.
-var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG"}
+var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable}
 
 // startEmbedded starts a throw-away server on free ports of this machine, whose data goes with it.
 func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {

@@ -218,6 +218,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition, Epoch: markers.epoch,
 	})
 	log := a.newAudit(tps, storage, registry)
+	a.authn.tellAudit(log)
 	quotas := quota.New(v)
 	followQuotas(tps, quotas)
 	clientMetrics := telemetry.New(func() int { return telemetry.MaxBytes.Get(tps.Values()) }, func() telemetry.ID { return nonce() }, registry)

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -60,6 +61,16 @@ func (a *App) openAuthentication(ctx context.Context, store meta.Store, registry
 		}
 	}
 	return au, nil
+}
+
+// tellAudit hands logins to the audit log.
+func (au *authentication) tellAudit(log *audit.Log) {
+	au.observe = func(e auth.Event) {
+		log.Authentication(&audit.Authentication{
+			Client:    audit.Client{Principal: e.Principal, Address: e.Peer, Listener: e.Listener},
+			Mechanism: e.Mechanism, Granted: e.Success, Reason: e.Reason,
+		})
+	}
 }
 
 // bootstrap makes the users of a file who do not exist. Errors tell the line and nothing of what stands in it.

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -115,6 +116,15 @@ func (a *authority) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	text := base64.RawURLEncoding.EncodeToString
+	if r.URL.Path == "/token" {
+		id, secret, _ := r.BasicAuth()
+		if r.PostFormValue("grant_type") != "client_credentials" || secret != "client-secret" {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]any{"access_token": a.token(id, time.Now().Add(time.Hour)), "expires_in": 3600}) //nolint:errcheck // the test sees it
+		return
+	}
 	var doc any = map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "x": text(point[1:33]), "y": text(point[33:])}}}
 	if r.URL.Path == "/.well-known/openid-configuration" {
 		doc = map[string]string{"issuer": a.url, "jwks_uri": a.url + "/keys"}
@@ -198,6 +208,12 @@ func TestEveryMechanismLogsIn(t *testing.T) {
 	jaas := func(options string) map[string]string {
 		return map[string]string{"sasl.mechanism": "OAUTHBEARER", "sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required " + options + ";"}
 	}
+	credentials := func(secret string) map[string]string {
+		return map[string]string{
+			"sasl.mechanism": "OAUTHBEARER", "sasl.oauthbearer.token.endpoint.url": a.url + "/token",
+			"sasl.oauthbearer.client.credentials.client.id": "service", "sasl.oauthbearer.client.credentials.client.secret": secret,
+		}
+	}
 	ops := map[string]string{"ssl.keystore.type": "PEM", "ssl.keystore.location": a.store("ops.pem", pkix.Name{CommonName: "Joe", OrganizationalUnit: []string{"Ops"}})}
 	for name, c := range map[string]struct {
 		listener   string
@@ -213,6 +229,8 @@ func TestEveryMechanismLogsIn(t *testing.T) {
 		"plain wrong":        {"sasl_ssl", login("PLAIN", "static", "admin-secret"), false},
 		"plain unknown":      {"sasl_ssl", login("PLAIN", "nobody", "admin-secret"), false},
 		"oauth":              {"sasl_ssl", jaas(`token="` + a.token("carol", time.Now().Add(time.Hour)) + `"`), true},
+		"oauth credentials":  {"sasl_ssl", credentials("client-secret"), true},
+		"oauth wrong secret": {"sasl_ssl", credentials("wrong"), false},
 		"oauth expired":      {"sasl_ssl", jaas(`token="` + a.token("carol", time.Now().Add(-time.Hour)) + `"`), false},
 		"plaintext login":    {"sasl_plaintext", login("SCRAM-SHA-256", "admin", "admin-secret"), true},
 		"no login":           {"sasl_plaintext", nil, false},
@@ -323,6 +341,87 @@ func TestDelegationTokensLogIn(t *testing.T) {
 	defer cancel()
 	if connect(t, at["kafka.sasl_plaintext"], with).Ping(ctx) == nil {
 		t.Error("an expired token logs in")
+	}
+}
+
+// TestSecretsDoNotShow puts secrets in by every way there is, and looks for them in the log, the metrics and the answers.
+func TestSecretsDoNotShow(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	var log logBuffer
+	const canary = "canary-7f3a"
+	t.Cleanup(func() {
+		if strings.Contains(log.String(), canary) {
+			t.Errorf("the log tells a secret: %s", log.String())
+		}
+	})
+	users := a.file("canaries", []byte("canary:"+canary+"-file\nadmin:admin-secret\n"))
+	s := secured(t, a, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 4})), "bootstrap.users.file="+users, "delegation.token.secret.key="+canary+"-token",
+		"listener.name.sasl_plaintext.plain.sasl.jaas.config=x required user_canary=\""+canary+"-jaas\";", "ssl.keystore.password="+canary+"-store", "ssl.key.password="+canary+"-key")
+	at := s.Addresses()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var seen strings.Builder
+	c := connect(t, at["kafka"], nil)
+	adm := kadm.NewClient(c)
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256"} {
+		for user, password := range map[string]string{"canary": canary + "-wrong", "nobody": canary + "-nobody", canary: canary + "-name"} {
+			if user == canary {
+				continue // names are no secrets
+			}
+			properties := login(mechanism, user, password)
+			properties["security.protocol"] = "SASL_PLAINTEXT"
+			fmt.Fprintln(&seen, connect(t, at["kafka.sasl_plaintext"], properties, kgo.RetryTimeout(time.Second)).Ping(ctx))
+		}
+	}
+	got, err := adm.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "x", Mechanism: kadm.ScramSha512, Iterations: 4096, Password: canary + "-scram"}, {User: "", Mechanism: kadm.ScramSha512, Iterations: 1, Password: canary + "-bad"}})
+	fmt.Fprintln(&seen, got, err)
+	described, err := adm.DescribeUserSCRAMs(ctx)
+	fmt.Fprintln(&seen, described, err)
+	secret := canary + "-altered"
+	for _, name := range []string{"listener.name.sasl_ssl.ssl.key.password", "listener.name.ssl.ssl.keystore.password", "ssl.key.password", "listener.name.ssl.ssl.keystore.key", "unknown.password"} {
+		altered, err := adm.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Name: name, Value: &secret}}, 1)
+		fmt.Fprintln(&seen, altered, err)
+	}
+	configs, err := adm.DescribeBrokerConfigs(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := 0
+	for _, r := range configs {
+		for _, x := range r.Configs {
+			if x.Value != nil {
+				fmt.Fprintln(&seen, x.Key, *x.Value)
+			}
+			for _, y := range x.Synonyms {
+				if y.Value != nil {
+					fmt.Fprintln(&seen, y.Key, *y.Value)
+				}
+			}
+			if x.Sensitive && x.Value == nil {
+				hidden++
+			}
+		}
+	}
+	if hidden < 10 {
+		t.Errorf("%d secret settings", hidden)
+	}
+	res, err := http.Get("http://" + at["admin"] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	metrics, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(metrics), `weir_auth_logins_total{listener="SASL_PLAINTEXT",mechanism="PLAIN",outcome="failure"}`) {
+		t.Errorf("metrics: %v", err)
+	}
+	seen.Write(metrics)
+	if strings.Contains(seen.String(), canary) {
+		for line := range strings.Lines(seen.String()) {
+			if strings.Contains(line, canary) {
+				t.Errorf("shown: %s", line)
+			}
+		}
 	}
 }
 

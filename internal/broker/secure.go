@@ -10,8 +10,8 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// tlsName is what metrics and events call a login by certificate.
-const tlsName = "TLS"
+// tlsName is what metrics and events call a login by certificate; Kafka calls TLS so.
+const tlsName = "SSL"
 
 // secure makes the connection one of TLS and finds out whose it is. False means that the client did not manage that in time,
 // or is not let in.

@@ -112,7 +112,11 @@ func (d *Dir) readMetadata(ctx context.Context, keeper seal.Keeper) (ring *seal.
 	for _, e := range entries {
 		m := MetaEntry{Key: e.Key, Revision: e.Revision}
 		if m.Raw, m.Problem = ring.OpenValue(e.Key, e.Value); m.Problem == nil {
-			m.Kind, m.Value, m.Problem = d.decode(e.Key, m.Raw)
+			if kind, value, ok, err := auth.DescribeStored(e.Key, m.Raw); ok {
+				m.Kind, m.Value, m.Problem, m.Raw = kind, value, err, nil
+			} else {
+				m.Kind, m.Value, m.Problem = d.decode(e.Key, m.Raw)
+			}
 		}
 		if m.Problem != nil {
 			m.Value = nil

@@ -185,7 +185,7 @@ type Metrics struct {
 // NewMetrics registers the metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		logins:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_auth_logins_total", Help: "Logins that ended, by listener, mechanism (TLS: by certificate) and outcome."}, []string{"listener", "mechanism", "outcome"}),
+		logins:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_auth_logins_total", Help: "Logins that ended, by listener, mechanism (SSL: by certificate) and outcome."}, []string{"listener", "mechanism", "outcome"}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_auth_sessions_expired_total", Help: "Connections closed because their client did not log in again in time."}),
 		certs:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weir_tls_certificate_expiry_seconds", Help: "When the certificate of a listener ends, in seconds since 1970."}, []string{"listener"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_tls_reloads_total", Help: "Attempts to load a changed certificate of a listener, by outcome."}, []string{"listener", "outcome"}),

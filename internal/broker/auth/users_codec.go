@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
+
+	"github.com/weir-stream/weir/internal/base/secret"
 )
 
 // A value in the metadata store is
@@ -157,4 +160,43 @@ func (r *valueReader) end() error {
 		return fmt.Errorf("%d bytes left over: %w", len(r.b), errBadValue)
 	}
 	return nil
+}
+
+// StoredCredential is what may be shown of a value that this package keeps: nothing that a password could be tried against.
+type StoredCredential struct {
+	User, Mechanism string
+	Iterations      int
+}
+
+// StoredToken is what may be shown of a delegation token.
+type StoredToken struct {
+	ID, Owner, Requester string
+	Renewers             []string
+	Issued, Expires      time.Time
+	Latest               time.Time
+}
+
+// DescribeStored decodes a value of the metadata store for people; ok is false for keys of others. Of the seed of salts
+// there is nothing to show.
+func DescribeStored(key string, value []byte) (kind string, shown any, ok bool, err error) {
+	switch {
+	case key == seedKey:
+		_, err := unsealValue(value)
+		return "seed of salts", secret.Hidden, true, err
+	case strings.HasPrefix(key, userPrefix):
+		name, m, err := parseUserKey(key)
+		if err != nil {
+			return "credential", nil, true, err
+		}
+		c, err := decodeCredential(value)
+		return "credential", StoredCredential{name, m.String(), c.Iterations}, true, err
+	case strings.HasPrefix(key, tokenPrefix):
+		t, err := decodeToken(strings.TrimPrefix(key, tokenPrefix), value)
+		s := StoredToken{ID: t.ID, Owner: t.Owner.String(), Requester: t.Requester.String(), Issued: t.Issued, Expires: t.Expires, Latest: t.Latest}
+		for _, p := range t.Renewers {
+			s.Renewers = append(s.Renewers, p.String())
+		}
+		return "delegation token", s, true, err
+	}
+	return "", nil, false, nil
 }

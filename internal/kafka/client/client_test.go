@@ -86,9 +86,9 @@ func TestWrongPropertiesAreNamedAndSecretsKept(t *testing.T) {
 		"jaas empty":        {jaas(`M`), "sasl.jaas.config"},
 		"ca missing":        {map[string]string{"security.protocol": "SSL", "ssl.ca.location": missing}, "ssl.ca.location"},
 		"ca garbage":        {map[string]string{"security.protocol": "SSL", "ssl.ca.pem": secret}, "ssl.ca"},
-		"jks":               {map[string]string{"security.protocol": "SSL", "ssl.truststore.location": missing, "ssl.truststore.password": secret}, "PEM"},
+		"jks":               {map[string]string{"security.protocol": "SSL", "ssl.truststore.location": missing, "ssl.truststore.password": secret}, "ssl.truststore"},
 		"key without chain": {map[string]string{"security.protocol": "SSL", "ssl.key.pem": secret}, "ssl.keystore"},
-		"encrypted key":     {map[string]string{"security.protocol": "SSL", "ssl.key.pem": "k", "ssl.certificate.pem": "c", "ssl.key.password": secret}, "ssl.key.password"},
+		"encrypted key":     {map[string]string{"security.protocol": "SSL", "ssl.key.pem": "k", "ssl.certificate.pem": "c", "ssl.key.password": secret}, "no private key"},
 		"verification":      {map[string]string{"security.protocol": "SSL", "enable.ssl.certificate.verification": "maybe"}, "enable.ssl.certificate.verification"},
 	} {
 		_, err := New(Options{Bootstrap: []string{"a:1"}, Properties: c.properties})

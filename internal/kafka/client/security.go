@@ -16,7 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/weir-stream/weir/internal/base/certstore"
 	"github.com/weir-stream/weir/internal/base/properties"
+	"github.com/weir-stream/weir/internal/base/secret"
 )
 
 func (s *settings) get(name string) string { return strings.TrimSpace(s.values[name]) }
@@ -71,10 +73,10 @@ func (s *settings) sasl() (sasl.Mechanism, error) {
 		}
 		return auth.AsSha512Mechanism(), nil
 	case "OAUTHBEARER":
-		if login["token"] == "" {
-			return nil, errors.New("OAUTHBEARER needs the option token in sasl.jaas.config")
+		if login["token"] != "" {
+			return oauth.Auth{Token: login["token"]}.AsMechanism(), nil
 		}
-		return oauth.Auth{Token: login["token"]}.AsMechanism(), nil
+		return s.clientCredentials(login)
 	}
 	// Java falls back to GSSAPI; a missing mechanism is far more often forgotten than meant.
 	return nil, fmt.Errorf("property sasl.mechanism: want PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, got %q", s.get("sasl.mechanism"))
@@ -86,14 +88,24 @@ func (s *settings) tls() (*tls.Config, error) {
 	if protocols := s.get("ssl.enabled.protocols"); protocols == "TLSv1.3" {
 		config.MinVersion = tls.VersionTLS13
 	}
-	roots, err := s.pem("ssl.ca.pem", "ssl.ca.location", "ssl.truststore.certificates", "ssl.truststore.location", "ssl.truststore.type")
-	if err != nil {
+	trust := certstore.Store{
+		Type: s.get("ssl.truststore.type"), Location: s.get("ssl.truststore.location"), Password: secret.New(s.values["ssl.truststore.password"]),
+		Trusted: secret.New(s.get("ssl.truststore.certificates")),
+	}
+	if err := s.overlay(&trust.Trusted, "ssl.ca.pem", "ssl.ca.location"); err != nil {
 		return nil, err
 	}
-	if roots != nil {
+	if !trust.Trusted.IsEmpty() {
+		trust.Location = ""
+	}
+	if !trust.IsZero() {
+		certs, err := trust.Trust()
+		if err != nil {
+			return nil, fmt.Errorf("trusted certificates (ssl.truststore.*, ssl.ca.*): %w", err)
+		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(roots) {
-			return nil, errors.New("no certificate in PEM form is among the trusted ones (ssl.truststore.*, ssl.ca.*)")
+		for _, c := range certs {
+			config.RootCAs.AddCert(c)
 		}
 	}
 	if err := s.clientCertificate(config); err != nil {
@@ -113,53 +125,46 @@ func (s *settings) tls() (*tls.Config, error) {
 }
 
 func (s *settings) clientCertificate(config *tls.Config) error {
-	chain, err := s.pem("ssl.certificate.pem", "ssl.certificate.location", "ssl.keystore.certificate.chain", "ssl.keystore.location", "ssl.keystore.type")
-	if err != nil {
+	keys := certstore.Store{
+		Type: s.get("ssl.keystore.type"), Location: s.get("ssl.keystore.location"), Password: secret.New(s.values["ssl.keystore.password"]),
+		Key: secret.New(s.get("ssl.keystore.key")), Chain: secret.New(s.get("ssl.keystore.certificate.chain")), KeyPassword: secret.New(s.values["ssl.key.password"]),
+	}
+	if err := s.overlay(&keys.Chain, "ssl.certificate.pem", "ssl.certificate.location"); err != nil {
 		return err
 	}
-	// A PEM key store file holds key and certificates together.
-	key, err := s.pem("ssl.key.pem", "ssl.key.location", "ssl.keystore.key", "ssl.keystore.location", "ssl.keystore.type")
-	if err != nil {
+	if err := s.overlay(&keys.Key, "ssl.key.pem", "ssl.key.location"); err != nil {
 		return err
 	}
-	if chain == nil && key == nil {
+	if !keys.Key.IsEmpty() || !keys.Chain.IsEmpty() {
+		keys.Location = ""
+	}
+	if keys.IsZero() {
 		return nil
 	}
-	if s.get("ssl.key.password") != "" {
-		return errors.New("property ssl.key.password: encrypted keys are not supported; decrypt the key and protect its file")
-	}
-	certificate, err := tls.X509KeyPair(chain, key)
+	certificate, err := keys.KeyPair()
 	if err != nil {
-		// The library's text may hold bytes of neither key nor certificate, but there is no promise of that.
-		return errors.New("client certificate and key (ssl.keystore.*, ssl.certificate.*, ssl.key.*) are missing, do not match, or are not PEM")
+		return fmt.Errorf("client certificate and key (ssl.keystore.*, ssl.certificate.*, ssl.key.*): %w", err)
 	}
 	config.Certificates = []tls.Certificate{certificate}
 	return nil
 }
 
-// pem returns the first of: the text of the first name, the file of the second, the text of the third, the file of the
-// fourth; nil if none is set. Java's key stores in other forms than PEM are refused.
-func (s *settings) pem(text, file, storeText, storeFile, storeType string) ([]byte, error) {
-	for _, name := range []string{text, storeText} {
-		if v := s.get(name); v != "" {
-			return []byte(v), nil
-		}
+// overlay puts what librdkafka's properties say, a text or a file, in the place of Java's.
+func (s *settings) overlay(to *secret.Text, text, file string) error {
+	if v := s.get(text); v != "" {
+		*to = secret.New(v)
+		return nil
 	}
-	for _, name := range []string{file, storeFile} {
-		path := s.get(name)
-		if path == "" {
-			continue
-		}
-		if kind := strings.ToUpper(s.get(storeType)); name == storeFile && kind != "PEM" {
-			return nil, fmt.Errorf("property %s: only stores of type PEM can be read: convert the store and set %s=PEM", name, storeType)
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("property %s: %w", name, err)
-		}
-		return b, nil
+	path := s.get(file)
+	if path == "" {
+		return nil
 	}
-	return nil, nil
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("property %s: %w", file, err)
+	}
+	*to = secret.New(string(b))
+	return nil
 }
 
 // verifyChainOnly checks the certificate but not the host's name, as Java does with an empty

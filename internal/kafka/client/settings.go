@@ -52,6 +52,8 @@ var securityProperties = map[string]bool{
 	"ssl.truststore.type": true, "ssl.truststore.location": true, "ssl.truststore.certificates": true, "ssl.truststore.password": true,
 	"ssl.keystore.type": true, "ssl.keystore.location": true, "ssl.keystore.key": true, "ssl.keystore.certificate.chain": true,
 	"ssl.keystore.password": true, "ssl.key.password": true, "ssl.endpoint.identification.algorithm": true,
+	"sasl.oauthbearer.token.endpoint.url": true, "sasl.oauthbearer.client.credentials.client.id": true,
+	"sasl.oauthbearer.client.credentials.client.secret": true, "sasl.oauthbearer.scope": true,
 	"enable.ssl.certificate.verification": true, "ssl.enabled.protocols": true,
 }
 
