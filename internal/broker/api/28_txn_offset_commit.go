@@ -79,11 +79,17 @@ func (s *Server) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCom
 	case s.transactions == nil:
 		return group.CommitReply{}, kafka.CoordinatorNotAvailable
 	}
-	return s.groups.TxnCommit(ctx, event, func(ctx context.Context) error {
+	return s.groups.TxnCommit(ctx, event, func(ctx context.Context) (err error) {
+		defer func() {
+			if errors.Is(err, kafka.NotCoordinator) {
+				// The client would look for the group's coordinator, and find the same one.
+				err = kafka.CoordinatorNotAvailable
+			}
+		}()
 		if req.Version >= 5 {
 			return s.transactions.AddGroup(ctx, req.TransactionalID, event.Producer, req.Group)
 		}
-		err := s.transactions.VerifyGroup(ctx, req.TransactionalID, event.Producer, req.Group)
+		err = s.transactions.VerifyGroup(ctx, req.TransactionalID, event.Producer, req.Group)
 		if req.Version < 4 && errors.Is(err, kafka.TransactionAbortable) {
 			return kafka.InvalidTxnState
 		}

@@ -68,7 +68,7 @@ func (s *Server) describeConsumerGroup(ctx context.Context, c *Conn, id string) 
 		m := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 		m.MemberID, m.InstanceID, m.RackID, m.MemberEpoch = from.ID, nullable(from.InstanceID), nullable(from.RackID), from.Epoch
 		m.ClientID, m.ClientHost, m.SubscribedTopics = from.ClientID, from.ClientHost, from.Topics
-		m.SubscribedTopicRegex = nullable(from.Regex)
+		m.SubscribedTopicRegex = &from.Regex
 		m.MemberType = memberTypeConsumer
 		if from.Classic {
 			m.MemberType = memberTypeClassic

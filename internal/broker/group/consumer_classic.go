@@ -29,8 +29,11 @@ func (s *Shard) joinConsumer(id RequestID, e *Join, g *consumerGroup) {
 	case len(g.members) >= s.options.ConsumerMaxSize && g.members[memberID] == nil:
 		s.replyJoinError(id, "", kafka.GroupMaxSizeReached)
 		return
-	case !ok || !g.accepts(e.ProtocolType, e.Protocols):
-		s.replyJoinError(id, e.MemberID, kafka.InconsistentGroupProtocol)
+	case !g.accepts(e.ProtocolType, e.Protocols):
+		s.replyJoinError(id, "", kafka.InconsistentGroupProtocol)
+		return
+	case !ok:
+		s.replyJoinError(id, "", kafka.UnknownServerError)
 		return
 	case e.MemberID == "" && e.InstanceID == "" && e.RequireKnownMember:
 		// The id is not remembered: whoever comes back with it is let in.
@@ -174,7 +177,7 @@ func (g *consumerGroup) waits(m *consumerMember) bool {
 	return false
 }
 
-// leaveConsumer handles LeaveGroup of a consumer group, which only takes classic members out.
+// leaveConsumer handles LeaveGroup of a consumer group. Administrators take members of either protocol out with it.
 func (s *Shard) leaveConsumer(e *Leave, g *consumerGroup) LeaveReply {
 	reply := LeaveReply{Members: make([]kafka.Error, len(e.Members))}
 	var leaving []*consumerMember
@@ -188,7 +191,7 @@ func (s *Shard) leaveConsumer(e *Leave, g *consumerGroup) LeaveReply {
 				continue
 			}
 		}
-		if m == nil || m.Classic == nil || slices.Contains(leaving, m) {
+		if m == nil || slices.Contains(leaving, m) {
 			reply.Members[i] = kafka.UnknownMemberID
 			continue
 		}

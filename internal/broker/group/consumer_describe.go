@@ -18,7 +18,7 @@ func (s *Shard) consumerDescribe(e *ConsumerDescribe) ConsumerDescription {
 		d.Members = append(d.Members, ConsumerDescribedMember{
 			ID: m.id, InstanceID: m.InstanceID, RackID: m.RackID, Epoch: m.epoch, ClientID: m.ClientID, ClientHost: m.ClientHost,
 			Topics: m.Topics, Regex: m.Regex, Classic: m.Classic != nil,
-			Assigned: s.described(m.assigned.records()), Target: s.described(assignmentRecords(g.target[m.id])),
+			Assigned: s.described(m.held().records()), Target: s.described(assignmentRecords(g.target[m.id])),
 		})
 	}
 	return d

@@ -1,9 +1,11 @@
 package group
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -126,7 +128,11 @@ func (s *Shard) checkConsumerHeartbeat(e *ConsumerHeartbeat) *refusal {
 	g := s.consumerOf(e.Group)
 	if g == nil {
 		if !joining {
-			return s.noConsumerGroup(e.Group)
+			r := s.noConsumerGroup(e.Group)
+			if s.durable.groups[e.Group] == nil && s.live[e.Group] == nil {
+				r.text = "Consumer g" + r.text[1:] // Kafka says it otherwise here
+			}
+			return r
 		}
 		return s.checkUpgrade(e.Group)
 	}
@@ -166,7 +172,11 @@ func (s *Shard) checkRegex(e *ConsumerHeartbeat) *refusal {
 		return nil
 	}
 	if _, err := compileRegex(*e.Regex); err != nil {
-		return refuse(kafka.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %v.", *e.Regex, err)
+		text := err.Error()
+		if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+			text = wrong.Code.String()
+		}
+		return refuse(kafka.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", *e.Regex, text)
 	}
 	return nil
 }

@@ -93,6 +93,7 @@ type consumerGroup struct {
 
 func newConsumerGroup() *consumerGroup {
 	return &consumerGroup{
+		epoch:   1, // as Kafka has it: the first member's epoch is 2, or 1 if it reads nothing
 		members: map[string]*consumerMember{}, static: map[string]string{}, target: map[string]assignor.Assignment{}, regexes: map[string]*resolved{},
 		owners: map[kafka.TopicID]map[int32]int32{}, topics: map[string]int{}, regexUsers: map[string]int{}, assignors: map[string]int{}, supports: map[string]int{},
 	}
