@@ -106,6 +106,11 @@ func EncodeFetchResponse(h RequestHeader, resp *FetchResponse) Response {
 	buf := getBuffer(64*partitions + 256)
 	e.b = appendResponseHeader(buf.b, h, e.flexible)
 	e.body(resp)
+	return e.finish(buf, parts)
+}
+
+// finish puts what was encoded and the records together. It takes room for so many parts.
+func (e *fetchEncoder) finish(buf *buffer, parts int) Response {
 	buf.b = e.b
 	binary.BigEndian.PutUint32(e.b, uint32(int64(len(e.b)-4)+e.bytes))
 
