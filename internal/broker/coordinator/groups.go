@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/machine"
+	"github.com/weir-stream/weir/internal/broker/share"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -23,6 +24,8 @@ type Groups struct {
 	runtime *Runtime
 	random  io.Reader
 	picture func() group.Topics
+	// shareEffects are what share groups want done, for Shares.
+	shareEffects chan any
 }
 
 // GroupsOptions are the options of Groups.
@@ -31,6 +34,7 @@ type GroupsOptions struct {
 	Group group.Options
 	// Picture returns the present topics, for groups of the consumer protocol; nil: there are none.
 	Picture func() group.Topics
+	Share   share.GroupOptions
 	// Random is the source of member ids; default crypto/rand.
 	Random io.Reader
 }
@@ -40,13 +44,26 @@ func NewGroups(o GroupsOptions) *Groups {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	newMachine := func(int32) machine.Machine {
-		return combined{[]part{group.NewMachine(o.Group)}}
-	}
 	if o.Picture == nil {
 		o.Picture = func() group.Topics { return nil }
 	}
-	return &Groups{random: o.Random, picture: o.Picture, runtime: NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine}, o.Options)}
+	newMachine := func(int32) machine.Machine {
+		return combined{[]part{group.NewMachine(o.Group), share.NewGroups(o.Share)}}
+	}
+	g := &Groups{random: o.Random, picture: o.Picture, shareEffects: make(chan any, effectQueue)}
+	g.runtime = NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine, Effect: g.effect}, o.Options)
+	return g
+}
+
+// effect hands an effect to whoever does what it says.
+func (g *Groups) effect(_ int32, effect any) {
+	switch effect.(type) {
+	case share.Initialize, share.MemberLeft:
+		select {
+		case g.shareEffects <- effect:
+		default: // see effectQueue
+		}
+	}
 }
 
 // Run loads what is there and serves until ctx ends. It calls ready at once: requests that come before a group is
