@@ -85,11 +85,11 @@ var (
 
 // Settings are the settings that this package reads.
 func Settings() []config.Declared {
-	return []config.Declared{
+	return append(shareSettings(), []config.Declared{
 		NumPartitions, DefaultReplicationFactor, DeleteTopicEnable, MaxPartitions,
 		LogSegmentBytes, LogRollHours, LogRollMs, LogRollJitterHours, LogRollJitterMs, LogRetentionHours, LogRetentionMinutes, LogRetentionMs,
 		LogRetentionBytes, LogCleanupPolicy, LogCompressionType, LogGzipLevel, LogLZ4Level, LogZstdLevel, MessageMaxBytes, LogTimestampType,
 		LogTimestampBefore, LogTimestampAfter, LogDeleteRetention, LogMinCompactionLag, LogMaxCompactionLag, LogMinCleanableRatio,
 		LogFileDeleteDelay, MinInsyncReplicas,
-	}
+	}...)
 }
