@@ -39,6 +39,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/share"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -211,7 +212,9 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
+		Share: share.GroupOptions{MaxSize: ShareMaxSize.Get(v)},
 	})
+	shares, windows := a.newShares(tps, storage, groups, registry)
 	markers := markers{tps, storage, groups}
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},
@@ -227,12 +230,13 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
+		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	registry.MustRegister(api.NewCollector(server))
 	follower := newFollower(tps, storage, groups, server, a.o.Logger)
+	follower.shares, follower.windows = shares, windows
 	listeners, err := a.authn.secure(specs, tps.Values())
 	if err != nil {
 		return nil, err
@@ -250,8 +254,10 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
 		{Name: "access", Service: access},
 		{Name: "audit", Needs: []string{"storage"}, Service: log, StopTimeout: auditStopTimeout},
-		{Name: "follower", Needs: []string{"storage", "groups"}, Service: follower},
-		{Name: "kafka", Needs: []string{"groups", "transactions", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+		{Name: "shares", Needs: []string{"groups"}, Service: shares, StopTimeout: groupsStopTimeout},
+		{Name: "windows", Needs: []string{"shares"}, Service: windows, StopTimeout: groupsStopTimeout},
+		{Name: "follower", Needs: []string{"storage", "groups", "shares"}, Service: follower},
+		{Name: "kafka", Needs: []string{"groups", "transactions", "windows", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
 	}, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -168,6 +169,8 @@ type follower struct {
 	groups  *coordinator.Groups
 	server  *api.Server
 	logger  *slog.Logger
+	shares  *coordinator.Shares
+	windows *sharepartition.Manager
 
 	mu   sync.Mutex
 	gone []group.DeletedTopic
@@ -211,6 +214,9 @@ func (f *follower) Run(ctx context.Context, ready func()) error {
 	if err := f.catchUp(ctx); err != nil && ctx.Err() == nil {
 		f.logger.Warn("offsets of topics deleted before the start stay until they expire", "err", err)
 	}
+	if err := f.catchUpShares(ctx); err != nil && ctx.Err() == nil {
+		f.logger.Warn("share groups remember topics deleted before the start", "err", err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -223,6 +229,7 @@ func (f *follower) Run(ctx context.Context, ready func()) error {
 		f.mu.Unlock()
 		f.server.Forget(namesOf(gone))
 		f.deleteOffsets(ctx, gone)
+		f.deleteShares(ctx, gone)
 	}
 }
 

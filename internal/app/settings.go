@@ -110,6 +110,7 @@ func Schema() (*config.Schema, error) {
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
+		ShareMaxSize, ShareSessions, SharePartitions, ShareSegmentBytes, ShareUpdates,
 		OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,

@@ -37,7 +37,6 @@ const highestKey = 94
 const (
 	gone    = "Between the brokers of Kafka before 4.0, which dropped it."
 	kraft   = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
-	share   = "Share groups (KIP-932) are not served yet."
 	streams = "Streams groups (KIP-1071) are not served yet."
 )
 
@@ -46,8 +45,6 @@ var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,
-
-	76: share, 77: share, 78: share, 79: share, 83: share, 84: share, 85: share, 86: share, 87: share, 90: share, 91: share, 92: share,
 	88: streams, 89: streams, 93: streams,
 }
 

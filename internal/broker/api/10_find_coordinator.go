@@ -12,6 +12,9 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
+	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -23,12 +26,13 @@ import (
 const (
 	coordinatorOfGroups       = 0
 	coordinatorOfTransactions = 1
+	coordinatorOfShares       = 2
 )
 
 func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	res := kmsg.NewPtrFindCoordinatorResponse()
 	if req.Version < 4 {
-		found := s.coordinator(ctx, c, req.CoordinatorType, req.CoordinatorKey)
+		found := s.coordinator(ctx, c, req.Version, req.CoordinatorType, req.CoordinatorKey)
 		res.ErrorCode, res.ErrorMessage = found.ErrorCode, found.ErrorMessage
 		if res.ErrorCode == 0 {
 			res.ErrorMessage = new("NONE") // the name of the code, as Kafka has it
@@ -37,7 +41,7 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 		return res, nil
 	}
 	for _, key := range req.CoordinatorKeys {
-		found := s.coordinator(ctx, c, req.CoordinatorType, key)
+		found := s.coordinator(ctx, c, req.Version, req.CoordinatorType, key)
 		found.Key = key
 		if found.ErrorCode == kafka.GroupAuthorizationFailed.Code() || found.ErrorCode == kafka.TransactionalIDAuthorizationFailed.Code() {
 			found.ErrorMessage = new("") // as Kafka has it
@@ -48,7 +52,7 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 }
 
 // coordinator answers for a key that the client may describe: one broker coordinates them all.
-func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+func (s *Server) coordinator(ctx context.Context, c *Conn, version int16, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	found := kmsg.NewFindCoordinatorResponseCoordinator()
 	var err error
 	switch {
@@ -58,6 +62,10 @@ func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8, key string
 		err = kafka.TransactionalIDAuthorizationFailed
 	case kind == coordinatorOfGroups:
 		err = s.groups.Coordinator(ctx)
+	case kind == coordinatorOfShares && version < 6:
+		err = &kafka.Detail{Err: kafka.InvalidRequest} // without a text, as Kafka has it
+	case kind == coordinatorOfShares:
+		err = s.shareCoordinator(ctx, c, key)
 	case kind == coordinatorOfTransactions:
 		err = s.transactional.Coordinator(ctx)
 	default:
@@ -71,4 +79,29 @@ func (s *Server) coordinator(ctx context.Context, c *Conn, kind int8, key string
 	found.ErrorMessage = new("")
 	found.NodeID, found.Host, found.Port = s.nodeID, c.Host, c.Port
 	return found
+}
+
+// shareCoordinator tells whether the key of a share partition, group:topic id:partition, has a coordinator. The question is
+// for brokers.
+func (s *Server) shareCoordinator(ctx context.Context, c *Conn, key string) error {
+	if !s.allowCluster(c, auth.ClusterAction) {
+		return kafka.ClusterAuthorizationFailed
+	}
+	rest, partition, ok := cutLast(key)
+	group, topic, found := cutLast(rest)
+	_, err := strconv.ParseInt(partition, 10, 32)
+	id, invalid := base64.RawURLEncoding.DecodeString(topic)
+	if !ok || !found || group == "" || err != nil || invalid != nil || len(id) != len(kafka.TopicID{}) {
+		return &kafka.Detail{Err: kafka.InvalidRequest} // without a text, as Kafka has it
+	}
+	return s.shares.Coordinator(ctx)
+}
+
+// cutLast cuts s at its last colon.
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
 }

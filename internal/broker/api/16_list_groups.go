@@ -35,7 +35,30 @@ func (s *Server) listGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRe
 		g.Group, g.ProtocolType, g.GroupState, g.GroupType = all[i].Group, all[i].ProtocolType, state, string(all[i].Type)
 		res.Groups = append(res.Groups, g)
 	}
+	if err := s.listShareGroups(ctx, c, req, res, mayAll); err != nil {
+		res.ErrorCode, res.Groups = codeOf(err).Code(), nil
+	}
 	return res, nil
+}
+
+// listShareGroups adds the share groups, whose type and protocol are one.
+func (s *Server) listShareGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRequest, res *kmsg.ListGroupsResponse, mayAll bool) error {
+	if !selected(req.TypesFilter, groupTypeShare) {
+		return nil
+	}
+	all, err := s.shares.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if !selected(req.StatesFilter, l.State) || !mayAll && !s.may(c, auth.Describe, auth.Group, l.Group) {
+			continue
+		}
+		g := kmsg.NewListGroupsResponseGroup()
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = l.Group, groupTypeShare, l.State, groupTypeShare
+		res.Groups = append(res.Groups, g)
+	}
+	return nil
 }
 
 // selected tells whether a filter, if there is one, lets a value through.

@@ -1,12 +1,13 @@
 package api
 
-// DeleteGroups (key 42), versions 0-2: deletes groups without members, and their offsets. A group named
+// DeleteGroups (key 42), versions 0-2: deletes groups without members, of any type, and their offsets. A group named
 // twice is answered once.
 //
 // 2: flexible.
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -25,7 +26,9 @@ func (s *Server) deleteGroups(ctx context.Context, c *Conn, req *kmsg.DeleteGrou
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		err := error(kafka.GroupAuthorizationFailed)
 		if s.allow(c, auth.Delete, auth.Group, id) {
-			err = s.groups.Delete(ctx, id)
+			if err = s.groups.Delete(ctx, id); errors.Is(err, kafka.GroupIDNotFound) {
+				err = s.shares.DeleteGroup(ctx, id)
+			}
 		}
 		g.Group, g.ErrorCode = id, codeOf(err).Code()
 		res.Groups = append(res.Groups, g)

@@ -92,6 +92,9 @@ func newGroupServer(t *testing.T) *groupServer {
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler)}, Group: group.Options{InitialRebalanceDelay: -1},
 	})
+	shares := coordinator.NewShares(coordinator.SharesOptions{
+		Options: coordinator.Options{Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler)}, Groups: groups,
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- groups.Run(ctx, func() {}) }()
@@ -102,7 +105,7 @@ func newGroupServer(t *testing.T) *groupServer {
 		}
 	})
 	return &groupServer{
-		Server: &Server{topics: store, groups: groups, nodeID: 7, logger: slog.New(slog.DiscardHandler)},
+		Server: &Server{topics: store, groups: groups, shares: shares, nodeID: 7, logger: slog.New(slog.DiscardHandler)},
 		t:      t, conn: &Conn{Peer: "192.0.2.1", Host: "broker", Port: 9092, ClientID: "client"}, id: topic.ID,
 	}
 }

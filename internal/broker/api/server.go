@@ -30,6 +30,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -40,7 +41,9 @@ import (
 type Options struct {
 	Topics       *topics.Store
 	Groups       *coordinator.Groups
-	Transactions Transactions // nil where no transactions are served
+	Shares       Shares                  // share groups
+	Windows      *sharepartition.Manager // what share groups have in flight
+	Transactions Transactions            // nil where no transactions are served
 	// Transactional coordinates transactional ids, and Markers ends transactions in partitions.
 	Transactional *coordinator.Transactions
 	Markers       coordinator.Markers
@@ -64,6 +67,8 @@ type Options struct {
 type Server struct {
 	topics        *topics.Store
 	groups        *coordinator.Groups
+	shares        Shares
+	windows       *sharepartition.Manager
 	protocols     map[group.Type]bool // the kinds of groups that are served
 	transactions  Transactions        // nil: none can be opened
 	transactional *coordinator.Transactions
@@ -93,7 +98,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, shares: o.Shares, windows: o.Windows, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}
