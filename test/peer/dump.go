@@ -66,6 +66,9 @@ func (e *env) dumpResponse(resp kmsg.Response) []string {
 		r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.ElectLeadersResponseTopic) bool { return !strings.Contains(t.Topic, e.run) })
 	case *kmsg.ListGroupsResponse: // only those of this run
 		r.Groups = slices.DeleteFunc(r.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.Contains(g.Group, e.run) })
+		if len(r.Groups) == 0 {
+			r.Groups = nil // there may be others, or none at all
+		}
 	}
 	lines := e.dumpStruct(v)
 	if lines[0] == "" {
@@ -123,7 +126,7 @@ func (e *env) dumpStruct(v reflect.Value) []string {
 		if omitted[name] {
 			continue
 		}
-		if name == "RecordBatches" {
+		if name == "RecordBatches" || name == "Records" && f.Type().Elem().Kind() == reflect.Uint8 {
 			for _, l := range e.dumpBatches(f.Bytes()) {
 				below = append(below, "  "+l)
 			}

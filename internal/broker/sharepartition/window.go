@@ -82,7 +82,7 @@ func (w *window) beginning(ctx context.Context, o *partition.Offsets) (int64, er
 		return o.HighWatermark, nil
 	}
 	from := w.manager.o.Now().Add(-s.Reset.By)
-	found, err := w.log.OffsetForTime(ctx, from.UnixMilli(), o.HighWatermark)
+	found, err := w.log.OffsetForTime(ctx, from.UnixMilli(), false)
 	if err != nil {
 		return 0, fmt.Errorf("find where group %s begins in %s: %w", w.key.Group, w.log.Identity(), err)
 	}
