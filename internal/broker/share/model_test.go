@@ -329,7 +329,7 @@ func TestMergeKeepsTheStrongestState(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		random := func() Batch {
 			first := int64(rng.IntN(40))
-			return Batch{first, first + int64(rng.IntN(10)), int8(2 * rng.IntN(3)), int16(1 + rng.IntN(4))}
+			return Batch{First: first, Last: first + int64(rng.IntN(10)), State: int8(2 * rng.IntN(3)), DeliveryCount: int16(1 + rng.IntN(4))}
 		}
 		want := map[int64]Batch{}
 		var state []Batch

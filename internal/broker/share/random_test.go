@@ -295,6 +295,6 @@ func randomStateEvent(rng *rand.Rand) any {
 	}
 	return WriteState{
 		Key: k, StateEpoch: -1, LeaderEpoch: -1, Start: cmp.Or(int64(rng.IntN(2)), NoOffset), DeliveryComplete: int32(rng.IntN(5)), Exists: true,
-		Batches: []Batch{{first, first + int64(rng.IntN(8)), int8(2 * rng.IntN(3)), int16(1 + rng.IntN(3))}},
+		Batches: []Batch{{First: first, Last: first + int64(rng.IntN(8)), State: int8(2 * rng.IntN(3)), DeliveryCount: int16(1 + rng.IntN(3))}},
 	}
 }
