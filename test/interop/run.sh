@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [[ $# -ge 1 ]] || { echo "usage: $0 HOST:PORT [CLIENT...]" >&2; exit 2; }
 export BOOTSTRAP=$1
 shift
-all=(kcat python java sarama kafkago kafkajs kgo)
+all=(kcat python java sarama kafkago kafkajs kgo security)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
 export TEST_CACHE=${TEST_CACHE:-$HOME/.cache/weir}
@@ -52,6 +52,7 @@ run_client() {
     sarama | kafkago) go_client "$1" ;;
     kafkajs) node_env ;;
     kgo) "$here/kgo/run.sh" ;;
+    security) "$here/security/client.sh" ;;
     *) echo "FAIL unknown client $1" ;;
   esac
 }
