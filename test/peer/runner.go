@@ -26,7 +26,10 @@ type Runner struct {
 
 // served are the APIs that both brokers have; an ApiVersions answer is compared for these only, because an API that is
 // not there yet is absent from it.
-var served = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 29, 30, 31, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47, 48, 49, 55, 57, 60, 61, 64, 74, 75, 80, 81}
+var served = []int16{
+	0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47, 48, 49, 55,
+	57, 60, 61, 64, 65, 66, 74, 75, 80, 81,
+}
 
 // NewRunner returns a runner for the broker at addr. run, 8 letters and digits, makes its names new to that broker.
 func NewRunner(addr, run string, now time.Time) *Runner {
