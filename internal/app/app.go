@@ -66,6 +66,7 @@ type App struct {
 	data      string
 	clusterID string
 	kafka     *broker.Broker
+	handlers  *api.Server
 	admin     *admin
 	authn     *authentication
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
@@ -234,6 +235,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
 		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
+	a.handlers = server
 	registry.MustRegister(api.NewCollector(server))
 	follower := newFollower(tps, storage, groups, server, a.o.Logger)
 	follower.shares, follower.windows = shares, windows

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -48,13 +49,25 @@ var notServed = map[int16]string{
 	88: streams, 89: streams, 93: streams,
 }
 
+// needs writes what callers may have to be allowed.
+func needs(all []api.Need) string {
+	var out []string
+	for _, n := range all {
+		if n != (api.Need{}) {
+			out = append(out, n.Operation.String()+" on "+n.Resource.String())
+		}
+	}
+	return strings.ReplaceAll(strings.ToLower(strings.Join(out, ", ")), "_", " ")
+}
+
 // document returns the text of docs/api.md.
 func document() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("<!-- Written by tools/apidoc from the table in internal/broker/api/table.go: go generate ./internal/broker/api -->\n" +
 		"# Kafka APIs\n\nRequests of any other key or version close the connection, as in Kafka; only ApiVersions is then answered, in version 0\n" +
 		"with UNSUPPORTED_VERSION. How an answer differs from Kafka's, if it does, is said at the top of the handler's file.\n\n" +
-		"## Served\n\n| key | name | versions | file |\n|---|---|---|---|\n")
+		"## Served\n\nThe last column is what a caller may have to be allowed, where there is an authorizer; which of it depends on what a request names.\n\n" +
+		"| key | name | versions | file | needs |\n|---|---|---|---|---|\n")
 	served := map[int16]bool{}
 	for _, r := range api.Served() {
 		served[r.Key] = true
@@ -65,7 +78,7 @@ func document() ([]byte, error) {
 		if r.Advertised != r.Min {
 			versions += fmt.Sprintf(" (advertised from %d)", r.Advertised)
 		}
-		fmt.Fprintf(&b, "| %d | %s | %s | [%s](../internal/broker/api/%[4]s) |\n", r.Key, r.Name, versions, r.File)
+		fmt.Fprintf(&b, "| %d | %s | %s | [%s](../internal/broker/api/%[4]s) | %[5]s |\n", r.Key, r.Name, versions, r.File, needs(r.Needs))
 	}
 	b.WriteString("\n## Not served\n\n| key | name | why |\n|---|---|---|\n")
 	for key := range int16(highestKey + 1) {

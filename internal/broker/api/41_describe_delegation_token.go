@@ -31,7 +31,7 @@ func (s *Server) describeDelegationToken(_ context.Context, c *Conn, req *kmsg.D
 		})
 	}
 	for _, t := range s.tokens.List(asked) {
-		if !t.BelongsTo(c.Principal) && !s.allow(c, auth.Describe, auth.DelegationToken, t.ID) && !s.allow(c, auth.DescribeTokens, auth.User, t.Owner.String()) {
+		if !t.BelongsTo(c.Principal) && !s.may(c, auth.Describe, auth.DelegationToken, t.ID) && !s.may(c, auth.DescribeTokens, auth.User, t.Owner.String()) {
 			continue
 		}
 		d := kmsg.NewDescribeDelegationTokenResponseTokenDetail()

@@ -160,9 +160,9 @@ func (s *Server) operations(c *Conn, resource auth.ResourceType, name string) in
 	return bits
 }
 
-// clusterOperations is operations for the cluster, as far as the client may describe it, which is itself a use.
+// clusterOperations is operations for the cluster, as far as the client may describe it.
 func (s *Server) clusterOperations(c *Conn) int32 {
-	if !s.allowCluster(c, auth.Describe) {
+	if !s.mayCluster(c, auth.Describe) {
 		return 0
 	}
 	return s.operations(c, auth.Cluster, auth.ClusterName)

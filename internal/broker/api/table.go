@@ -122,19 +122,20 @@ func Serves(key int16) bool {
 	return slices.ContainsFunc(table(), func(e entry) bool { return int16(e.key) == key })
 }
 
-// Row is what docs/api.md says of a key: the versions that are served, the lowest that is advertised, and the file of
-// the handler.
+// Row is what docs/api.md says of a key: the versions that are served, the lowest that is advertised, the file of
+// the handler, and what callers may have to be allowed.
 type Row struct {
 	Key                  int16
 	Name, File           string
 	Min, Max, Advertised int16
+	Needs                []Need // none but the zero Need where every client may call
 }
 
 // Served returns the rows of the table in order of key.
 func Served() []Row {
 	var rows []Row
 	for _, e := range table() {
-		rows = append(rows, Row{Key: int16(e.key), Name: e.name, File: fileOf(e.key), Min: e.min, Max: e.max, Advertised: e.advertised})
+		rows = append(rows, Row{Key: int16(e.key), Name: e.name, File: fileOf(e.key), Min: e.min, Max: e.max, Advertised: e.advertised, Needs: e.needs})
 	}
 	return rows
 }
