@@ -186,9 +186,11 @@ func (m *matrix) prepare() {
 	m.t.Helper()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version = 7
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topicName, 1, 1
-	req.Topics = append(req.Topics, t)
+	for _, name := range []string{topicName, watchedTopic} {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = name, 1, 1
+		req.Topics = append(req.Topics, t)
+	}
 	m.ask(root, req)
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Version = 9
@@ -290,6 +292,9 @@ func (m *matrix) settle() (tokenID string) {
 		topic.Topic, topic.Partitions = topicName, []int32{0}
 		adding.Topics = append(adding.Topics, topic)
 		return m.ask(root, adding).(*kmsg.AddPartitionsToTxnResponse).Topics[0].Partitions[0].ErrorCode
+	})
+	m.until("join a group", func() int16 {
+		return m.ask(root, consumerHeartbeat(watchersName)).(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode
 	})
 	create := kmsg.NewPtrCreateDelegationTokenRequest()
 	create.Version = 2

@@ -14,8 +14,11 @@ const (
 	groupName = "billing"
 	txnName   = "shop-1"
 	newName   = "made-by-the-matrix"
-	anyTopic  = "any-topic" // stands for the question of whether there is one at all
-	heldName  = "held-1"    // a transaction that is open all the time
+	// A group of the consumer protocol with a member, and its topic.
+	watchersName = "watchers"
+	watchedTopic = "watched"
+	anyTopic     = "any-topic" // stands for the question of whether there is one at all
+	heldName     = "held-1"    // a transaction that is open all the time
 )
 
 func onTopic(op acl.Operation) right   { return right{op, acl.Topic, topicName} }
@@ -179,6 +182,14 @@ func groupRefusals(add adder, sees seer) {
 	listed := func(res kmsg.Response) bool { return len(res.(*kmsg.ListGroupsResponse).Groups) > 0 }
 	sees(onGroup(acl.Describe), groups, listed)
 	sees(onCluster(acl.Describe), groups, listed)
+	heard, watched := right{acl.Read, acl.Group, "heard"}, right{acl.Describe, acl.Topic, watchedTopic}
+	heartbeat := consumerHeartbeat("heard")
+	add(heard, groupDenied, heartbeat, watched)
+	add(watched, topicDenied, heartbeat, heard)
+	watchers := right{acl.Describe, acl.Group, watchersName}
+	consumers := req(1, func(r *kmsg.ConsumerGroupDescribeRequest) { r.Groups = []string{watchersName} })
+	add(watchers, groupDenied, consumers, watched)
+	add(watched, topicDenied, consumers, watchers)
 	add(onGroup(acl.Delete), groupDenied, req(2, func(r *kmsg.DeleteGroupsRequest) { r.Groups = []string{groupName} }))
 	remove := req(0, func(r *kmsg.OffsetDeleteRequest) {
 		r.Group = groupName
@@ -189,6 +200,14 @@ func groupRefusals(add adder, sees seer) {
 	})
 	add(onGroup(acl.Delete), groupDenied, remove, onTopic(acl.Read))
 	add(onTopic(acl.Read), topicDenied, remove, onGroup(acl.Delete))
+}
+
+// consumerHeartbeat joins a group of the consumer protocol.
+func consumerHeartbeat(group string) kmsg.Request {
+	return req(1, func(r *kmsg.ConsumerGroupHeartbeatRequest) {
+		r.Group, r.MemberID, r.MemberEpoch, r.RebalanceTimeoutMillis = group, "m-1", 0, 60_000
+		r.SubscribedTopicNames, r.Topics = []string{watchedTopic}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	})
 }
 
 func topicRefusals(add adder, sees seer) {
