@@ -234,7 +234,8 @@ func codes(v reflect.Value) (out []kafka.Error) {
 }
 
 // TestAuthorizationMatrix asks every API with every set of entries and checks the answer, and that the audit log has one
-// event of each request, with the decision. Every API that declares what its callers need must have rows for it.
+// event of each request, with the decision. Every API that declares what its callers need must
+// have rows for it, or stand in withoutRows.
 func TestAuthorizationMatrix(t *testing.T) {
 	t.Parallel()
 	srv := mustStart(t, t.TempDir(), "authorizer.class.name=weir", "super.users=User:root", "audit.enable=true", "audit.queue.events=1000000",
@@ -360,7 +361,7 @@ func (m *matrix) checkAudit() {
 	}
 	for _, r := range api.Served() {
 		for _, n := range r.Needs {
-			if n != (api.Need{}) && !asked[r.Name][n.Operation.String()+" "+n.Resource.String()] {
+			if n != (api.Need{}) && !slices.Contains(withoutRows, r.Name) && !asked[r.Name][n.Operation.String()+" "+n.Resource.String()] {
 				m.t.Errorf("no row of the matrix makes %s ask for %s on %s, which it declares: add one to refusals", r.Name, n.Operation, n.Resource)
 			}
 		}
