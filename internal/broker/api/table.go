@@ -111,6 +111,8 @@ func table() []entry {
 		row(kmsg.WriteShareGroupState, 0, 1, serve((*Server).writeShareGroupState), need(auth.ClusterAction, auth.Cluster)),
 		row(kmsg.DeleteShareGroupState, 0, 0, serve((*Server).deleteShareGroupState), need(auth.ClusterAction, auth.Cluster)),
 		row(kmsg.ReadShareGroupStateSummary, 0, 1, serve((*Server).readShareGroupStateSummary), need(auth.ClusterAction, auth.Cluster)),
+		row(kmsg.StreamsGroupHeartbeat, 0, 0, serve((*Server).streamsGroupHeartbeat), need(auth.Read, auth.Group), need(auth.Describe, auth.Topic), need(auth.Create, auth.Cluster), need(auth.Create, auth.Topic)),
+		row(kmsg.StreamsGroupDescribe, 0, 0, serve((*Server).streamsGroupDescribe), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
 		row(kmsg.DescribeShareGroupOffsets, 0, 1, serve((*Server).describeShareGroupOffsets), need(auth.Describe, auth.Group), need(auth.Describe, auth.Topic)),
 		row(kmsg.AlterShareGroupOffsets, 0, 0, serve((*Server).alterShareGroupOffsets), need(auth.Read, auth.Group), need(auth.Read, auth.Topic)),
 		row(kmsg.DeleteShareGroupOffsets, 0, 0, serve((*Server).deleteShareGroupOffsets), need(auth.Delete, auth.Group), need(auth.Read, auth.Topic)),

@@ -1,6 +1,7 @@
 package streamsgroup
 
 import (
+	"bytes"
 	"maps"
 	"reflect"
 	"slices"
@@ -102,10 +103,16 @@ func (g *group) checkTopology(t *Topology) error {
 	if words := checkTopology(t); words != "" {
 		return kafka.Errorf(kafka.StreamsInvalidTopology, "%s", words)
 	}
-	if g.topology != nil && t.Epoch == g.topology.Epoch && !reflect.DeepEqual(t, g.topology) {
+	if g.topology != nil && t.Epoch == g.topology.Epoch && !sameTopology(t, g.topology) {
 		return kafka.Errorf(kafka.InvalidRequest, "The topology differs from the one of the group, and has the same epoch %d: a changed topology needs a higher one.", t.Epoch)
 	}
 	return nil
+}
+
+// sameTopology compares as records are: a list may be nil or empty.
+func sameTopology(a, b *Topology) bool {
+	x, y := streamsrecord.Record{Kind: streamsrecord.KindTopology, Value: a}, streamsrecord.Record{Kind: streamsrecord.KindTopology, Value: b}
+	return bytes.Equal(x.ValueBytes(), y.ValueBytes())
 }
 
 // update writes down what a member says of itself, and tells whether the assignment depends on what is new.
