@@ -40,6 +40,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/share"
+	"github.com/weir-stream/weir/internal/broker/streamsgroup"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -212,6 +213,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
+		Streams: streamsgroup.Options{MaxSize: StreamsMaxSize.Get(v), SessionTimeout: StreamsSessionTimeout.Get(v), CleanupInterval: OffsetsCheckInterval.Get(v)},
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
 		Share: share.GroupOptions{MaxSize: ShareMaxSize.Get(v)},
 	})

@@ -71,6 +71,18 @@ var (
 		"Longest session timeout that a member may ask for.")
 	GroupMaxSize = config.Int("group.max.size", 1<<31-1, config.AtLeast(1),
 		"Most members of a group.")
+	StreamsSessionTimeout = config.MillisInt("group.streams.session.timeout.ms", 45*time.Second, config.AtLeast(1),
+		"Silence after which a member of a streams group is taken for dead.")
+	StreamsHeartbeatInterval = config.MillisInt("group.streams.heartbeat.interval.ms", 5*time.Second, config.AtLeast(1),
+		"How often members of a streams group are told to send a heartbeat.")
+	StreamsAssignmentInterval = config.MillisInt("group.streams.assignment.interval.ms", time.Second, config.AtLeast(0), config.Dynamic,
+		"Least time between two assignments of a streams group.")
+	StreamsInitialDelay = config.MillisInt("group.streams.initial.rebalance.delay.ms", 3*time.Second, config.AtLeast(0),
+		"How long a new streams group waits for more members before its first assignment.")
+	StreamsStandbyReplicas = config.Int("group.streams.num.standby.replicas", 0, config.AtLeast(0),
+		"Warm copies of each task's state in a streams group.")
+	StreamsMaxSize = config.Int("group.streams.max.size", 1<<31-1, config.AtLeast(1),
+		"Most members of a streams group.")
 	ConsumerSessionTimeout = config.MillisInt("group.consumer.session.timeout.ms", 45*time.Second, config.AtLeast(1),
 		"Silence after which a member of a group of the consumer protocol is taken for dead.")
 	ConsumerHeartbeatInterval = config.MillisInt("group.consumer.heartbeat.interval.ms", 5*time.Second, config.AtLeast(1),
@@ -109,7 +121,8 @@ func Schema() (*config.Schema, error) {
 		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
-		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
+		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, StreamsSessionTimeout, StreamsHeartbeatInterval, StreamsAssignmentInterval, StreamsInitialDelay, StreamsStandbyReplicas, StreamsMaxSize,
+		ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
 		ShareMaxSize, ShareSessions, SharePartitions, ShareSegmentBytes, ShareUpdates,
 		OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,

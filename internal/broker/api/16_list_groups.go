@@ -23,43 +23,40 @@ func (s *Server) listGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRe
 		res.ErrorCode = codeOf(err).Code()
 		return res, nil
 	}
-	for i := range all {
-		state := all[i].State.String()
-		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, string(all[i].Type)) {
-			continue
-		}
-		if !mayAll && !s.may(c, auth.Describe, auth.Group, all[i].Group) {
-			continue
+	add := func(id, kind, protocolType, state string) {
+		if !selected(req.StatesFilter, state) || !selected(req.TypesFilter, kind) || !mayAll && !s.may(c, auth.Describe, auth.Group, id) {
+			return
 		}
 		g := kmsg.NewListGroupsResponseGroup()
-		g.Group, g.ProtocolType, g.GroupState, g.GroupType = all[i].Group, all[i].ProtocolType, state, string(all[i].Type)
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = id, protocolType, state, kind
 		res.Groups = append(res.Groups, g)
 	}
-	if err := s.listShareGroups(ctx, c, req, res, mayAll); err != nil {
+	for i := range all {
+		add(all[i].Group, string(all[i].Type), all[i].ProtocolType, all[i].State.String())
+	}
+	fail := func(err error) (*kmsg.ListGroupsResponse, error) {
 		res.ErrorCode, res.Groups = codeOf(err).Code(), nil
+		return res, nil
+	}
+	streams, err := s.groups.StreamsList(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	for _, l := range streams {
+		add(l.Group, groupTypeStreams, groupTypeStreams, l.State.String())
+	}
+	shares, err := s.shares.List(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	for _, l := range shares {
+		add(l.Group, groupTypeShare, groupTypeShare, l.State)
 	}
 	return res, nil
 }
 
-// listShareGroups adds the share groups, whose type and protocol are one.
-func (s *Server) listShareGroups(ctx context.Context, c *Conn, req *kmsg.ListGroupsRequest, res *kmsg.ListGroupsResponse, mayAll bool) error {
-	if !selected(req.TypesFilter, groupTypeShare) {
-		return nil
-	}
-	all, err := s.shares.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, l := range all {
-		if !selected(req.StatesFilter, l.State) || !mayAll && !s.may(c, auth.Describe, auth.Group, l.Group) {
-			continue
-		}
-		g := kmsg.NewListGroupsResponseGroup()
-		g.Group, g.ProtocolType, g.GroupState, g.GroupType = l.Group, groupTypeShare, l.State, groupTypeShare
-		res.Groups = append(res.Groups, g)
-	}
-	return nil
-}
+// groupTypeStreams is the type of a streams group, and its protocol.
+const groupTypeStreams = "streams"
 
 // selected tells whether a filter, if there is one, lets a value through.
 func selected(filter []string, value string) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/broker/share"
+	"github.com/weir-stream/weir/internal/broker/streamsgroup"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -31,7 +32,8 @@ type Groups struct {
 // GroupsOptions are the options of Groups.
 type GroupsOptions struct {
 	Options
-	Group group.Options
+	Group   group.Options
+	Streams streamsgroup.Options
 	// Picture returns the present topics, for groups of the consumer protocol; nil: there are none.
 	Picture func() group.Topics
 	Share   share.GroupOptions
@@ -48,7 +50,7 @@ func NewGroups(o GroupsOptions) *Groups {
 		o.Picture = func() group.Topics { return nil }
 	}
 	newMachine := func(int32) machine.Machine {
-		return combined{[]part{group.NewMachine(o.Group), share.NewGroups(o.Share)}}
+		return newCombined(o.Group, o.Streams, o.Share)
 	}
 	g := &Groups{random: o.Random, picture: o.Picture, shareEffects: make(chan any, effectQueue)}
 	g.runtime = NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine, Effect: g.effect}, o.Options)

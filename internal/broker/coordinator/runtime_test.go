@@ -25,8 +25,8 @@ type write struct {
 	decision machine.Decision
 }
 
-func (w write) Claims() string { return w.name }
-func (w write) Refused() any   { return "refused" }
+func (w write) Claims() (string, bool) { return w.name, false }
+func (w write) Refused() any           { return "refused" }
 
 func (d diary) note(format string, args ...any) {
 	*d.entries = append(*d.entries, fmt.Sprintf(format, args...))

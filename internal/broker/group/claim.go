@@ -5,8 +5,8 @@ import "github.com/weir-stream/weir/internal/kafka"
 // Events that may bring a classic group into being, and what becomes of them where the name belongs to a group that is
 // kept elsewhere, such as a share group.
 
-// Claims names the group.
-func (e Join) Claims() string { return e.Group }
+// Claims names the group, and takes it over from another kind that has no members in it.
+func (e Join) Claims() (string, bool) { return e.Group, true }
 
 // Refused is the reply.
 func (e Join) Refused() any {
@@ -14,13 +14,13 @@ func (e Join) Refused() any {
 }
 
 // Claims names the group.
-func (e Commit) Claims() string { return e.Group }
+func (e Commit) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e Commit) Refused() any { return CommitReply{Err: kafka.GroupIDNotFound} }
 
 // Claims names the group.
-func (e TxnCommit) Claims() string { return e.Group }
+func (e TxnCommit) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e TxnCommit) Refused() any { return CommitReply{Err: kafka.GroupIDNotFound} }

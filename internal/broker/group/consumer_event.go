@@ -114,8 +114,9 @@ type DescribedPartitions struct {
 func (ConsumerHeartbeat) event() {}
 func (ConsumerDescribe) event()  {}
 
-// Claims and Refused implement coordinator.Claim.
-func (e ConsumerHeartbeat) Claims() string { return e.Group }
+// Claims and Refused implement coordinator.Claim: a heartbeat that joins takes the group over from another kind that has
+// no members in it.
+func (e ConsumerHeartbeat) Claims() (string, bool) { return e.Group, e.MemberEpoch == joinEpoch }
 
 // Refused is the answer if the group is one of another kind.
 func (e ConsumerHeartbeat) Refused() any {

@@ -9,9 +9,9 @@ import (
 
 // describe handles one group of DescribeGroups.
 func (s *Shard) describe(id string) Description {
-	g := s.find(id)
-	if g == nil {
-		return Description{Err: kafka.GroupIDNotFound, State: Dead, OtherType: s.consumerOf(id) != nil}
+	g, guest := s.find(id), s.options.Guests.Has(id)
+	if g == nil || guest {
+		return Description{Err: kafka.GroupIDNotFound, State: Dead, OtherType: guest || s.consumerOf(id) != nil}
 	}
 	d := Description{State: g.state, ProtocolType: g.protocolType}
 	if g.state == Stable {
@@ -45,6 +45,9 @@ func (s *Shard) list() []Listing {
 	ids := s.groupIDs()
 	listings := make([]Listing, 0, len(ids))
 	for _, id := range ids {
+		if s.options.Guests.Has(id) {
+			continue
+		}
 		listing := Listing{Group: id, Type: Classic, State: Empty}
 		if g := s.consumerOf(id); g != nil {
 			listing.Type, listing.State, listing.ProtocolType = Consumer, g.state(), consumerProtocolType

@@ -21,8 +21,11 @@ func (m *Machine) Owns(event any) bool {
 	return ok
 }
 
-// Has says whether there is a group of this kind by that name.
+// Has says whether there is a group of this kind by that name. One whose offsets alone are kept here is not.
 func (m *Machine) Has(id string) bool {
+	if m.shard.options.Guests.Has(id) {
+		return false
+	}
 	return m.shard.live[id] != nil || m.shard.durable.groups[id] != nil
 }
 

@@ -44,6 +44,9 @@ func (s *Shard) emitOffset(group string, o *CommitOffset, expires int64) {
 // checkCommit tells whether the committer may: a member of the current generation, or anybody without a member id while
 // the group has no members. A member's commit prolongs its session.
 func (s *Shard) checkCommit(e *Commit) kafka.Error {
+	if s.options.Guests.Has(e.Group) {
+		return s.checkGuest(e.Group, e.MemberID, e.Generation, e.Offsets)
+	}
 	if g := s.consumerOf(e.Group); g != nil {
 		return g.checkCommit(e, false)
 	}
@@ -79,6 +82,11 @@ func (s *Shard) fetch(e *Fetch) FetchReply {
 	g := s.durable.groups[e.Group]
 	if g != nil && g.consumer != nil {
 		if err := g.consumer.checkFetch(e); err != kafka.None {
+			return FetchReply{Err: err}
+		}
+	}
+	if e.MemberID != "" && s.options.Guests.Has(e.Group) {
+		if err := s.checkGuest(e.Group, e.MemberID, e.MemberEpoch, nil); err != kafka.None {
 			return FetchReply{Err: err}
 		}
 	}
@@ -136,9 +144,9 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 	if e.Group == "" {
 		return DeleteOffsetsReply{Err: kafka.InvalidGroupID}
 	}
-	g, consumer := s.find(e.Group), s.consumerOf(e.Group)
+	g, consumer, guest := s.find(e.Group), s.consumerOf(e.Group), s.options.Guests.Has(e.Group)
 	switch {
-	case consumer != nil:
+	case consumer != nil, guest:
 	case g == nil:
 		return DeleteOffsetsReply{Err: kafka.GroupIDNotFound}
 	case g.state != Empty && g.protocolType != consumerProtocolType:
@@ -151,7 +159,8 @@ func (s *Shard) deleteOffsets(e *DeleteOffsets) DeleteOffsetsReply {
 		reply.Topics[i] = make([]kafka.Error, len(topic.Partitions))
 		for j, partition := range topic.Partitions {
 			switch {
-			case consumer != nil && consumer.subscribes(topic.Topic), consumer == nil && g.state != Empty && g.subscribes(topic.Topic):
+			case consumer != nil && consumer.subscribes(topic.Topic), guest && s.options.Guests.Reads(e.Group, topic.Topic),
+				consumer == nil && !guest && g.state != Empty && g.subscribes(topic.Topic):
 				reply.Topics[i][j] = kafka.GroupSubscribedToTopic
 			case s.durable.groups[e.Group].offset(topic.Topic, partition) != nil || s.durable.isPending(e.Group, topic.Topic, partition):
 				s.emitOffsetTombstone(e.Group, topic.Topic, partition)
@@ -169,6 +178,13 @@ func (s *Shard) deleteGroup(id string) kafka.Error {
 		}
 		s.emitTombstones(id, func(string, *offsetrecord.Offset) bool { return true })
 		s.deleteConsumerRecords(id, g)
+		return kafka.None
+	}
+	if s.options.Guests.Has(id) {
+		if !s.options.Guests.Empty(id) {
+			return kafka.NonEmptyGroup
+		}
+		s.emitTombstones(id, func(string, *offsetrecord.Offset) bool { return true })
 		return kafka.None
 	}
 	g := s.find(id)
@@ -234,6 +250,10 @@ func (s *Shard) expireOffsets() {
 	for _, id := range s.groupIDs() {
 		stored := s.durable.groups[id]
 		if stored == nil {
+			continue
+		}
+		if s.options.Guests.Has(id) {
+			s.expireGuest(id, stored)
 			continue
 		}
 		if stored.consumer != nil {

@@ -8,6 +8,8 @@ import (
 
 // Options are the settings of a Shard. The zero value of a field means its default.
 type Options struct {
+	// Guests are groups of other kinds whose offsets are kept here; default none.
+	Guests                Guests
 	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms; default 3 s, negative: none
 	MinSessionTimeout     time.Duration // group.min.session.timeout.ms; default 6 s
 	MaxSessionTimeout     time.Duration // group.max.session.timeout.ms; default 30 min
@@ -72,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ConsumerAssignor == "" {
 		o.ConsumerAssignor = assignor.Uniform
+	}
+	if o.Guests == nil {
+		o.Guests = noGuests{}
 	}
 	if o.ProducerExpiry == 0 {
 		o.ProducerExpiry = 24 * time.Hour

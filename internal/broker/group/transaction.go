@@ -194,6 +194,12 @@ func (s *Shard) checkTxnCommit(e *TxnCommit) kafka.Error {
 			return kafka.InvalidTxnState
 		}
 	}
+	if s.options.Guests.Has(e.Group) {
+		if e.MemberID == "" {
+			return kafka.None
+		}
+		return s.checkGuest(e.Group, e.MemberID, e.Generation, e.Offsets)
+	}
 	if g := s.consumerOf(e.Group); g != nil {
 		return g.checkCommit(&Commit{MemberID: e.MemberID, InstanceID: e.InstanceID, Generation: e.Generation, Offsets: e.Offsets}, true)
 	}

@@ -146,25 +146,25 @@ func (TopicsDeleted) event() {}
 // Claims and Refused say what becomes of an event about a group of another kind.
 
 // Claims names the group.
-func (e Heartbeat) Claims() string { return e.Group }
+func (e Heartbeat) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e Heartbeat) Refused() any { return HeartbeatReply{Err: notShare(e.Group)} }
 
 // Claims names the group.
-func (e Describe) Claims() string { return e.Group }
+func (e Describe) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e Describe) Refused() any { return Description{Err: notShare(e.Group)} }
 
 // Claims names the group.
-func (e BeginAlter) Claims() string { return e.Group }
+func (e BeginAlter) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e BeginAlter) Refused() any { return AlterReply{Err: notShare(e.Group)} }
 
 // Claims names the group.
-func (e BeginDelete) Claims() string { return e.Group }
+func (e BeginDelete) Claims() (string, bool) { return e.Group, false }
 
 // Refused is the reply.
 func (e BeginDelete) Refused() any { return DeleteReply{Err: notShare(e.Group)} }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -128,4 +130,29 @@ func (g *group) reads(subtopology, topic string) bool {
 		}
 	}
 	return false
+}
+
+// Empty says whether a group has no members.
+func (m *Machine) Empty(id string) bool { return m.groups[id] == nil || len(m.groups[id].members) == 0 }
+
+// Reads says whether the tasks of a group with members read a topic.
+func (m *Machine) Reads(id, topic string) bool {
+	g := m.groups[id]
+	if g == nil || g.topology == nil || len(g.members) == 0 {
+		return false
+	}
+	for i := range g.topology.Subtopologies {
+		if g.reads(g.topology.Subtopologies[i].ID, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// Yield gives the name of a group without members up to a group of another kind. It returns false, and does nothing, if
+// the group has members.
+func (m *Machine) Yield(id string, now time.Time) (machine.Decision, bool) {
+	m.now, m.decision = now, machine.Decision{}
+	ok := m.delete(id) != kafka.NonEmptyGroup
+	return m.take(), ok
 }

@@ -88,13 +88,8 @@ func (Describe) event()  {}
 func (List) event()      {}
 func (Delete) event()    {}
 
-// Claims returns the group that a heartbeat may bring into being, "" for one of a member.
-func (h Heartbeat) Claims() string {
-	if h.Epoch == JoinEpoch {
-		return h.Group
-	}
-	return ""
-}
+// Claims names the group; a heartbeat that joins takes it over from another kind that has no members in it.
+func (h Heartbeat) Claims() (string, bool) { return h.Group, h.Epoch == JoinEpoch }
 
 // Refused is the reply where the name belongs to a group of another kind.
 func (h Heartbeat) Refused() any {

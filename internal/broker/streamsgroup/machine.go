@@ -16,12 +16,26 @@ import (
 type Options struct {
 	// MaxSize is the most members of a group; 0 is no limit.
 	MaxSize int
-	// SessionTimeout is that of members of which nothing was heard since the machine was loaded.
+	// SessionTimeout is that of members of which nothing was heard since the machine was loaded; default 45 s.
 	SessionTimeout time.Duration
-	// CleanupInterval is the time between looks for groups without members and offsets, which are then forgotten.
+	// CleanupInterval is the time between looks for groups without members and offsets, which are then forgotten; default 10
+	// minutes.
 	CleanupInterval time.Duration
 	// HasOffsets says whether offsets are committed for a group; they are kept elsewhere in the partition.
 	HasOffsets func(group string) bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.SessionTimeout == 0 {
+		o.SessionTimeout = 45 * time.Second
+	}
+	if o.CleanupInterval == 0 {
+		o.CleanupInterval = 10 * time.Minute
+	}
+	if o.HasOffsets == nil {
+		o.HasOffsets = func(string) bool { return false }
+	}
+	return o
 }
 
 // Machine keeps the streams groups of one partition. See the package comment.
@@ -37,7 +51,7 @@ type Machine struct {
 }
 
 // New returns the machine of a partition that holds no group.
-func New(o Options) *Machine { return &Machine{options: o, groups: map[string]*group{}} }
+func New(o Options) *Machine { return &Machine{options: o.withDefaults(), groups: map[string]*group{}} }
 
 // Owns says whether event is one of this package's.
 func (m *Machine) Owns(event any) bool {
