@@ -38,7 +38,6 @@ const highestKey = 94
 const (
 	gone    = "Between the brokers of Kafka before 4.0, which dropped it."
 	kraft   = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
-	streams = "Streams groups (KIP-1071) are not served yet."
 )
 
 // notServed is why, for every key that the table does not have.
@@ -46,7 +45,7 @@ var notServed = map[int16]string{
 	4: gone, 5: gone, 6: gone, 7: gone,
 	52: kraft, 53: kraft, 54: kraft, 56: kraft, 58: kraft, 59: kraft, 62: kraft, 63: kraft, 67: kraft, 70: kraft, 73: kraft,
 	82: kraft, 94: kraft,
-	88: streams, 89: streams, 93: streams,
+	93: "New in Kafka 4.4 (KIP-1331): a client describes its topology for tools; Kafka 4.3 has no such key.",
 }
 
 // needs writes what callers may have to be allowed.
