@@ -85,7 +85,7 @@ func listGroups(ctx context.Context, adm *kadm.Client, states []string) ([]group
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		// A broker that cannot tell types fails here, or answers with every group.
 		typed, err := adm.ListGroupsByType(ctx, []string{kind}, states...)
-		if err != nil || len(typed) == len(all) && kind != "consumer" {
+		if err != nil || len(typed) == len(all) && kind != "consumer" && !slices.ContainsFunc(rows, func(r groupRow) bool { return r.Protocol == kind }) {
 			continue
 		}
 		for i := range rows {
@@ -133,6 +133,8 @@ func describeGroup(ctx context.Context, adm *kadm.Client, name string) (*groupSt
 	switch g.Type {
 	case "consumer":
 		err = g.addConsumerMembers(ctx, adm)
+	case typeShare:
+		err = g.addShareMembers(ctx, adm)
 	case "classic":
 		err = g.addClassicMembers(ctx, adm)
 	}
@@ -324,6 +326,9 @@ func deleteGroups(ctx context.Context, s *session, names []string, yes, dryRun b
 			return withFix(fmt.Errorf("group %q has %s", name, plural(int64(len(g.Members)), "member")), "stop them first: 'weir group describe %s' lists them", name)
 		}
 		offsets, err := committedOffsets(ctx, adm, name)
+		if err == nil && g.Type == typeShare {
+			offsets, _, err = shareOffsets(ctx, adm, name)
+		}
 		if err != nil {
 			return err
 		}

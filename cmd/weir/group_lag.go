@@ -60,6 +60,10 @@ func committedOffsets(ctx context.Context, adm *kadm.Client, group string) (kadm
 // addLag fills in the group's partitions: those it has offsets for and those its members read.
 func (g *groupState) addLag(ctx context.Context, adm *kadm.Client) error {
 	committed, err := committedOffsets(ctx, adm, g.Group)
+	var lags map[string]map[int32]int64
+	if err == nil && g.Type == typeShare {
+		committed, lags, err = shareOffsets(ctx, adm, g.Group)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,6 +102,9 @@ func (g *groupState) addLag(ctx context.Context, adm *kadm.Client) error {
 				}
 			} else if row.Committed >= 0 {
 				row.Lag = max(0, end.Offset-max(row.Committed, row.Start))
+				if lag, ok := lags[topic][p]; ok && lag >= 0 {
+					row.Lag = lag
+				}
 				g.Lag += row.Lag
 			}
 			g.Partitions = append(g.Partitions, row)

@@ -94,6 +94,10 @@ func resetGroup(ctx context.Context, s *session, group string, o resetOptions) e
 	}
 	defer done()
 	committed, err := committedOffsets(ctx, adm, group)
+	share := isShare(ctx, adm, group)
+	if err == nil && share {
+		committed, _, err = shareOffsets(ctx, adm, group)
+	}
 	if err != nil {
 		return err
 	}
@@ -123,8 +127,13 @@ func resetGroup(ctx context.Context, s *session, group string, o resetOptions) e
 	for _, r := range rows {
 		offsets.AddOffset(r.Topic, r.Partition, r.New, -1)
 	}
-	if err := adm.CommitAllOffsets(ctx, group, offsets); err != nil {
-		return fmt.Errorf("commit offsets of group %s: %w", group, err)
+	if share {
+		err = moveShareGroup(ctx, adm, group, offsets)
+	} else if err = adm.CommitAllOffsets(ctx, group, offsets); err != nil {
+		err = fmt.Errorf("commit offsets of group %s: %w", group, err)
+	}
+	if err != nil {
+		return err
 	}
 	for i := range rows {
 		rows[i].Done = true
