@@ -15,7 +15,6 @@ type told struct {
 	count  int16
 	done   bool // accepted, rejected, given up, or gone from the log
 	wait   bool // a change is on its way
-	then   func(ok bool)
 }
 
 // world runs a Partition against a model of it, record by record.

@@ -180,7 +180,7 @@ func (f *fetch) attempt(ctx context.Context, last bool) (done bool) {
 			f.windows[r.index].readDone()
 			continue
 		}
-		n := f.windows[r.index].acquire(f, r, wanted)
+		n := f.windows[r.index].acquire(f, r, wanted) //nolint:contextcheck // a write outlives the request that caused it
 		wanted -= n
 		done = done || n > 0
 	}
@@ -199,7 +199,7 @@ func (w *window) read(ctx context.Context, s *Settings, maxBytes int64, atLeastO
 	o := w.log.Offsets()
 	w.retired = false
 	w.records.RaiseStart(o.LogStart)
-	w.expireLocked(s.Limits)
+	w.expireLocked(s.Limits) //nolint:contextcheck // a write outlives the request that caused it
 	r.offset = w.records.NextFetch()
 	limit := o.HighWatermark
 	if s.Committed {

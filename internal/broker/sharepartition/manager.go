@@ -147,25 +147,6 @@ func (m *Manager) window(ctx context.Context, k share.Key) (*window, error) {
 	}
 }
 
-// existing returns a window that is there and loaded, or nil.
-func (m *Manager) existing(k share.Key) *window {
-	m.mu.Lock()
-	w := m.windows[k]
-	m.mu.Unlock()
-	if w == nil {
-		return nil
-	}
-	select {
-	case <-w.loaded:
-	default:
-		return nil
-	}
-	if w.failure != nil {
-		return nil
-	}
-	return w
-}
-
 // drop forgets a window.
 func (m *Manager) drop(w *window) {
 	m.mu.Lock()
@@ -195,7 +176,7 @@ func (m *Manager) Acknowledge(ctx context.Context, group, member string, id ID, 
 	if err != nil {
 		return nil, err
 	}
-	return w.acknowledge(member, acks)
+	return w.acknowledge(member, acks) //nolint:contextcheck // a write outlives the request that caused it
 }
 
 // MemberLeft lets go of what a member held, and with the last one of a group of its windows.
@@ -236,7 +217,7 @@ func (m *Manager) Forget(ctx context.Context, group string) error {
 	return nil
 }
 
-// Topics whose logs were closed are dropped by Gone.
+// Gone drops the windows of topics that were deleted.
 func (m *Manager) Gone(topics []kafka.TopicID) {
 	gone := make(map[kafka.TopicID]bool, len(topics))
 	for _, t := range topics {

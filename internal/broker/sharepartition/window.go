@@ -157,8 +157,7 @@ func (w *window) write(ctx context.Context) {
 				close(w.idle)
 				w.idle = nil
 			}
-			window, held := w.records.InFlight()
-			_ = window
+			_, held := w.records.InFlight()
 			drop := w.retired && held == 0 && !w.fetching
 			if drop {
 				w.endLocked(kafka.NotLeaderOrFollower)
@@ -277,8 +276,8 @@ func (w *window) fence(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if w.failure != nil {
-		return nil
+	if !w.serves() {
+		return nil // it was dropped when its load failed
 	}
 	w.mu.Lock()
 	if w.writing && w.idle == nil {
