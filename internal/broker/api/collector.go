@@ -19,11 +19,13 @@ const collectTimeout = 5 * time.Second
 type Collector struct {
 	server *Server
 	fixed  []prometheus.Metric
+	times  lagTimes
 
 	partitions, leaders, late, logSize                          *prometheus.Desc
 	topicPartitions, current, oldest, inSync, leader, preferred *prometheus.Desc
 	replicas, underReplicated                                   *prometheus.Desc
 	groupOffset, groupLag, groupOffsetSum, groupLagSum          *prometheus.Desc
+	groupLagSeconds                                             *prometheus.Desc
 }
 
 // NewCollector returns the collector of a server.
@@ -51,6 +53,7 @@ func NewCollector(s *Server) *Collector {
 		underReplicated: byPartition("under_replicated_partition", "1 if replicas are missing."),
 		groupOffset:     desc("kafka_consumergroup_current_offset", "Committed offset.", "consumergroup", "topic", "partition"),
 		groupLag:        desc("kafka_consumergroup_lag", "Records between the committed offset and the high watermark.", "consumergroup", "topic", "partition"),
+		groupLagSeconds: desc("weir_group_lag_seconds", "Age of the record at the committed offset, 0 where the group has read all. It counts from the record's timestamp.", "consumergroup", "topic", "partition"),
 		groupOffsetSum:  desc("kafka_consumergroup_current_offset_sum", "Committed offsets of a topic, added up.", "consumergroup", "topic"),
 		groupLagSum:     desc("kafka_consumergroup_lag_sum", "Lag of a topic, added up.", "consumergroup", "topic"),
 	}
@@ -73,7 +76,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		c.partitions, c.leaders, c.late, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
-		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupOffsetSum, c.groupLagSum,
+		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupLagSeconds, c.groupOffsetSum, c.groupLagSum,
 	} {
 		ch <- d
 	}
@@ -138,7 +141,8 @@ func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
 	}
 	type groupTopic struct{ group, topic string }
 	offsets, lags := map[groupTopic]float64{}, map[groupTopic]float64{}
-	for _, o := range committed {
+	ages := c.times.ages(ctx, c.server, view, committed)
+	for i, o := range committed {
 		t, ok := view.ByName(o.Topic)
 		if !ok || o.Partition < 0 || o.Partition >= t.Partitions {
 			continue
@@ -148,6 +152,9 @@ func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
 		index := strconv.Itoa(int(o.Partition))
 		gauge(c.groupOffset, float64(o.Offset), o.Group, o.Topic, index)
 		gauge(c.groupLag, lag, o.Group, o.Topic, index)
+		if ages[i] >= 0 {
+			gauge(c.groupLagSeconds, ages[i].Seconds(), o.Group, o.Topic, index)
+		}
 		offsets[groupTopic{o.Group, o.Topic}] += float64(o.Offset)
 		lags[groupTopic{o.Group, o.Topic}] += lag
 	}
