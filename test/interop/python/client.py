@@ -134,6 +134,46 @@ def group_of_two(strategy):
     admin.delete_consumer_groups([group])[group].result(20)
 
 
+def held(consumers, want, seconds=60):
+    """Polls until the consumers hold the partitions 0 to want-1, each once and nobody none."""
+    end = time.time() + seconds
+    while time.time() < end:
+        for c in consumers:
+            c.poll(0.1)
+        sets = [{tp.partition for tp in c.assignment()} for c in consumers]
+        if all(sets) and sum(map(len, sets)) == want and set.union(*sets) == set(range(want)):
+            return
+    raise AssertionError(sets)
+
+
+def consumer_protocol():
+    """A group of the consumer protocol (KIP-848), which a classic member joins, and has alone in the end."""
+    topic, group = RUN + "-848", RUN + "-848"
+    wait_all(admin.create_topics([NewTopic(topic, 6, 1)]))
+    one, two = (consumer(group, **{"group.protocol": "consumer"}) for _ in range(2))
+    one.subscribe([topic])
+    held([one], 6)
+    two.subscribe([topic])
+    held([one, two], 6)
+    produce(topic, [str(i) for i in range(300)], **{"sticky.partitioning.linger.ms": 0})
+    got = take([one, two], 300)
+    assert sorted(int(m.value()) for m in got) == list(range(300)), len(got)
+    one.commit(asynchronous=False)
+    two.commit(asynchronous=False)
+    described = admin.describe_consumer_groups([group])[group].result(20)
+    assert described.state.name == "STABLE" and described.type.name == "CONSUMER" and len(described.members) == 2, described
+    three = consumer(group, **{"partition.assignment.strategy": "range", "session.timeout.ms": 10000})
+    three.subscribe([topic])
+    held([one, two, three], 6)
+    one.close()
+    two.close()
+    held([three], 6)
+    assert admin.describe_consumer_groups([group])[group].result(20).type.name == "CLASSIC"
+    three.close()
+    offsets = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(20)
+    assert sum(tp.offset for tp in offsets.topic_partitions) == 300, offsets.topic_partitions
+
+
 def static_member():
     topic, group = RUN + "-static", RUN + "-static"
     wait_all(admin.create_topics([NewTopic(topic, 2, 1)]))
@@ -290,6 +330,7 @@ check("seed", seed)
 check("headers, nulls, times", headers)
 for s in ["range", "roundrobin", "cooperative-sticky"]:
     check(f"group of two, {s}", lambda s=s: group_of_two(s))
+check("consumer protocol", consumer_protocol)
 check("static member", static_member)
 check("transactions", transactions)
 check("fencing", fencing)
