@@ -10,3 +10,16 @@ check() {
     echo "FAIL $name: want /$pattern/ in: $(tail -n 3 <<<"$out" | tr '\n' ' ' | cut -c1-300)"
   fi
 }
+# wait_for SECONDS COMMAND...: runs the command again and again until it succeeds or the time is over.
+wait_for() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || return 1
+    sleep 0.3
+  done
+}
+# verdict NAME CODE [WHY...]: a line for a check that the script made itself.
+verdict() {
+  if (($2 == 0)); then echo "PASS $1"; else echo "FAIL $1: ${*:3}"; fi
+}

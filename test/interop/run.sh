@@ -6,7 +6,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [[ $# -ge 1 ]] || { echo "usage: $0 HOST:PORT [CLIENT...]" >&2; exit 2; }
 export BOOTSTRAP=$1
 shift
-all=(kcat python java sarama kafkago kafkajs kgo security)
+settings=$here/../peer/broker.settings
+# Without names, what is quick runs. The rest (mm2 mm2-kafka streams-smoke) is for the night.
+all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
 export TEST_CACHE=${TEST_CACHE:-$HOME/.cache/weir}
@@ -53,6 +55,11 @@ run_client() {
     kafkajs) node_env ;;
     kgo) "$here/kgo/run.sh" ;;
     security) "$here/security/client.sh" ;;
+    java-admin) "$here/java/admin.sh" ;;
+    java-share) "$here/java/share.sh" ;;
+    streams | streams-smoke | connect) "$here/$1/client.sh" ;;
+    mm2) "$here/../with-broker.sh" weir "$settings" SOURCE "$here/mm2/client.sh" ;;
+    mm2-kafka) "$here/../with-broker.sh" kafka "$settings" SOURCE "$here/mm2/client.sh" ;;
     *) echo "FAIL unknown client $1" ;;
   esac
 }
@@ -66,7 +73,7 @@ for codec in none gzip snappy lz4 zstd; do
 done
 for client in "${clients[@]}"; do
   begin=$(date +%s)
-  timeout 600 "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work'; run_client $client" \
+  timeout "${CLIENT_SECONDS:-600}" "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work' settings='$settings'; run_client $client" \
     >"$work/$client.out" 2>"$work/$client.log" </dev/null
   code=$?
   grep -aE '^(PASS|FAIL) ' "$work/$client.out" >"$work/$client.lines"

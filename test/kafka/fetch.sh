@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Copies the jars that pom.xml names into a cache, once, and prints the folder. Needs Maven and Java 17.
-# The cache is $TEST_CACHE (default ~/.cache/weir). A folder that somebody else filled with the same release,
-# $PEERS_HOME/kafka/VERSION/libs (default ~/.cache/peers), is used as it is.
+# Copies the jars that pom.xml names into a cache, once for each pom.xml, and prints the folder. Jars of tests are apart,
+# in the folder tests inside. Needs Maven and Java 17. The cache is $TEST_CACHE (default ~/.cache/weir).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
-peers=${PEERS_HOME:-$HOME/.cache/peers}/kafka/$version
-if [[ -f $peers/.done && -f $peers/libs/kafka-tools-$version.jar ]]; then
-  echo "$peers/libs"
-  exit
-fi
-root=${TEST_CACHE:-$HOME/.cache/weir}/kafka/$version
-if [[ ! -f $root/.done ]]; then
-  mkdir -p "$root/libs"
-  mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$root/libs" -DincludeScope=runtime >&2 </dev/null
-  test -f "$root/libs/kafka-tools-$version.jar"
-  touch "$root/.done"
+root=${TEST_CACHE:-$HOME/.cache/weir}/kafka/$version-$(cksum <"$here/pom.xml" | cut -d' ' -f1)
+if [[ ! -d $root/libs ]]; then
+  mkdir -p "$root"
+  exec 9>"$root/lock"
+  flock 9
+  if [[ ! -d $root/libs ]]; then
+    rm -rf "$root/new"
+    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$root/new" -DincludeScope=runtime >&2 </dev/null
+    test -f "$root/new/kafka-tools-$version.jar"
+    mkdir "$root/new/tests"
+    mv "$root/new"/*-test.jar "$root/new/tests"
+    mv "$root/new" "$root/libs"
+  fi
 fi
 echo "$root/libs"
