@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# franz-go's own integration tests against the broker at $BOOTSTRAP, but for KIP-848 and share groups, which
-# the broker does not serve yet. tests.txt names every test that has to pass; RUN_KGO picks some of them by a pattern.
+# franz-go's own integration tests against the broker at $BOOTSTRAP. tests.txt names every test that has to pass; RUN_KGO
+# picks some of them by a pattern.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's/^# franz-go //p' "$here/tests.txt")
