@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture bench clean
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture nightly bench clean
 
 ## build: the binary, static, in dist/
 build:
@@ -85,6 +85,10 @@ fault: build
 ## torture: transactions under kills, with zombies, for TORTURE_SECONDS (300)
 torture: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags torture -count=1 -v -timeout 60m ./test/torture
+
+## nightly: what takes too long for every change: clients that need minutes, and more rounds of kills, torture and fuzzing
+nightly:
+	.ci/run nightly
 
 ## bench: workloads beside Apache Kafka; PEERS=DIR says where they are, see bench/README.md
 bench: build

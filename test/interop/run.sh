@@ -73,7 +73,7 @@ for codec in none gzip snappy lz4 zstd; do
 done
 for client in "${clients[@]}"; do
   begin=$(date +%s)
-  timeout "${CLIENT_SECONDS:-600}" "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work' settings='$settings'; run_client $client" \
+  timeout "${CLIENT_SECONDS:-1800}" "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work' settings='$settings'; run_client $client" \
     >"$work/$client.out" 2>"$work/$client.log" </dev/null
   code=$?
   grep -aE '^(PASS|FAIL) ' "$work/$client.out" >"$work/$client.lines"
