@@ -1,9 +1,12 @@
 # Sourced by the clients that are shell scripts.
-# check NAME PATTERN COMMAND...: the command's output has to match the extended regular expression.
+# check NAME PATTERN COMMAND...: the command's output has to match the extended regular expression. A function sees to its
+# time itself.
 check() {
   local name=$1 pattern=$2 out
   shift 2
-  out=$(timeout "${LIMIT:-60}" "$@" 2>&1 </dev/null)
+  local run=(timeout "${LIMIT:-60}")
+  [[ $(type -t "$1") != function ]] || run=()
+  out=$("${run[@]}" "$@" 2>&1 </dev/null)
   if grep -qE -- "$pattern" <<<"$out"; then
     echo "PASS $name"
   else

@@ -65,7 +65,7 @@ check "create the sink" '^201 ' rest PUT /connectors/out/config '{"connector.cla
 wait_for 60 lines_in_sink 500
 verdict "from file to file" $? "$(wc -l <"$sink") lines of 500, $(tail -n 2 "$WORK/connect-worker.log" | tr '\n' ' ')"
 check "status" '^200 .*"connector":\{"state":"RUNNING".*"tasks":\[\{"id":0,"state":"RUNNING"' rest GET /connectors/in/status
-check "the source ends transactions" "$group-.*in-0|$group-in-0" "$tool" TransactionsCommand --bootstrap-server "$BOOTSTRAP" list
+check "the source is transactional" "^$group-in-0[[:space:]].*CompleteCommit" "$tool" TransactionsCommand --bootstrap-server "$BOOTSTRAP" list
 wait_for 30 shows '"kafka_offset":500' rest GET /connectors/out/offsets
 verdict "offsets of the sink" $? "$(rest GET /connectors/out/offsets)"
 wait_for 30 shows '"position":[1-9]' rest GET /connectors/in/offsets

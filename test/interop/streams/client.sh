@@ -77,3 +77,11 @@ check "reset the application" "Following input topics offsets will be reset to.*
 round exactly_once_v2 classic KILL
 stop TERM
 check "nothing hangs" "^0$" bash -c "$tool TransactionsCommand ${B[*]} find-hanging --max-transaction-timeout 1 --topic $out | grep -c ^$out"
+group=$RUN-wordcount-exactly_once_v2-streams
+round exactly_once_v2 streams TERM
+check "state of the streams group" "^$group .*Stable" "$tool" StreamsGroupCommand "${B[@]}" --describe --group "$group" --state
+check "members of the streams group" "^$group +.*[0-9a-f-]{36}" "$tool" StreamsGroupCommand "${B[@]}" --describe --group "$group" --members
+check "offsets of the streams group" "^$group +$in +[0-2] .* 0" "$tool" StreamsGroupCommand "${B[@]}" --describe --group "$group" --offsets
+stop TERM
+check "list streams groups" "^$group\$" "$tool" StreamsGroupCommand "${B[@]}" --list
+check "delete the streams group" 'was successful' "$tool" StreamsGroupCommand "${B[@]}" --delete --group "$group"
