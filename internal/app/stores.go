@@ -25,7 +25,7 @@ type stores struct {
 // openStores takes the data directory and opens what keeps metadata, objects and the log.
 func (a *App) openStores(ctx context.Context, c *closers) (s stores, err error) {
 	for _, dir := range []string{a.data, filepath.Join(a.data, "wal")} {
-		if err := a.o.FS.MkdirAll(dir); err != nil {
+		if err := vfs.MakeDirs(a.o.FS, dir); err != nil {
 			return s, fmt.Errorf("make %s: %w", dir, err)
 		}
 	}
