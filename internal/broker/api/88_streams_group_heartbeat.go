@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -28,6 +27,7 @@ import (
 
 func (s *Server) streamsGroupHeartbeat(ctx context.Context, c *Conn, req *kmsg.StreamsGroupHeartbeatRequest) (*kmsg.StreamsGroupHeartbeatResponse, error) {
 	res := kmsg.NewPtrStreamsGroupHeartbeatResponse()
+	res.Status = []kmsg.StreamsGroupHeartbeatResponseStatus{} // never null
 	fail := func(err error) (*kmsg.StreamsGroupHeartbeatResponse, error) {
 		res.ErrorCode, res.ErrorMessage = codeOf(err).Code(), textOf(err)
 		return res, nil
@@ -44,8 +44,6 @@ func (s *Server) streamsGroupHeartbeat(ctx context.Context, c *Conn, req *kmsg.S
 	}
 	s.createInternalTopics(ctx, c, &reply)
 	res.MemberID, res.MemberEpoch, res.HeartbeatIntervalMillis = reply.MemberID, reply.Epoch, int32(reply.Interval.Milliseconds())
-	res.AcceptableRecoveryLagLegacy = streamsgroup.AcceptableRecoveryLag
-	res.TaskOffsetIntervalMillis = int32(streamsgroup.TaskOffsetInterval / time.Millisecond)
 	for _, st := range reply.Statuses {
 		out := kmsg.NewStreamsGroupHeartbeatResponseStatus()
 		out.StatusCode, out.StatusDetail = int8(st.Code), st.Detail
@@ -113,8 +111,7 @@ func (s *Server) refuseStreamsHeartbeat(c *Conn, req *kmsg.StreamsGroupHeartbeat
 
 // refuseTopology is the error for a topology with topics that are none, or that the client may not know of.
 func (s *Server) refuseTopology(c *Conn, t *kmsg.StreamsGroupHeartbeatRequestTopology) error {
-	var bad []string
-	var names []string
+	var bad, internal, names []string
 	for i := range t.Subtopologies {
 		sub := &t.Subtopologies[i]
 		names = append(append(names, sub.SourceTopics...), sub.RepartitionSinkTopics...)
@@ -125,9 +122,15 @@ func (s *Server) refuseTopology(c *Conn, t *kmsg.StreamsGroupHeartbeatRequestTop
 		}
 	}
 	for _, name := range names {
-		if kafka.ValidateTopicName(name) != nil || kafka.IsInternalTopic(name) {
+		switch {
+		case kafka.IsInternalTopic(name):
+			internal = append(internal, name)
+		case kafka.ValidateTopicName(name) != nil:
 			bad = append(bad, name)
 		}
+	}
+	if len(internal) > 0 {
+		return kafka.Errorf(kafka.StreamsInvalidTopology, "Use of Kafka internal topics %s in a Kafka Streams topology is prohibited.", strings.Join(internal, ","))
 	}
 	if len(bad) > 0 {
 		return kafka.Errorf(kafka.StreamsInvalidTopology, "Topic names %s are not valid topic names.", strings.Join(bad, ","))

@@ -89,7 +89,7 @@ func describedTopics(in []streamsrecord.TopicInfo, partitions map[string]int32) 
 	for i := range in {
 		t := kmsg.NewTopicInfo()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = in[i].Name, in[i].Partitions, in[i].Replication
-		if n, ok := partitions[t.Topic]; ok {
+		if n, ok := partitions[t.Topic]; ok { // known once the topology fits its topics
 			t.NumPartitions = n
 		}
 		for _, kv := range in[i].Configs {

@@ -46,7 +46,7 @@ func TestStreamsGroupsKeepTheirOffsetsBesideOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		reply, err := g.StreamsHeartbeat(t.Context(), streamsHeartbeat(streamsgroup.JoinEpoch))
-		if err != nil || reply.Err != nil || reply.Epoch != 1 {
+		if err != nil || reply.Err != nil || reply.Epoch != 2 {
 			t.Fatalf("heartbeat: %+v, %v", reply, err)
 		}
 		if got := committed(t, g, "g"); got != 5 {
@@ -68,7 +68,7 @@ func TestStreamsGroupsKeepTheirOffsetsBesideOthers(t *testing.T) {
 			member string
 			epoch  int32
 			want   kafka.Error
-		}{{"m", 1, kafka.None}, {"m", 2, kafka.StaleMemberEpoch}, {"x", 1, kafka.UnknownMemberID}, {"", -1, kafka.UnknownMemberID}} {
+		}{{"m", 2, kafka.None}, {"m", 3, kafka.StaleMemberEpoch}, {"x", 2, kafka.UnknownMemberID}, {"", -1, kafka.UnknownMemberID}} {
 			if got := commitAs(c.member, c.epoch, 9); got != c.want {
 				t.Errorf("commit of %q in epoch %d: %v, want %v", c.member, c.epoch, got, c.want)
 			}
@@ -84,7 +84,7 @@ func TestStreamsGroupsKeepTheirOffsetsBesideOthers(t *testing.T) {
 		if got := committed(t, g, "g"); got != 9 {
 			t.Errorf("offset after a restart %d, want 9", got)
 		}
-		if reply, err = g.StreamsHeartbeat(t.Context(), streamsHeartbeat(1)); err != nil || reply.Err != nil {
+		if reply, err = g.StreamsHeartbeat(t.Context(), streamsHeartbeat(2)); err != nil || reply.Err != nil {
 			t.Errorf("heartbeat after a restart: %+v, %v", reply, err)
 		}
 		if _, err := g.StreamsHeartbeat(t.Context(), streamsHeartbeat(streamsgroup.LeaveEpoch)); err != nil {

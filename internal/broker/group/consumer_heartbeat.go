@@ -153,7 +153,7 @@ func (s *Shard) checkConsumerHeartbeat(e *ConsumerHeartbeat) *refusal {
 }
 
 func (s *Shard) noConsumerGroup(id string) *refusal {
-	if s.durable.groups[id] != nil || s.live[id] != nil {
+	if s.durable.groups[id] != nil || s.live[id] != nil || s.options.Guests.Has(id) {
 		return refuse(kafka.GroupIDNotFound, "Group %s is not a consumer group.", id)
 	}
 	return refuse(kafka.GroupIDNotFound, "Group %s not found.", id)

@@ -17,7 +17,7 @@ func (m *Machine) describe(e *Describe) Description {
 	}
 	g.configure(e.Topics)
 	d := Description{State: g.state(), Epoch: g.epoch, AssignmentEpoch: g.targetEpoch, Topology: g.topology}
-	if g.configured != nil {
+	if g.ready() {
 		d.TopicPartitions = g.configured.internal
 	}
 	for _, mem := range g.sortedMembers() {

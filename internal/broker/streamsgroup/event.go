@@ -134,9 +134,6 @@ type HeartbeatReply struct {
 // AcceptableRecoveryLag is how many records a warm-up task may lack and still count as caught up.
 const AcceptableRecoveryLag = 10_000
 
-// TaskOffsetInterval is how often members are to report the offsets of their tasks.
-const TaskOffsetInterval = time.Minute
-
 // EndpointPartitions are the partitions behind a member's endpoint.
 type EndpointPartitions struct {
 	Endpoint        Endpoint
@@ -179,7 +176,7 @@ type Description struct {
 	State                  State
 	Epoch, AssignmentEpoch int32
 	Topology               *Topology
-	// TopicPartitions are the numbers of partitions of internal topics, by name, as they have to be.
+	// TopicPartitions are the numbers of partitions of internal topics, by name, once the topology fits its topics.
 	TopicPartitions map[string]int32
 	Members         []DescribedMember
 }

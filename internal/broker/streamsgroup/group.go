@@ -41,8 +41,11 @@ type member struct {
 	offsets, ends map[Task]int64
 }
 
+// firstEpoch is that of a new group, in which nobody has anything: a member whose first assignment is held up is in it.
+const firstEpoch = 1
+
 func newGroup(id string) *group {
-	return &group{id: id, validated: -1, members: map[string]*member{}, target: map[string]*Tasks{}, endpointEpoch: 0}
+	return &group{id: id, epoch: firstEpoch, targetEpoch: firstEpoch, validated: -1, members: map[string]*member{}, target: map[string]*Tasks{}}
 }
 
 // apply is the only place that changes what records make.
@@ -71,7 +74,7 @@ func (m *Machine) apply(r *streamsrecord.Record) {
 		}
 		g.configured = nil
 	case streamsrecord.KindTargetEpoch:
-		g.targetEpoch, g.targetMillis = 0, 0
+		g.targetEpoch, g.targetMillis = firstEpoch, 0
 		if r.Value != nil {
 			v := r.Value.(*streamsrecord.TargetEpoch)
 			g.targetEpoch, g.targetMillis = v.Epoch, v.TimestampMillis

@@ -32,14 +32,15 @@ func (m *Machine) heartbeat(e *Heartbeat) HeartbeatReply {
 		m.groups[e.Group] = g
 	}
 	before := Tasks{}
+	var endpoint *Endpoint
 	if mem != nil {
-		before = mem.holding.owned
+		before, endpoint = mem.holding.owned, mem.said.Endpoint
 	}
 	mem, changed := m.update(g, mem, e)
 	m.follow(g, e, changed)
 	m.assign(g, e)
 	m.reconcile(g, mem, e)
-	if !mem.holding.owned.same(&before) && mem.said.Endpoint != nil {
+	if moved := !mem.holding.owned.same(&before); mem.said.Endpoint != nil && (moved || endpoint == nil || *endpoint != *mem.said.Endpoint) {
 		g.endpointEpoch++
 	}
 	if e.ShutdownApplication && g.shutdownBy == "" {
@@ -87,11 +88,11 @@ func (m *Machine) admit(g *group, e *Heartbeat) (*member, error) {
 	case e.Epoch == JoinEpoch || e.Epoch == h.epoch:
 		return mem, nil
 	case e.Epoch > h.epoch:
-		return nil, kafka.Errorf(kafka.FencedMemberEpoch, "The streams group member has a greater member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its tasks and rejoin.", e.Epoch, h.epoch)
+		return nil, kafka.Errorf(kafka.FencedMemberEpoch, "The streams group member has a greater member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its partitions and rejoin.", e.Epoch, h.epoch)
 	case e.Epoch == h.previousEpoch && e.Owned != nil && e.Owned.within(&h.owned):
 		return mem, nil // the answer that brought the epoch was lost
 	}
-	return nil, kafka.Errorf(kafka.FencedMemberEpoch, "The streams group member has a smaller member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its tasks and rejoin.", e.Epoch, h.epoch)
+	return nil, kafka.Errorf(kafka.FencedMemberEpoch, "The streams group member has a smaller member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its partitions and rejoin.", e.Epoch, h.epoch)
 }
 
 // checkTopology refuses a topology that contradicts the group's. One with a lower epoch is let in: its member is told that
@@ -170,9 +171,6 @@ func (m *Machine) update(g *group, mem *member, e *Heartbeat) (_ *member, change
 		h.epoch = h.previousEpoch
 		m.emitHolding(g, mem, &h)
 	}
-	if said.Endpoint != nil && (isNew || before.Endpoint == nil || *before.Endpoint != *said.Endpoint) {
-		g.endpointEpoch++
-	}
 	if e.Offsets != nil {
 		mem.offsets = e.Offsets
 		changed = m.justCaughtUp(g, mem, e)
@@ -212,7 +210,7 @@ func (m *Machine) follow(g *group, e *Heartbeat, changed bool) {
 	if !changed && next.MetadataHash == g.hash && next.ValidatedTopologyEpoch == g.validated && slices.Equal(next.Configs, g.configs) {
 		return
 	}
-	first := g.epoch == 0
+	first := g.epoch == firstEpoch
 	m.emitGroup(g, next)
 	if delay := e.Settings.InitialRebalanceDelay; first && delay > 0 {
 		g.delayed.Fire = func() {}
@@ -288,7 +286,7 @@ func (m *Machine) reconcile(g *group, mem *member, e *Heartbeat) {
 // answer tells a member what it has to know.
 func (m *Machine) answer(g *group, mem *member, e *Heartbeat, before *Tasks) HeartbeatReply {
 	r := HeartbeatReply{MemberID: mem.id, Epoch: mem.holding.epoch, Interval: e.Settings.HeartbeatInterval, EndpointEpoch: g.endpointEpoch}
-	if e.Epoch == JoinEpoch || e.Owned != nil || !mem.holding.owned.same(before) {
+	if e.Epoch == JoinEpoch || e.Owned != nil && !e.Owned.same(&mem.holding.owned) || !mem.holding.owned.same(before) {
 		r.Assigned = &mem.holding.owned
 	}
 	if g.topology != nil && mem.said.TopologyEpoch < g.topology.Epoch {
@@ -313,7 +311,7 @@ func (m *Machine) answer(g *group, mem *member, e *Heartbeat, before *Tasks) Hea
 // leave takes a member out, or notes that a static one will be back.
 func (m *Machine) leave(g *group, e *Heartbeat) HeartbeatReply {
 	if g == nil {
-		return HeartbeatReply{Err: kafka.Errorf(kafka.GroupIDNotFound, "Streams group %s not found.", e.Group)}
+		return HeartbeatReply{Err: kafka.Errorf(kafka.GroupIDNotFound, "Group %s not found.", e.Group)}
 	}
 	mem := g.members[e.MemberID]
 	if e.InstanceID != nil {

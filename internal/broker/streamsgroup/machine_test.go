@@ -239,14 +239,14 @@ func TestInternalTopicsAreAskedForAndThenTasksAssigned(t *testing.T) {
 	w := newWorld(t)
 	c := w.client("m", "p", simple(0))
 	r := c.must()
-	if want := []NewTopic{{Name: "app-store-changelog", Partitions: 4}}; !reflect.DeepEqual(r.Create, want) || r.Epoch != 1 || !strings.HasPrefix(statuses(r), "3 ") {
+	if want := []NewTopic{{Name: "app-store-changelog", Partitions: 4}}; !reflect.DeepEqual(r.Create, want) || r.Epoch != 2 || !strings.HasPrefix(statuses(r), "3 ") {
 		t.Fatalf("first answer %+v, %s", r, statuses(r))
 	}
 	if d := w.handle(Describe{"g", w.topics}).(Description); d.State != NotReady {
 		t.Errorf("state %v, want NotReady", d.State)
 	}
 	w.topics = w.topics.with("app-store-changelog", 4)
-	if r = c.must(); len(r.Create) != 0 || r.Epoch != 2 || len(c.owned[Active]) != 4 || len(r.Statuses) != 0 {
+	if r = c.must(); len(r.Create) != 0 || r.Epoch != 3 || len(c.owned[Active]) != 4 || len(r.Statuses) != 0 {
 		t.Fatalf("after the topic was made %+v, %s", r, statuses(r))
 	}
 	w.settle(c)

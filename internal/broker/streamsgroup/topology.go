@@ -214,7 +214,7 @@ func (b *builder) copartitionOne(s *streamsrecord.Subtopology, g *streamsrecord.
 	for _, name := range fixed {
 		if n != 0 && b.counts[name] != n {
 			slices.Sort(fixed)
-			return b.fail(IncorrectlyPartitionedTopics, "Following topics do not have the same number of partitions: [%s]", b.describe(slices.Compact(fixed)))
+			return b.fail(IncorrectlyPartitionedTopics, "Following topics do not have the same number of partitions: [{%s}]", b.describe(slices.Compact(fixed)))
 		}
 		n = b.counts[name]
 	}
@@ -232,7 +232,7 @@ func (b *builder) copartitionOne(s *streamsrecord.Subtopology, g *streamsrecord.
 func (b *builder) describe(names []string) string {
 	var out []string
 	for _, name := range names {
-		out = append(out, fmt.Sprintf("%s: %d", name, b.counts[name]))
+		out = append(out, fmt.Sprintf("%s=%d", name, b.counts[name]))
 	}
 	return strings.Join(out, ", ")
 }
@@ -293,7 +293,7 @@ func (b *builder) checkInternal() bool {
 	for _, t := range b.create {
 		names = append(names, t.Name)
 	}
-	return b.fail(MissingInternalTopics, "Internal topics are missing: [%s]", strings.Join(names, ", "))
+	return b.fail(MissingInternalTopics, "Internal topics are missing: %s", strings.Join(names, ", "))
 }
 
 // hash stands for the topics of the topology: their names and partitions.

@@ -44,12 +44,12 @@ func TestTopologiesMeetTheirTopics(t *testing.T) {
 	}{
 		{"nothing is there", chain, nil, nil, "1 Source topics a, b are missing.", nil},
 		{
-			"internal topics are missing", chain, map[string]int32{"a": 7, "b": 3}, nil, "3 Internal topics are missing: [c1, c2, r1, r2]",
+			"internal topics are missing", chain, map[string]int32{"a": 7, "b": 3}, nil, "3 Internal topics are missing: c1, c2, r1, r2",
 			map[string]int32{"r1": 3, "c1": 3, "r2": 7, "c2": 7},
 		},
 		{"an internal topic has other partitions", chain, map[string]int32{"a": 7, "b": 3, "r1": 2}, nil, "2 Existing topic r1 has 2 partitions", nil},
 		{"enforced partitions fit", enforced, map[string]int32{"a": 5, "r": 5}, map[string]int32{"0": 5}, "", nil},
-		{"enforced partitions do not fit", enforced, map[string]int32{"a": 4}, nil, "2 Following topics do not have the same number of partitions: [a: 4, r: 5]", nil},
+		{"enforced partitions do not fit", enforced, map[string]int32{"a": 4}, nil, "2 Following topics do not have the same number of partitions: [{a=4, r=5}]", nil},
 		{"copartitioned sources differ", pair, map[string]int32{"a": 4, "b": 3}, nil, "2 Following topics", nil},
 		{"copartitioned sources agree", pair, map[string]int32{"a": 4, "b": 4}, map[string]int32{"0": 4}, "", nil},
 		{"a repartition topic feeds itself alone", loop, nil, nil, "1 Failed to compute", nil},
