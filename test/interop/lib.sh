@@ -22,7 +22,7 @@ wait_for() {
     sleep 0.3
   done
 }
-# verdict NAME CODE [WHY...]: a line for a check that the script made itself.
+# verdict NAME CODE [COMMAND...]: a line for a check that the script made itself; the command tells why it failed.
 verdict() {
-  if (($2 == 0)); then echo "PASS $1"; else echo "FAIL $1: ${*:3}"; fi
+  if (($2 == 0)); then echo "PASS $1"; else echo "FAIL $1: $("${@:3}" 2>&1 </dev/null | tail -n 3 | tr '\n' ' ' | cut -c1-300)"; fi
 }

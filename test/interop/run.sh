@@ -8,7 +8,7 @@ export BOOTSTRAP=$1
 shift
 settings=$here/../peer/broker.settings
 # Without names, what is quick runs. The rest (mm2-kafka streams-smoke) is for the night.
-all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams mm2)
+all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
 export TEST_CACHE=${TEST_CACHE:-$HOME/.cache/weir}

@@ -57,19 +57,19 @@ seq -f 'line %g' 1 500 >"$source"
 : >"$sink"
 worker
 wait_for 90 shows '^200' rest GET /connectors
-verdict "worker starts" $? "$(tail -n 2 "$WORK/connect-worker.log" | tr '\n' ' ')"
+verdict "worker starts" $? tail "$WORK/connect-worker.log"
 check "plugins" '^200 .*FileStreamSourceConnector' rest GET /connector-plugins
 check "a wrong configuration" '^400 .*' rest PUT /connectors/nothing/config '{"connector.class":"FileStreamSource","tasks.max":"none"}'
 check "create the source" '^201 ' rest PUT /connectors/in/config '{"connector.class":"FileStreamSource","tasks.max":"1","file":"'"$source"'","topic":"'"$lines"'"}'
 check "create the sink" '^201 ' rest PUT /connectors/out/config '{"connector.class":"FileStreamSink","tasks.max":"1","file":"'"$sink"'","topics":"'"$lines"'"}'
 wait_for 60 lines_in_sink 500
-verdict "from file to file" $? "$(wc -l <"$sink") lines of 500, $(tail -n 2 "$WORK/connect-worker.log" | tr '\n' ' ')"
+verdict "from file to file" $? wc -l "$sink"
 check "status" '^200 .*"connector":\{"state":"RUNNING".*"tasks":\[\{"id":0,"state":"RUNNING"' rest GET /connectors/in/status
 check "the source is transactional" "^$group-in-0[[:space:]].*CompleteCommit" "$tool" TransactionsCommand --bootstrap-server "$BOOTSTRAP" list
 wait_for 30 shows '"kafka_offset":500' rest GET /connectors/out/offsets
-verdict "offsets of the sink" $? "$(rest GET /connectors/out/offsets)"
+verdict "offsets of the sink" $? rest GET /connectors/out/offsets
 wait_for 30 shows '"position":[1-9]' rest GET /connectors/in/offsets
-verdict "offsets of the source" $? "$(rest GET /connectors/in/offsets)"
+verdict "offsets of the source" $? rest GET /connectors/in/offsets
 
 # It is killed while it copies, and goes on where the last transaction ended.
 seq -f 'line %g' 501 20000 >>"$source"
@@ -79,22 +79,21 @@ wait "$pid" 2>/dev/null
 seq -f 'line %g' 20001 20500 >>"$source"
 worker
 wait_for 120 shows '^line 20500$' timeout 60 kcat -q -C -b "$BOOTSTRAP" -t "$lines" -o -5 -e -X isolation.level=read_committed
-verdict "resume after a kill" $? "$(tail -n 2 "$WORK/connect-worker.log" | tr '\n' ' ')"
+verdict "resume after a kill" $? tail "$WORK/connect-worker.log"
 check "each line once" '^same$' bash -c "timeout 60 kcat -q -C -b $BOOTSTRAP -t $lines -o beginning -e -X isolation.level=read_committed | diff -q - $source >&2 && echo same"
 wait_for 60 shows '^line 20500$' tail -n 1 "$sink"
-verdict "the sink resumes" $? "$(tail -n 1 "$sink")"
+verdict "the sink resumes" $? tail -n 1 "$sink"
 
-wait_for 30 shows '^202' rest PUT /connectors/out/stop
-verdict "stop" $? "$(rest PUT /connectors/out/stop)"
+check "stop" '^204' rest PUT /connectors/out/stop
 wait_for 30 shows '"state":"STOPPED"' rest GET /connectors/out/status
 wait_for 60 shows '^200 .*reset' rest DELETE /connectors/out/offsets
-verdict "reset the offsets of the sink" $? "$(rest DELETE /connectors/out/offsets)"
+verdict "reset the offsets of the sink" $? rest DELETE /connectors/out/offsets
 check "pause" '^202' rest PUT /connectors/in/pause
 wait_for 30 shows '"state":"PAUSED"' rest GET /connectors/in/status
-verdict "paused" $? "$(rest GET /connectors/in/status)"
+verdict "paused" $? rest GET /connectors/in/status
 check "delete" '^204' rest DELETE /connectors/in
 begin=$SECONDS
 kill "$pid"
 wait "$pid"
-verdict "the worker stops in order" $((SECONDS - begin > 30)) "it took $((SECONDS - begin)) s"
+verdict "the worker stops in order" $((SECONDS - begin > 30)) echo "it took $((SECONDS - begin)) s"
 pid=

@@ -58,15 +58,15 @@ write 1 1000
 timeout 60 kcat -u -q -b "$SOURCE" -G "$group" -X auto.offset.reset=earliest -c 400 "$topic" >/dev/null 2>&1
 mirror
 wait_for 120 copied 1000
-verdict "records" $? "$(records | wc -l) of 1000, $(tail -n 2 "$WORK/mm2.log" | tr '\n' ' ')"
+verdict "records" $? tail "$WORK/mm2.log"
 check "keys and headers" '^k3 10 origin=here$' records
 wait_for 60 has_records from.checkpoints.internal
-verdict "checkpoints" $? "$(tail -n 2 "$WORK/mm2.log" | tr '\n' ' ')"
+verdict "checkpoints" $? tail "$WORK/mm2.log"
 wait_for 60 synced
-verdict "offsets of a group" $? "$(timeout 60 "$tool" ConsumerGroupCommand --bootstrap-server "$BOOTSTRAP" --describe --group "$group" 2>&1 | tail -n 3 | tr '\n' ' ')"
+verdict "offsets of a group" $? timeout 60 "$tool" ConsumerGroupCommand --bootstrap-server "$BOOTSTRAP" --describe --group "$group"
 # Heartbeats go into the source, and come over as any topic does.
 wait_for 60 has_records heartbeats || wait_for 30 has_records from.heartbeats
-verdict "heartbeats" $? "$(tail -n 2 "$WORK/mm2.log" | tr '\n' ' ')"
+verdict "heartbeats" $? tail "$WORK/mm2.log"
 check "partitions and settings" 'PartitionCount: 3.*retention.ms=7777000' "$tool" TopicCommand --bootstrap-server "$BOOTSTRAP" --describe --topic "$copy"
 
 write 1001 20000
@@ -76,10 +76,10 @@ wait "$pid" 2>/dev/null
 write 20001 21000
 mirror
 wait_for 120 copied 21000
-verdict "resume after a kill" $? "$(records | wc -l) of 21000, $(tail -n 2 "$WORK/mm2.log" | tr '\n' ' ')"
+verdict "resume after a kill" $? tail "$WORK/mm2.log"
 check "each record once" '^same$' bash -c "timeout 60 kcat -q -C -b $BOOTSTRAP -t $copy -o beginning -e -X isolation.level=read_committed | sort -n | diff -q - <(seq 21000) >&2 && echo same"
 begin=$SECONDS
 kill "$pid"
 wait "$pid"
-verdict "stops in order" $((SECONDS - begin > 30)) "it took $((SECONDS - begin)) s"
+verdict "stops in order" $((SECONDS - begin > 30)) echo "it took $((SECONDS - begin)) s"
 pid=
