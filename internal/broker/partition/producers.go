@@ -49,9 +49,13 @@ func (p producers) duplicate(info *wal.BatchInfo) (sentBatch, bool) {
 	return sentBatch{}, false
 }
 
-// checkEpoch refuses what comes from an older epoch than the producer has reached.
+// checkEpoch refuses what comes from an older epoch than the producer has reached. One that is not known has reached none.
 func (p producers) checkEpoch(info *wal.BatchInfo) error {
-	if s := p[info.ProducerID]; s != nil && info.ProducerEpoch < s.epoch {
+	s := p[info.ProducerID]
+	if s == nil {
+		s = &producer{epoch: kafka.NoProducerEpoch}
+	}
+	if info.ProducerID >= 0 && info.ProducerEpoch < s.epoch {
 		return kafka.Errorf(kafka.InvalidProducerEpoch, "epoch %d of producer %d is smaller than the last seen epoch %d",
 			info.ProducerEpoch, info.ProducerID, s.epoch)
 	}

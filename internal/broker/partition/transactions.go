@@ -122,8 +122,11 @@ const epochBumpVersion = 2
 // written before, by the same coordinator, is answered with Duplicate and is not written again; its BaseOffset is -1.
 //
 // Errors: InvalidProducerEpoch for the marker of an earlier transaction, TransactionCoordinatorFenced for that of a coordinator
-// which another one has followed, ErrClosed, and wal.ErrNoSpace, which is worth a retry.
+// which another one has followed, InvalidRequest for a negative producer or epoch, ErrClosed, and wal.ErrNoSpace, which is worth a retry.
 func (l *Log) AppendMarker(m Marker) (Appended, error) {
+	if m.ProducerID < 0 || m.ProducerEpoch < 0 {
+		return Appended{}, kafka.Errorf(kafka.InvalidRequest, "marker of epoch %d for producer %d, neither may be negative", m.ProducerEpoch, m.ProducerID)
+	}
 	r := record.Marker{Commit: m.Commit, CoordinatorEpoch: m.CoordinatorEpoch}
 	now := l.env.Now().UnixMilli()
 	b := record.BuildMarker(now, record.Producer{ID: m.ProducerID, Epoch: m.ProducerEpoch}, r)
@@ -200,7 +203,9 @@ func (l *Log) checkVerifiedSequenceLocked(info *wal.BatchInfo, v *Verification) 
 func (l *Log) checkMarkerLocked(info *wal.BatchInfo, o *origin) (a Appended, done bool, err error) {
 	s := l.producers[info.ProducerID]
 	if s == nil {
-		return a, false, nil
+		// No coordinator has been here, which counts as one of the epoch -1.
+		s = &producer{epoch: info.ProducerEpoch, txnFirst: -1, coordinatorEpoch: -1}
+		o = &origin{}
 	}
 	again := false
 	stale := info.ProducerEpoch < s.epoch

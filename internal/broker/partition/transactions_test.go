@@ -232,6 +232,23 @@ func TestMarkersOfOldEpochsAreRefused(t *testing.T) {
 	}
 }
 
+// What a checkpoint cannot hold must not come into the log.
+func TestNegativeEpochsAndProducersAreRefused(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	_, err := h.log.Append(batch(t, "x", 1, 1, func(o *record.BuildOptions) { o.Producer = &record.Producer{ID: 1, Epoch: -2} }))
+	wantCode(t, "batch of an unknown producer", err, kafka.InvalidProducerEpoch)
+	for _, version := range []int8{1, 2} {
+		_, err = h.log.AppendMarker(Marker{ProducerID: 1, CoordinatorEpoch: -2, Version: version})
+		wantCode(t, "marker of a negative coordinator epoch", err, kafka.TransactionCoordinatorFenced)
+		_, err = h.log.AppendMarker(Marker{ProducerID: 1, ProducerEpoch: -1, Version: version})
+		wantCode(t, "marker of a negative epoch", err, kafka.InvalidRequest)
+		_, err = h.log.AppendMarker(Marker{ProducerID: -2, Version: version})
+		wantCode(t, "marker for a negative producer", err, kafka.InvalidRequest)
+	}
+	h.mark(Marker{ProducerID: 1, CoordinatorEpoch: -1, Version: 2})
+}
+
 // A marker of version 2 that comes late finds the next transaction open, in the epoch that the marker carries: it must not end it.
 func TestStaleMarkerDoesNotEndTheNextTransaction(t *testing.T) {
 	t.Parallel()
