@@ -58,7 +58,8 @@ func (g *Groups) uninitialized(id string, topics []NamedPartitions) {
 }
 
 func (g *Groups) beginDelete(e *BeginDelete) DeleteReply {
-	if e.Group == "" {
+	// To delete a group is asked of all types, where one without a name is one that does not exist.
+	if e.Group == "" && !e.All {
 		return DeleteReply{Err: kafka.InvalidGroupID}
 	}
 	s := g.groups[e.Group]
