@@ -203,7 +203,8 @@ func condition(cmd string) (rest string, done func(answer string) bool) {
 	}
 	m := untilForm.FindStringSubmatch(cmd)
 	if m == nil {
-		return cmd, func(string) bool { return true }
+		// How long a coordinator takes to load depends on the machine, and no scene is about that.
+		return cmd, func(answer string) bool { return !strings.Contains(answer, "COORDINATOR_LOAD_IN_PROGRESS") }
 	}
 	return cmd[len(m[0]):], func(answer string) bool { return strings.Contains(answer, m[2]) == (m[1] == "until") }
 }
