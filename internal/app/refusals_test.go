@@ -51,13 +51,6 @@ func batch(transactional bool) []byte {
 	return b.Build(o)
 }
 
-// withoutRows are APIs whose rights the matrix does not go through yet; only that they ask for nothing undeclared is checked.
-var withoutRows = []string{
-	"ShareGroupHeartbeat", "ShareGroupDescribe", "ShareFetch", "ShareAcknowledge", "InitializeShareGroupState", "ReadShareGroupState", "WriteShareGroupState",
-	"DeleteShareGroupState", "ReadShareGroupStateSummary", "DescribeShareGroupOffsets", "AlterShareGroupOffsets", "DeleteShareGroupOffsets",
-	"StreamsGroupHeartbeat", "StreamsGroupDescribe",
-}
-
 const (
 	topicDenied   = kafka.TopicAuthorizationFailed
 	groupDenied   = kafka.GroupAuthorizationFailed
@@ -66,7 +59,7 @@ const (
 )
 
 // refusals is the table. A request that takes several rights has a row for each, in which it has the others.
-func refusals(tokenID string) []refusal {
+func refusals(known settled) []refusal {
 	var out []refusal
 	add := func(needs right, code kafka.Error, r kmsg.Request, also ...right) {
 		out = append(out, refusal{request: r, needs: needs, also: also, code: code})
@@ -80,8 +73,9 @@ func refusals(tokenID string) []refusal {
 	configRefusals(add)
 	clusterRefusals(add, sees)
 	transactionRefusals(add, sees)
-	credentialRefusals(add, sees, tokenID)
-	return out
+	credentialRefusals(add, sees, known.tokenID)
+	created, acknowledged := streamsRefusals(add), shareRefusals(add, sees, known.watched)
+	return append(append(out, created...), acknowledged)
 }
 
 type (

@@ -16,10 +16,17 @@ import (
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
+// shareMemberIDMax is how long the id of a member may be: that of a UUID in text.
+const shareMemberIDMax = 36
+
 func (s *Server) shareGroupHeartbeat(ctx context.Context, c *Conn, req *kmsg.ShareGroupHeartbeatRequest) (*kmsg.ShareGroupHeartbeatResponse, error) {
 	res := kmsg.NewPtrShareGroupHeartbeatResponse()
 	if !s.allow(c, auth.Read, auth.Group, req.GroupID) {
 		res.ErrorCode = kafka.GroupAuthorizationFailed.Code()
+		return res, nil
+	}
+	if req.MemberID == "" || len(req.MemberID) > shareMemberIDMax {
+		res.ErrorCode = kafka.InvalidRequest.Code()
 		return res, nil
 	}
 	for _, name := range req.SubscribedTopicNames {
@@ -27,10 +34,6 @@ func (s *Server) shareGroupHeartbeat(ctx context.Context, c *Conn, req *kmsg.Sha
 			res.ErrorCode = kafka.TopicAuthorizationFailed.Code()
 			return res, nil
 		}
-	}
-	if req.MemberID == "" {
-		res.ErrorCode = kafka.InvalidRequest.Code()
-		return res, nil
 	}
 	view := s.topics.View()
 	config := view.GroupConfig(req.GroupID)

@@ -2,8 +2,8 @@ package api
 
 // ShareGroupDescribe (key 77), version 1: the members of share groups and what they were assigned.
 //
-// A group that reads a topic which the client may not describe is TOPIC_AUTHORIZATION_FAILED, and nothing of its
-// members is told.
+// A group with a member that was assigned partitions of a topic which the client may not describe is
+// TOPIC_AUTHORIZATION_FAILED, and nothing of its members is told.
 
 import (
 	"context"
@@ -48,17 +48,17 @@ func (s *Server) describeShareGroup(ctx context.Context, c *Conn, g *kmsg.ShareG
 		g.ErrorCode, g.ErrorMessage = refusal(err)
 		return
 	}
+	view := shareTopics{s.topics.View()}
 	for i := range d.Members {
-		for _, name := range d.Members[i].Subscribed {
-			if !s.allow(c, auth.Describe, auth.Topic, name) {
+		for _, t := range d.Members[i].Assignment {
+			if topic, ok := view.view.ByID(t.ID); ok && !s.allow(c, auth.Describe, auth.Topic, topic.Name) {
 				g.ErrorCode = kafka.TopicAuthorizationFailed.Code()
-				g.ErrorMessage = new("The group reads topics that the client may not describe.")
+				g.ErrorMessage = new("The group has described topic(s) that the client is not authorized to describe.")
 				return
 			}
 		}
 	}
 	g.GroupState, g.GroupEpoch, g.AssignmentEpoch, g.Assignor = d.State, d.Epoch, d.AssignmentEpoch, shareAssignor
-	view := shareTopics{s.topics.View()}
 	for i := range d.Members {
 		g.Members = append(g.Members, describedShareMember(&d.Members[i], view))
 	}

@@ -98,11 +98,8 @@ func shareRequest(req *kmsg.ShareFetchRequest, plan *sharePlan) sharepartition.R
 // planShareFetch checks the request and goes on with its session.
 func (s *Server) planShareFetch(ctx context.Context, c *Conn, req *kmsg.ShareFetchRequest) (plan sharePlan, err error) {
 	plan.key = sharepartition.SessionKey{Group: text(req.GroupID), Member: text(req.MemberID)}
-	if plan.key.Group == "" || plan.key.Member == "" {
-		return plan, kafka.InvalidRequest
-	}
-	if !s.allow(c, auth.Read, auth.Group, plan.key.Group) {
-		return plan, kafka.GroupAuthorizationFailed
+	if err := s.refuseShareMember(c, plan.key); err != nil {
+		return plan, err
 	}
 	if req.IsRenewAck && (req.MaxWaitMillis != 0 || req.MinBytes != 0 || req.MaxBytes != 0 || req.MaxRecords != 0) {
 		return plan, kafka.InvalidRequest
@@ -131,6 +128,19 @@ func (s *Server) planShareFetch(ctx context.Context, c *Conn, req *kmsg.ShareFet
 		err = kafka.InvalidRequest
 	}
 	return plan, err
+}
+
+// refuseShareMember is the error for a client that may not use the group, or names no member that there could be.
+func (s *Server) refuseShareMember(c *Conn, key sharepartition.SessionKey) error {
+	switch {
+	case key.Group == "":
+		return kafka.InvalidRequest
+	case !s.allow(c, auth.Read, auth.Group, key.Group):
+		return kafka.GroupAuthorizationFailed
+	case key.Member == "" || len(key.Member) > shareMemberIDMax:
+		return kafka.InvalidRequest
+	}
+	return nil
 }
 
 // planShareTopics sorts the partitions of the request: those to fetch, those to acknowledge, those that cannot be had.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/share"
 	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -64,14 +63,13 @@ func (s *Server) shareAcknowledge(ctx context.Context, c *Conn, req *kmsg.ShareA
 
 // beginShareAcknowledge checks who asks and goes on with the session.
 func (s *Server) beginShareAcknowledge(c *Conn, key sharepartition.SessionKey, epoch int32) error {
-	switch {
-	case key.Group == "" || key.Member == "":
-		return kafka.InvalidRequest
-	case !s.allow(c, auth.Read, auth.Group, key.Group):
-		return kafka.GroupAuthorizationFailed
-	case epoch == sharepartition.SessionFirst:
+	if err := s.refuseShareMember(c, key); err != nil {
+		return err
+	}
+	switch epoch {
+	case sharepartition.SessionFirst:
 		return kafka.InvalidShareSessionEpoch
-	case epoch == sharepartition.SessionFinal:
+	case sharepartition.SessionFinal:
 		return s.windows.Sessions().Check(key, epoch)
 	}
 	_, err := s.windows.Sessions().Advance(key, epoch, nil, nil)

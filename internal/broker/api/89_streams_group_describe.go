@@ -2,11 +2,12 @@ package api
 
 // StreamsGroupDescribe (key 89), version 0: the state, topology and members of streams groups.
 //
-// Internal topics are described with the partitions that they have to have. A group with source topics that the client may not describe is
-// TOPIC_AUTHORIZATION_FAILED as a whole.
+// Internal topics are described with the partitions that they have to have. A group with topics in its topology, sources or internal ones,
+// that the client may not describe is TOPIC_AUTHORIZATION_FAILED as a whole.
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -52,7 +53,7 @@ func (s *Server) describeStreamsGroup(ctx context.Context, c *Conn, id string, o
 	}
 	if d.Topology != nil {
 		for i := range d.Topology.Subtopologies {
-			for _, name := range d.Topology.Subtopologies[i].SourceTopics {
+			for _, name := range topicsOf(&d.Topology.Subtopologies[i]) {
 				if !s.allow(c, auth.Describe, auth.Topic, name) {
 					out.ErrorCode = kafka.TopicAuthorizationFailed.Code()
 					out.ErrorMessage = new("The described group uses topics that the client is not authorized to describe.")
@@ -66,6 +67,17 @@ func (s *Server) describeStreamsGroup(ctx context.Context, c *Conn, id string, o
 	for i := range d.Members {
 		out.Members = append(out.Members, describedStreamsMember(&d.Members[i]))
 	}
+}
+
+// topicsOf are all topics that a part of a topology names.
+func topicsOf(t *streamsrecord.Subtopology) []string {
+	names := append(slices.Clone(t.SourceTopics), t.RepartitionSinkTopics...)
+	for _, list := range [][]streamsrecord.TopicInfo{t.RepartitionSourceTopics, t.StateChangelogTopics} {
+		for i := range list {
+			names = append(names, list[i].Name)
+		}
+	}
+	return names
 }
 
 func describedTopology(d *streamsgroup.Description) *kmsg.StreamsGroupDescribeResponseGroupTopology {
