@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ func auditEvents(t *testing.T, addr string, n int) []auditevent.Event {
 	for len(out) < n {
 		f := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
+			for i := range out {
+				t.Logf("%s %+v", out[i].Type, out[i].Data.Authentication)
+			}
 			t.Fatalf("got %d events, want %d", len(out), n)
 		}
 		f.EachRecord(func(r *kgo.Record) {
@@ -61,6 +65,13 @@ func TestTheAuditLogOfAServerIsOneChainOverItsRestarts(t *testing.T) {
 		if last := events[len(events)-1]; last.Data.MethodName != "kafka.CreateACLs" || !last.Data.Authorization.SuperUser {
 			b, _ := json.Marshal(last)
 			t.Errorf("the last event is %s", b)
+		}
+		created := events[len(events)-2].Data
+		if want := (auditevent.Result{Status: auditevent.Success}); run == 0 && !reflect.DeepEqual(created.Result, &want) {
+			t.Errorf("the result of %s is %+v", created.MethodName, created.Result)
+		}
+		if want := (auditevent.Result{Status: auditevent.Failure, Errors: []string{"TOPIC_ALREADY_EXISTS"}}); run > 0 && !reflect.DeepEqual(created.Result, &want) {
+			t.Errorf("the result of %s again is %+v", created.MethodName, created.Result)
 		}
 		cl.ProduceSync(t.Context(), &kgo.Record{Topic: auditevent.Topic, Value: []byte("x")})
 		if got := auditEvents(t, addr, 2*(run+1)); len(got) != 2*(run+1) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -107,12 +108,43 @@ func (s *Server) auditRequest(c *Conn, h wire.RequestHeader, e *entry) {
 		Client: audit.Client{Principal: c.Principal, Address: c.Peer, Listener: c.Listener, ClientID: c.ClientID},
 		API:    e.name, Category: category, CorrelationID: h.CorrelationID,
 	}
+	if r.Answered = c.answer != nil && category == audit.Management; r.Answered {
+		r.Errors = errorsIn(reflect.ValueOf(c.answer), nil)
+	}
 	for i := range c.decisions {
 		if d := &c.decisions[i]; d.Allowed || !d.quiet {
 			r.Decisions = append(r.Decisions, audit.Decision{Decision: d.Decision, Operation: d.Operation, Type: d.Resource, Name: d.name})
 		}
 	}
 	s.audit.Request(&r)
+}
+
+// errorsIn adds the error codes of an answer to those that were found, each once. Every message calls them ErrorCode.
+func errorsIn(v reflect.Value, found []kafka.Error) []kafka.Error {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			found = errorsIn(v.Elem(), found)
+		}
+	case reflect.Slice:
+		if kind := v.Type().Elem().Kind(); kind == reflect.Struct || kind == reflect.Pointer {
+			for i := range v.Len() {
+				found = errorsIn(v.Index(i), found)
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			if field.Name == "ErrorCode" && field.Type.Kind() == reflect.Int16 {
+				if code := kafka.Error(v.Field(i).Int()); code != kafka.None && !slices.Contains(found, code) {
+					found = append(found, code)
+				}
+			} else if field.IsExported() {
+				found = errorsIn(v.Field(i), found)
+			}
+		}
+	}
+	return found
 }
 
 // often are the categories of the APIs that are not about management.
@@ -143,7 +175,7 @@ func categoryOf(e *entry) audit.Category {
 
 // begin makes the connection ready for the decisions of one request.
 func (c *Conn) begin(e *entry) {
-	c.needs = e.needs
+	c.needs, c.answer = e.needs, nil
 	clear(c.decisions)
 	c.decisions = c.decisions[:0]
 }

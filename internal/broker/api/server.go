@@ -151,9 +151,10 @@ type Conn struct {
 	SoftwareName    string
 	SoftwareVersion string
 
-	// Of the request that is being handled: what its API declares, and what was decided.
+	// Of the request that is being handled: what its API declares, what was decided, and the answer, where it is known at once.
 	needs     []Need
 	decisions []decision
+	answer    kmsg.Response
 }
 
 // Reply waits for what the answer needs and returns it. Silent replies have no answer (acks=0). An error closes the
@@ -190,6 +191,7 @@ func (s *Server) Handle(ctx context.Context, c *Conn, h wire.RequestHeader, body
 	}
 	reply, err := e.handle(s, ctx, c, h, req)
 	s.auditRequest(c, h, e)
+	c.answer = nil
 	if err != nil {
 		charge.Release()
 		return nil, fmt.Errorf("%s: %w", kmsg.Key(h.Key).Name(), err)
@@ -217,6 +219,7 @@ func serve[Req any, Res kmsg.Response](f func(*Server, context.Context, *Conn, *
 			return nil, err
 		}
 		res.SetVersion(h.Version)
+		c.answer = res
 		if millis := s.throttle(c); millis > 0 {
 			if t, ok := any(res).(kmsg.SetThrottleResponse); ok {
 				t.SetThrottle(millis)

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/acl"
 	"github.com/weir-stream/weir/internal/kafka/auditevent"
 )
@@ -59,6 +60,9 @@ type Request struct {
 	Category      Category // of the API
 	CorrelationID int32
 	Decisions     []Decision
+	// Answered: Errors are all errors of the answer, each once. Such a request gets a result.
+	Answered bool
+	Errors   []kafka.Error
 }
 
 // Authentication is one attempt of a client to say who it is. Reason is for operators, and must not hold a secret.
@@ -73,6 +77,7 @@ type Authentication struct {
 const (
 	maxDecisions = 50
 	maxNameBytes = 512
+	maxErrors    = 10
 )
 
 // short bounds a text that a client has chosen.
@@ -107,6 +112,14 @@ func (l *Log) requestEvent(r *Request, category Category) *auditevent.Event {
 	e.Data.Authorization = &first
 	e.Data.ResourceName = first.ResourceType + ":" + first.ResourceName
 	e.Subject = e.Data.ResourceName
+	if r.Answered {
+		e.Data.Result = &auditevent.Result{Status: auditevent.Success}
+		for i, err := range r.Errors {
+			if e.Data.Result.Status = auditevent.Failure; i < maxErrors {
+				e.Data.Result.Errors = append(e.Data.Result.Errors, err.Name())
+			}
+		}
+	}
 	if len(r.Decisions) > 1 {
 		for i := range r.Decisions[:min(len(r.Decisions), maxDecisions)] {
 			e.Data.Decisions = append(e.Data.Decisions, authorization(&r.Decisions[i]))
@@ -138,12 +151,15 @@ func authorization(d *Decision) auditevent.Authorization {
 }
 
 func (l *Log) authenticationEvent(a *Authentication) *auditevent.Event {
-	granted := a.Granted
+	granted, who := a.Granted, ""
+	if a.Principal.Name != "" {
+		who = short(a.Principal.String())
+	}
 	return &auditevent.Event{
-		Source: l.o.Source, Type: auditevent.TypeAuthentication, Time: l.o.Now().UTC(), Subject: short(a.Principal.String()),
+		Source: l.o.Source, Type: auditevent.TypeAuthentication, Time: l.o.Now().UTC(), Subject: who,
 		Data: auditevent.Data{
 			ServiceName: l.o.Source, MethodName: "kafka.Authentication", Category: string(Authentications),
-			Authentication: &auditevent.Authentication{Principal: short(a.Principal.String()), Mechanism: a.Mechanism, Granted: &granted, Reason: short(a.Reason)},
+			Authentication: &auditevent.Authentication{Principal: who, Mechanism: a.Mechanism, Granted: &granted, Reason: short(a.Reason)},
 			Request:        &auditevent.Request{ClientID: short(a.ClientID)},
 			Client:         &auditevent.Client{Address: a.Address, Listener: a.Listener},
 		},

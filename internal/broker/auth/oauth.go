@@ -45,6 +45,9 @@ type oauthExchange struct {
 
 func (x *oauthExchange) User() string { return x.user }
 
+// refused is why the token was refused, though the client has not acknowledged it yet.
+func (x *oauthExchange) refused() error { return x.why }
+
 func (x *oauthExchange) Next(ctx context.Context, message []byte) ([]byte, *Identity, error) {
 	if x.why != nil || x.over {
 		return nil, nil, &Failure{Text: `{"status":"invalid_token"}`, Cause: errOr(x.why, errors.New("the exchange has ended"))}

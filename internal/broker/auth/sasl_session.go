@@ -47,6 +47,7 @@ type Session struct {
 	identity  *Identity // of the last login that succeeded
 	again     bool      // this is not the first login
 	awaits    bool      // the SaslHandshake that is being served begins a login
+	told      bool      // the end of this login was told of before its exchange was over
 	began     time.Time // of the last login again
 	expires   time.Time // of the session; zero: never
 
@@ -125,7 +126,7 @@ var ErrMechanism = errors.New("the listener does not offer the mechanism")
 
 // Handshake chooses a mechanism; TakesHandshake said yes just before.
 func (s *Session) Handshake(mechanism string, version int16) error {
-	s.again, s.awaits = s.state == loggedIn, false
+	s.again, s.awaits, s.told = s.state == loggedIn, false, false
 	if s.again && mechanism != s.mechanism {
 		s.fail(mechanism, errors.New("another mechanism than at the first login"))
 		return ErrMechanism
@@ -170,6 +171,11 @@ func (s *Session) Authenticate(ctx context.Context, token []byte) (reply []byte,
 		return nil, 0, s.failed(err)
 	}
 	if id == nil {
+		if x, ok := s.exchange.(interface{ refused() error }); ok && x.refused() != nil {
+			// Clients may go away instead of acknowledging it.
+			s.tellFailure(s.mechanism, x.refused())
+			s.told = true
+		}
 		return reply, 0, nil
 	}
 	lifetime = s.a.lifetime(s.mechanism, id, s.now())
@@ -198,8 +204,14 @@ func (s *Session) failed(err error) error {
 
 func (s *Session) fail(mechanism string, err error) {
 	s.state = refused
+	if !s.told {
+		s.tellFailure(mechanism, err)
+	}
+}
+
+func (s *Session) tellFailure(mechanism string, err error) {
 	e := Event{Listener: s.a.Listener(), Peer: s.peer, Mechanism: mechanism, Reason: err.Error(), Again: s.again}
-	if s.exchange != nil {
+	if s.exchange != nil && s.exchange.User() != "" {
 		e.Principal = Principal{Type: "User", Name: s.exchange.User()}
 	}
 	s.a.tell(e)

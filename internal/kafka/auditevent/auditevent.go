@@ -55,9 +55,24 @@ type Data struct {
 	// Decisions are all decisions of the request, where there are several; Omitted how many of them are left out.
 	Decisions []Authorization `json:"decisions,omitempty"`
 	Omitted   int             `json:"omittedDecisions,omitempty"`
-	Request   *Request        `json:"request,omitempty"`
-	Client    *Client         `json:"requestMetadata,omitempty"`
-	Lost      int64           `json:"lostEvents,omitempty"`
+	// Result is what became of a request that changes something, once it was let in or refused.
+	Result  *Result  `json:"result,omitempty"`
+	Request *Request `json:"request,omitempty"`
+	Client  *Client  `json:"requestMetadata,omitempty"`
+	Lost    int64    `json:"lostEvents,omitempty"`
+}
+
+// Values of Result.Status.
+const (
+	Success = "SUCCESS"
+	Failure = "FAILURE"
+)
+
+// Result is what became of a request. A failure may be one of a part: of one topic among several. Errors are Kafka's names of
+// all errors in the answer, each once.
+type Result struct {
+	Status string   `json:"status"`
+	Errors []string `json:"errors,omitempty"`
 }
 
 // Authentication is who a client is, or claims to be.
