@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/app/datadir"
 	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/base/seal/kms"
@@ -95,8 +96,12 @@ func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
 				defer k.Close() //nolint:errcheck // nothing is written through it
 				keeper = k
 			}
+			shown, err := shownSettings()
+			if err != nil {
+				return err
+			}
 			for _, dir := range dirs {
-				if err := d.open(datadir.Options{Root: dir, Objects: strings.TrimPrefix(objects, "file:"), Keeper: keeper}); err != nil {
+				if err := d.open(datadir.Options{Root: dir, Objects: strings.TrimPrefix(objects, "file:"), Keeper: keeper, Shown: shown}); err != nil {
 					return err
 				}
 				if err := v.show(d); err != nil {
@@ -118,6 +123,18 @@ func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
 		f.StringVar(&partition, "partition", "", "only this partition, `TOPIC/N`, or TOPIC for all of one; a topic's id will do")
 	}
 	return cmd
+}
+
+// shownSettings tells of a setting whether its value may be shown: not if it is secret, or nobody knows what it is.
+func shownSettings() (func(name string) bool, error) {
+	schema, err := app.Schema()
+	if err != nil {
+		return nil, err
+	}
+	return func(name string) bool {
+		setting, ok := schema.Lookup(name)
+		return ok && !setting.Sensitive()
+	}, nil
 }
 
 // dump is one look into one or several data directories.

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/config"
@@ -21,6 +24,12 @@ import (
 
 // dataDir returns a data directory in which a server was, that did what lines say, and then stopped.
 func dataDir(t *testing.T, lines ...string) string {
+	t.Helper()
+	return dataDirAfter(t, func(string) {}, lines...)
+}
+
+// dataDirAfter is dataDir where something else was done first, at the server's address.
+func dataDirAfter(t *testing.T, first func(address string), lines ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	schema, err := app.Schema()
@@ -41,6 +50,7 @@ func dataDir(t *testing.T, lines ...string) string {
 	case err := <-done:
 		t.Fatal(err)
 	}
+	first(a.Addresses()["kafka"])
 	for _, line := range lines {
 		in, line, _ := strings.Cut(line, "|")
 		s, _, errOut := testSession(in)
@@ -280,5 +290,37 @@ func spoil(t *testing.T, file string, off int64) {
 	b[0] ^= 4
 	if _, err := f.WriteAt(b, off); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTheMetadataIsShownWithoutSecrets looks at settings of a broker that clients have set: of those that are secret only the
+// names are shown.
+func TestTheMetadataIsShownWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-in-a-setting"
+	dir := dataDirAfter(t, func(address string) {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		for _, name := range []string{"listener.name.plaintext.plain.sasl.jaas.config", "listener.name.plaintext.ssl.key.password", "listener.name.other.password", "log.retention.ms"} {
+			value := canary
+			if name == "log.retention.ms" {
+				value = "12345678"
+			}
+			if got, err := kadm.NewClient(cl).AlterBrokerConfigs(t.Context(), []kadm.AlterConfig{{Name: name, Value: &value}}, 1); err != nil || got[0].Err != nil {
+				t.Errorf("alter %s: %v, %+v", name, err, got)
+			}
+		}
+	}, canary+"|user create alice")
+	for _, format := range []string{"json", "ndjson", "table", "yaml"} {
+		s, out, errOut := testSession("")
+		if code := run(t.Context(), s, []string{"dump", "meta", dir, "-o", format}); code != exitDone {
+			t.Fatalf("exit code %d, %s", code, errOut)
+		}
+		if text := out.String() + errOut.String(); strings.Contains(text, canary) || !strings.Contains(text, "[hidden]") || !strings.Contains(text, "12345678") || !strings.Contains(text, "jaas") {
+			t.Errorf("%s: %s", format, text)
+		}
 	}
 }

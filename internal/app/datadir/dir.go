@@ -26,6 +26,8 @@ type Options struct {
 	Objects string
 	// Keeper opens what is encrypted; nil: nothing may be.
 	Keeper seal.Keeper
+	// Shown tells of a setting of brokers whether its value may be shown; nil: of none.
+	Shown func(setting string) bool
 }
 
 // Dir is an open data directory.
@@ -39,6 +41,7 @@ type Dir struct {
 	fs      vfs.FS
 	root    string
 	objects blob.Store // nil if there is no folder of objects
+	shown   func(setting string) bool
 	cluster [16]byte
 	names   map[[16]byte]string
 	sealed  map[uint64]uint64
@@ -46,7 +49,7 @@ type Dir struct {
 
 // Open reads the metadata of a data directory. The error is that of a directory that is none.
 func Open(ctx context.Context, o Options) (*Dir, error) {
-	d := &Dir{fs: readOnly{vfs.OS()}, root: o.Root, names: map[[16]byte]string{}, sealed: map[uint64]uint64{}, Pointers: map[int32]Pointer{}}
+	d := &Dir{fs: readOnly{vfs.OS()}, root: o.Root, shown: o.Shown, names: map[[16]byte]string{}, sealed: map[uint64]uint64{}, Pointers: map[int32]Pointer{}}
 	if o.Objects == "" {
 		o.Objects = filepath.Join(o.Root, "segments")
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/seal"
+	"github.com/weir-stream/weir/internal/base/secret"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -85,6 +86,9 @@ type Incarnation struct {
 	Sealed int64  `json:"sealed"`
 }
 
+// brokerConfigs is the kind of resource of a broker's settings.
+const brokerConfigs = "broker"
+
 // readMetadata opens a copy of the metadata store and decodes what it holds. The ring is nil where nothing is encrypted.
 func (d *Dir) readMetadata(ctx context.Context, keeper seal.Keeper) (ring *seal.Ring, err error) {
 	mem := pebblevfs.NewMem()
@@ -120,6 +124,9 @@ func (d *Dir) readMetadata(ctx context.Context, keeper seal.Keeper) (ring *seal.
 		}
 		if m.Problem != nil {
 			m.Value = nil
+			if strings.HasPrefix(e.Key, "c/"+brokerConfigs) {
+				m.Raw = nil // a secret may be in what cannot be decoded, too
+			}
 		}
 		d.Metadata = append(d.Metadata, m)
 	}
@@ -164,6 +171,7 @@ func (d *Dir) decode(key string, value []byte) (kind string, decoded any, err er
 		return "topic", t, err
 	case prefix == "c":
 		c, err := decodeConfigs(rest, value)
+		d.hide(&c)
 		return "configs", c, err
 	case prefix == "inc":
 		i, err := decodeIncarnation(rest, value)
@@ -197,6 +205,18 @@ func decodeConfigs(path string, value []byte) (Configs, error) {
 	}
 	r := unseal(value)
 	return Configs{Resource: kind, Name: name, Configs: r.configs()}, r.end()
+}
+
+// hide takes values that may be secret out of the configs of brokers.
+func (d *Dir) hide(c *Configs) {
+	if c.Resource != brokerConfigs {
+		return
+	}
+	for name := range c.Configs {
+		if d.shown == nil || !d.shown(name) {
+			c.Configs[name] = secret.Hidden
+		}
+	}
 }
 
 // errFormat refuses a JSON value of another version.
