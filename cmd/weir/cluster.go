@@ -19,11 +19,12 @@ import (
 )
 
 func newClusterCommand(s *session) *cobra.Command {
-	return newNoun("cluster", "The brokers and their health",
-		"Ask a cluster whether it is well, and list its brokers.",
+	return newNoun("cluster", "The brokers, their health and features",
+		"Ask a cluster whether it is well, and list its brokers and features.",
 		`  weir cluster health
-  weir cluster nodes`,
-		newClusterHealthCommand(s), newClusterNodesCommand(s))
+  weir cluster nodes
+  weir cluster features`,
+		newClusterHealthCommand(s), newClusterNodesCommand(s), newClusterFeaturesCommand(s))
 }
 
 // health is the answer of 'cluster health'.

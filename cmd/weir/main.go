@@ -83,6 +83,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newAuditCommand(s),
 		newTxnCommand(s),
 		newUserCommand(s),
+		newQuotaCommand(s),
 		newClusterCommand(s),
 		newBenchCommand(s),
 		newDumpCommand(s),
