@@ -105,7 +105,7 @@ func start(ctx context.Context, o options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := app.New(app.Options{Values: values, Version: "test", Logger: o.logger, FS: vfs.NewMem(), Blob: blob.NewMem(), Meta: meta.NewMem(nil), NoRunFile: true})
+	a := app.New(app.Options{Values: values, Version: "test", Logger: o.logger, Level: new(slog.LevelVar), FS: vfs.NewMem(), Blob: blob.NewMem(), Meta: meta.NewMem(nil), NoRunFile: true})
 	// The server outlives the test's context, which ends before its cleanup: clients are closed first.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{stop: cancel, ended: make(chan struct{})}

@@ -8,9 +8,16 @@ func TestQuotaValuesAreReadInTheirUnits(t *testing.T) {
 		name, value string
 		want        float64
 	}{
-		{"produce", "10MiB/s", 10 << 20}, {"produce", "10 MiB/s", 10 << 20}, {"consume", "500KB/s", 500_000}, {"consume", "1.5k", 1536},
-		{"producer_byte_rate", "1048576", 1 << 20}, {"produce", "0.2B/s", 1}, {"request", "50%", 50}, {"request", "12.5", 12.5},
-		{"mutation", "0.5/s", 0.5}, {"connection", "20/s", 20},
+		{"produce", "10MiB/s", 10 << 20},
+		{"produce", "10 MiB/s", 10 << 20},
+		{"consume", "500KB/s", 500_000},
+		{"consume", "1.5k", 1536},
+		{"producer_byte_rate", "1048576", 1 << 20},
+		{"produce", "0.2B/s", 1},
+		{"request", "50%", 50},
+		{"request", "12.5", 12.5},
+		{"mutation", "0.5/s", 0.5},
+		{"connection", "20/s", 20},
 	} {
 		key, err := quotaKey(c.name)
 		if err != nil {
@@ -21,8 +28,18 @@ func TestQuotaValuesAreReadInTheirUnits(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{
-		{"produce", ""}, {"produce", "0"}, {"produce", "-1"}, {"produce", "MiB/s"}, {"produce", "10 apples"}, {"produce", "10MiB/h"}, {"produce", "NaN"}, {"produce", "1e309"},
-		{"request", "50MiB"}, {"request", "Inf"}, {"mutation", "10%"}, {"connection", "x"},
+		{"produce", ""},
+		{"produce", "0"},
+		{"produce", "-1"},
+		{"produce", "MiB/s"},
+		{"produce", "10 apples"},
+		{"produce", "10MiB/h"},
+		{"produce", "NaN"},
+		{"produce", "1e309"},
+		{"request", "50MiB"},
+		{"request", "Inf"},
+		{"mutation", "10%"},
+		{"connection", "x"},
 	} {
 		key, err := quotaKey(c[0])
 		if err != nil {

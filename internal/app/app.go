@@ -204,7 +204,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		FS: stores.files, WALDir: filepath.Join(a.data, "wal"), Blob: stores.objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
-		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
+		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: func() time.Duration { return ProducerExpiry.Get(tps.Values()) },
 		Cleaner: func() shard.CleanerOptions { return cleanerOptions(tps.Values()) },
 	})
 	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)
@@ -317,7 +317,7 @@ func groupOptions(v *config.Values) group.Options {
 		MaxSize: GroupMaxSize.Get(v), MaxMetadataBytes: OffsetMetadataMax.Get(v), Retention: time.Duration(OffsetsRetention.Get(v)) * time.Minute,
 		CleanupInterval: OffsetsCheckInterval.Get(v), ProducerExpiry: ProducerExpiry.Get(v),
 		ConsumerSessionTimeout: ConsumerSessionTimeout.Get(v), ConsumerHeartbeatInterval: ConsumerHeartbeatInterval.Get(v),
-		ConsumerAssignmentInterval: ConsumerAssignmentInterval.Get(v), ConsumerMaxSize: ConsumerMaxSize.Get(v),
+		ConsumerAssignmentInterval: api.ConsumerAssignmentInterval.Get(v), ConsumerMaxSize: ConsumerMaxSize.Get(v),
 	}
 	if names := ConsumerAssignors.Get(v); len(names) > 0 {
 		o.ConsumerAssignor = names[0]

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/config"
@@ -41,8 +42,10 @@ var (
 		"Serve Go's profiles under /debug/pprof/ on the admin address.")
 	NodeID = config.Int("node.id", 1, config.AtLeast(0), config.Common,
 		"Id of this broker in the answers to clients.")
-	Rack = config.String("broker.rack", "",
+	Rack = config.String("broker.rack", "", config.NoDefault,
 		"Rack, or zone, of this broker.")
+	BrokerID = config.Int("broker.id", -1, config.DefaultFunc("node.id", func(v *config.Values) string { return strconv.Itoa(NodeID.Get(v)) }),
+		"The name that node.id had before; it is reported for tools that ask for it.")
 	LogLevel = config.String("log.level", "info", config.OneOf("debug", "info", "warn", "error"), config.Common,
 		"Least severe messages that are logged.")
 	LogFormat = config.String("log.format", "text", config.OneOf("text", "json"), config.Common,
@@ -60,7 +63,7 @@ var (
 		"Time between checkpoints while there are writes; it bounds what a start has to replay.")
 	RetentionInterval = config.Millis("log.retention.check.interval.ms", 5*time.Minute, config.AtLeast(1),
 		"Time between looks for records that retention drops.")
-	ProducerExpiry = config.MillisInt("producer.id.expiration.ms", 24*time.Hour, config.AtLeast(1),
+	ProducerExpiry = config.MillisInt("producer.id.expiration.ms", 24*time.Hour, config.AtLeast(1), config.Dynamic,
 		"Time after which the state of an idle producer is forgotten.")
 
 	GroupInitialDelay = config.MillisInt("group.initial.rebalance.delay.ms", 3*time.Second, config.AtLeast(0),
@@ -87,8 +90,6 @@ var (
 		"Silence after which a member of a group of the consumer protocol is taken for dead.")
 	ConsumerHeartbeatInterval = config.MillisInt("group.consumer.heartbeat.interval.ms", 5*time.Second, config.AtLeast(1),
 		"How often members of groups of the consumer protocol are told to send a heartbeat.")
-	ConsumerAssignmentInterval = config.MillisInt("group.consumer.assignment.interval.ms", time.Second, config.AtLeast(0),
-		"Least time between two assignments of a group of the consumer protocol.")
 	ConsumerMaxSize = config.Int("group.consumer.max.size", 1<<31-1, config.AtLeast(1),
 		"Most members of a group of the consumer protocol.")
 	ConsumerAssignors = config.List("group.consumer.assignors", assignor.Names(), config.Unique, config.OneOf(assignor.Names()...),
@@ -118,15 +119,15 @@ var (
 // reported.
 func Schema() (*config.Schema, error) {
 	keys := []config.Declared{
-		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, Rack, LogLevel, LogFormat,
+		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, BrokerID, Rack, LogLevel, LogFormat,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, StreamsSessionTimeout, StreamsHeartbeatInterval, StreamsAssignmentInterval, StreamsInitialDelay, StreamsStandbyReplicas, StreamsMaxSize,
-		ConsumerSessionTimeout, ConsumerHeartbeatInterval, ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
+		ConsumerSessionTimeout, ConsumerHeartbeatInterval, api.ConsumerAssignmentInterval, ConsumerMaxSize, ConsumerAssignors, ConsumerMigration,
 		ShareMaxSize, ShareSessions, SharePartitions, ShareSegmentBytes, ShareUpdates,
 		OffsetMetadataMax, OffsetsRetention, OffsetsCheckInterval, OffsetsPartitions,
 		TransactionPartitions, TransactionSegmentBytes, TransactionalIDExpiry, TransactionalIDCheckInterval,
-		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
+		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsPerIPOverrides, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
 	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, config.ProviderPaths, config.ProviderEnv)

@@ -42,10 +42,12 @@ var (
 		"Bytes of requests that are read or waiting for an answer, over all connections. Beyond it connections wait to be read.")
 	ConnectionsMax = config.Int("max.connections", 10_000, config.AtLeast(1), config.Dynamic,
 		"Connections in all; a new one beyond it is closed.")
-	ConnectionRateMax = config.Int("max.connection.creation.rate", 1<<31-1, config.AtLeast(0), config.Dynamic,
+	ConnectionRateMax = config.Int("max.connection.creation.rate", 1<<31-1, config.AtLeast(1), config.Dynamic,
 		"New connections a second, over the windows of quotas; beyond it they wait to be accepted.")
 	ConnectionsMaxPerIP = config.Int("max.connections.per.ip", 1<<31-1, config.AtLeast(0), config.Dynamic,
 		"Connections from one address; a new one beyond it is closed.")
+	ConnectionsPerIPOverrides = config.String("max.connections.per.ip.overrides", "", config.Check("HOST:COUNT, separated by commas", checkOverrides), config.Dynamic,
+		"Connections from addresses to which max.connections.per.ip shall not apply: 10.0.0.7:200,::1:50.")
 	ConnectionsMaxIdle = config.Millis("connections.max.idle.ms", 10*time.Minute, config.AtLeast(1),
 		"Time after which a connection without requests is closed.")
 )
@@ -277,7 +279,7 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 	host := peerOf(conn)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.open) >= ConnectionsMax.Get(b.o.API.Values()) || b.byIP[host] >= ConnectionsMaxPerIP.Get(b.o.API.Values()) {
+	if len(b.open) >= ConnectionsMax.Get(b.o.API.Values()) || b.byIP[host] >= connectionsFrom(host, b.o.API.Values()) {
 		b.metrics.refused.Inc()
 		return nil
 	}

@@ -5,9 +5,9 @@
 //
 //	v1  flexible
 //
-// Differences from Kafka: an operation that does not exist is INVALID_REQUEST, not an unknown error; broker settings are
-// checked for type and range, not for what only Kafka's own parts would ask (num.io.threads may more than double);
-// min.insync.replicas may be set for one broker and deleted for all, since there is no replication that depends on it.
+// Differences from Kafka: an operation that does not exist is INVALID_REQUEST, not an unknown error; listeners and
+// listener.security.protocol.map change with a restart only; what Weir cannot do is refused where Kafka would try (unknown
+// cipher suites, TLS versions and SASL mechanisms, a negative log.cleaner.io.max.bytes.per.second).
 package api
 
 import (

@@ -2,6 +2,7 @@ package api
 
 import (
 	"iter"
+	"time"
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/group"
@@ -12,6 +13,10 @@ import (
 // RebalanceProtocols says which kinds of groups are served.
 var RebalanceProtocols = config.List("group.coordinator.rebalance.protocols", []string{"classic", "consumer", "streams"},
 	config.OneOf("consumer", "classic", "share", "streams"), "Kinds of groups that are served.")
+
+// ConsumerAssignmentInterval acts from the next heartbeat on.
+var ConsumerAssignmentInterval = config.MillisInt("group.consumer.assignment.interval.ms", time.Second, config.AtLeast(0), config.Dynamic,
+	"Least time between two assignments of a group of the consumer protocol.")
 
 // Picture returns what groups may know of the topics of a view.
 func Picture(view *topics.View) group.Topics { return picture{view} }
@@ -51,7 +56,7 @@ func factsOf(t *topics.Topic) group.TopicFacts {
 	return group.TopicFacts{ID: t.ID, Name: t.Name, Partitions: t.Partitions}
 }
 
-// consumerConfig are the settings of a group that has its own.
+// consumerConfig are the settings of a group: its own, else those of the broker that can be changed while it runs.
 func (s *Server) consumerConfig(id string) group.ConsumerConfig {
 	view := s.topics.View()
 	own := false
@@ -59,14 +64,12 @@ func (s *Server) consumerConfig(id string) group.ConsumerConfig {
 		_, set := view.HasGroupConfig(id, k.Setting().Name())
 		own = own || set
 	}
-	if !own {
-		return group.ConsumerConfig{}
-	}
-	values := view.GroupConfig(id)
-	c := group.ConsumerConfig{
-		SessionTimeout:     topics.GroupConsumerSessionTimeout.Get(values),
-		HeartbeatInterval:  topics.GroupConsumerHeartbeatInterval.Get(values),
-		AssignmentInterval: topics.GroupConsumerAssignmentInterval.Get(values),
+	c := group.ConsumerConfig{AssignmentInterval: ConsumerAssignmentInterval.Get(view.Values())}
+	if own {
+		values := view.GroupConfig(id)
+		c.SessionTimeout = topics.GroupConsumerSessionTimeout.Get(values)
+		c.HeartbeatInterval = topics.GroupConsumerHeartbeatInterval.Get(values)
+		c.AssignmentInterval = topics.GroupConsumerAssignmentInterval.Get(values)
 	}
 	if c.AssignmentInterval == 0 {
 		c.AssignmentInterval = -1 // to the group 0 is "not set"

@@ -111,8 +111,9 @@ func (s *Store) inMaintenance(ctx context.Context, f func(context.Context) error
 // back, not even over a crash.
 func (s *Store) retain(now time.Time) {
 	var refused error
+	expiry := s.o.ProducerExpiry().Milliseconds()
 	s.Logs(func(l *partition.Log) {
-		l.ExpireProducers(now.UnixMilli(), s.o.ProducerExpiry.Milliseconds())
+		l.ExpireProducers(now.UnixMilli(), expiry)
 		start := l.RetentionStart(now.UnixMilli())
 		if start <= l.Offsets().LogStart {
 			return

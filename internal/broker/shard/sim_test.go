@@ -96,7 +96,7 @@ func (w *world) start(ctx context.Context, seams simSeams, change func(*Options)
 	o := Options{
 		FS: fs, WALDir: simWAL, Blob: dir, Meta: w.meta, Topics: n.topics, Shards: 2, Now: time.Now,
 		Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), WALFileBytes: 64 << 10, WALGroupBytes: 16 << 10,
-		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour, ProducerExpiry: 1 << 62, ReserveBytes: 64 << 10,
+		WALKeepBytes: 1 << 40, CheckpointInterval: time.Hour, RetentionInterval: time.Hour, ProducerExpiry: func() time.Duration { return 1 << 62 }, ReserveBytes: 64 << 10,
 		Cleaner: func() CleanerOptions { return CleanerOptions{Disabled: true} }, // scripts clean when they want to
 	}
 	if seams.blobs != nil {

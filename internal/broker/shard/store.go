@@ -82,8 +82,9 @@ type Options struct {
 	CheckpointInterval time.Duration
 	// RetentionInterval is the time between retention checks, 0 for 5 min (log.retention.check.interval.ms).
 	RetentionInterval time.Duration
-	// ProducerExpiry is after how long an idle producer is forgotten, 0 for 24 h (producer.id.expiration.ms).
-	ProducerExpiry time.Duration
+	// ProducerExpiry returns after how long an idle producer is forgotten, asked for at each look; nil for 24 h
+	// (producer.id.expiration.ms).
+	ProducerExpiry func() time.Duration
 	// Cleaner returns the settings of log compaction, asked for at each look; nil for the defaults.
 	Cleaner func() CleanerOptions
 	// BlockCacheBytes bounds the memory for reads of what is not in the WAL's ring, 0 for 48 MiB.
@@ -107,7 +108,9 @@ func (o Options) withDefaults() Options {
 	set(&o.ReserveBytes, 32<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
 	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
-	set((*int64)(&o.ProducerExpiry), int64(24*time.Hour))
+	if o.ProducerExpiry == nil {
+		o.ProducerExpiry = func() time.Duration { return 24 * time.Hour }
+	}
 	if o.WALGroupBytes == 0 {
 		o.WALGroupBytes = 1 << 20
 	}

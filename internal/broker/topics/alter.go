@@ -219,7 +219,7 @@ func (v *View) listOf(t ResourceType, c Change, texts map[string]string) ([]stri
 	case TopicResource:
 		s, known = v.cat.topicSchema.Lookup(c.Name)
 	case Broker:
-		if s, known = v.static.Schema().Lookup(c.Name); !known {
+		if s, known = v.static.Schema().Lookup(c.Name); !known || s.Internal() {
 			return nil, kafka.Errorf(kafka.InvalidConfig, "Unknown config name: %s", c.Name)
 		}
 	}
@@ -257,13 +257,31 @@ func (s *Store) checkOverride(v *View, r Resource, texts map[string]string, chan
 	case ClientMetrics:
 		return s.cat.checkMetricsConfigs(r.Name, texts)
 	}
-	if err := v.checkBroker(r.Name, texts, changes); err != nil || s.o.CheckBroker == nil {
+	if err := v.checkBroker(r.Name, texts, changes); err != nil {
 		return err
 	}
-	if err := s.o.CheckBroker(v.withOverride(r, texts, v.Revision).Values()); err != nil {
+	next := v.withOverride(r, texts, v.Revision).Values()
+	if err := v.checkMeaning(next, changedNames(texts, changes)); err != nil {
+		return err
+	}
+	if err := v.checkInsync(r.Name, changes); err != nil || s.o.CheckBroker == nil {
+		return err
+	}
+	if err := s.o.CheckBroker(next); err != nil {
 		return kafka.Errorf(kafka.InvalidRequest, "Validation of dynamic config update failed: %s", err.Error())
 	}
 	return nil
+}
+
+// changedNames are the names that changes left set in texts.
+func changedNames(texts map[string]string, changes []Change) []string {
+	var out []string
+	for _, c := range changes {
+		if _, set := texts[c.Name]; set {
+			out = append(out, c.Name)
+		}
+	}
+	return out
 }
 
 // tlsStores are the settings that Kafka lets change only for one listener.
