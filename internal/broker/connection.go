@@ -35,10 +35,12 @@ type connection struct {
 
 	inFlight atomic.Int64
 	stopping atomic.Bool
+	stop     sync.Once
+	stopped  chan struct{} // closed when nothing more is to be read
 }
 
 func newConnection(b *Broker, conn net.Conn, l Listener, a *api.Conn) *connection {
-	return &connection{broker: b, listener: l, conn: conn, api: a, done: make(chan struct{}), turn: make(chan struct{}, 1), loginBy: time.Now().Add(auth.LoginTimeout)}
+	return &connection{broker: b, listener: l, conn: conn, api: a, done: make(chan struct{}), turn: make(chan struct{}, 1), stopped: make(chan struct{}), loginBy: time.Now().Add(auth.LoginTimeout)}
 }
 
 // loggingIn tells whether the client has yet to log in for the first time.
@@ -117,6 +119,7 @@ func (c *connection) serve(ctx, running context.Context) {
 // stopReading makes the reader end; what was read is still answered.
 func (c *connection) stopReading() {
 	c.stopping.Store(true)
+	c.stop.Do(func() { close(c.stopped) })
 	c.conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
 }
 
@@ -124,7 +127,7 @@ func (c *connection) stopReading() {
 func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reason string) {
 	idle := ConnectionsMaxIdle.Get(c.broker.o.Values)
 	timed := &timedReader{c: c, idle: idle}
-	r := wire.NewFrameReader(timed, wire.FrameReaderOptions{Limit: c.frameLimit, Budget: c.broker.budget, BodyTimeout: frameTimeout})
+	r := wire.NewFrameReader(timed, wire.FrameReaderOptions{Limit: c.frameLimit, Wait: c.mute, Budget: c.broker.budget, BodyTimeout: frameTimeout})
 	for {
 		f, err := r.Next(ctx)
 		timed.body = time.Time{}
@@ -160,6 +163,48 @@ func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reaso
 				return reasonShutdown
 			}
 		}
+	}
+}
+
+// heldMemory is how long after a hold a connection is still read one request at a time.
+const heldMemory = time.Minute
+
+// mute leaves the next frame of a client that passes quotas in the client's hands, as Kafka does (KIP-219): it is read when
+// all before it are answered and the hold that they brought is over. The hold is known before the answer that tells of it
+// is sent, so a client cannot get a request in between. Only the frames that were read ahead when the first hold of a
+// connection began, readAhead of them and one, wait here, under the budget; they are not started before it ends. Nothing is
+// read ahead from then on, so that clients that are held for long do not fill the budget that all others need. A client that
+// sends nothing and leaves is noticed at once; what one sent hides it, so that one is taken for idle after a while.
+func (c *connection) mute(ctx context.Context) error {
+	idle := time.Now().Add(ConnectionsMaxIdle.Get(c.broker.o.Values))
+	for {
+		until := c.api.HeldUntil()
+		if until.IsZero() || time.Since(until) > heldMemory {
+			return nil
+		}
+		wait := time.Until(until)
+		if c.inFlight.Load() == 0 && wait <= 0 {
+			return nil
+		}
+		if !time.Now().Before(idle) && wait > 0 {
+			return os.ErrDeadlineExceeded
+		}
+		over := time.NewTimer(max(min(wait, time.Until(idle)), 0))
+		ended := over.C
+		if wait <= 0 {
+			ended = nil // what is in flight may bring a hold of its own
+		}
+		select {
+		case <-c.turn:
+		case <-ended:
+		case <-c.stopped:
+			over.Stop()
+			return os.ErrDeadlineExceeded
+		case <-ctx.Done():
+			over.Stop()
+			return ctx.Err()
+		}
+		over.Stop()
 	}
 }
 
@@ -222,7 +267,7 @@ func (t *timedReader) Read(p []byte) (int, error) {
 // handle starts the requests in order. It returns false if the connection must end for one of them.
 func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, replies chan<- pendingReply) bool {
 	for f := range frames {
-		pause(ctx, time.Until(c.api.HeldUntil)) // a quota was passed
+		pause(ctx, time.Until(c.api.HeldUntil())) // a quota was passed
 		reply, err := c.start(ctx, f)
 		if err != nil {
 			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)

@@ -15,7 +15,7 @@ func TestAConnectionThatIsHeldStartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBroker(t)
 		c := b.connect(t)
-		c.c.api.HeldUntil = time.Now().Add(5 * time.Second)
+		c.c.api.Hold(time.Now().Add(5 * time.Second))
 		sent := time.Now()
 		c.send(versionsRequest(1))
 		c.answer()
@@ -34,14 +34,30 @@ func TestAClientThatLeavesWhileItIsHeldIsForgottenAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestBroker(t).connect(t)
-		c.c.api.HeldUntil = time.Now().Add(time.Hour)
-		c.send(versionsRequest(1))
+		c.c.api.Hold(time.Now().Add(time.Hour))
 		synctest.Wait()
 		c.Close()
 		left := time.Now()
 		<-c.c.done
 		if waited := time.Since(left); waited > time.Second {
 			t.Errorf("forgotten after %s", waited)
+		}
+	})
+}
+
+// TestAClientThatSendsWhileItIsHeldAndLeavesIsForgottenAsIdle: what it sent hides that it left.
+func TestAClientThatSendsWhileItIsHeldAndLeavesIsForgottenAsIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t)
+		c := b.connect(t)
+		c.c.api.Hold(time.Now().Add(24 * time.Hour))
+		began := time.Now()
+		c.send(versionsRequest(1)[:4])
+		c.Close()
+		<-c.c.done
+		if waited, idle := time.Since(began), ConnectionsMaxIdle.Get(b.o.Values); waited > idle {
+			t.Errorf("forgotten after %s, want %s at most", waited, idle)
 		}
 	})
 }
@@ -126,6 +142,54 @@ func TestConnectionsOverTheBrokersRateWait(t *testing.T) {
 		}
 		if took := time.Since(began); took < 8*time.Second || took > 11*time.Second {
 			t.Errorf("20 connections at one a second, after 10 at once, took %s", took)
+		}
+	})
+}
+
+func TestNothingIsReadAheadOfAClientThatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t)
+		c := b.connect(t)
+		c.c.api.Hold(time.Now().Add(5 * time.Second))
+		// The handler's connection is a pipe: a write returns when its last byte was read.
+		var written [3]time.Duration
+		began := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range written {
+				if _, err := c.Write(versionsRequest(uint32(i))); err != nil {
+					t.Errorf("send: %v", err)
+				}
+				written[i] = time.Since(began)
+			}
+		})
+		<-time.After(4 * time.Second)
+		if used := b.budget.Used(); used != 0 {
+			t.Errorf("%d bytes of a client that is held are kept", used)
+		}
+		for range written {
+			c.answer()
+		}
+		wg.Wait()
+		if waited := time.Since(began); waited != 5*time.Second {
+			t.Errorf("answered after %s, want 5s", waited)
+		}
+	})
+}
+
+func TestAHeldConnectionThatMustEndDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestBroker(t).connect(t)
+		c.c.api.Hold(time.Now().Add(time.Hour))
+		go c.Write(versionsRequest(1)) //nolint:errcheck // the connection ends before it is read
+		synctest.Wait()
+		began := time.Now()
+		c.c.stopReading()
+		<-c.c.done
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("ended after %s", waited)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -137,8 +138,7 @@ type Conn struct {
 	TLS   bool
 	Login *auth.Session
 
-	// HeldUntil is until when no request of the connection may be started, because a quota was passed.
-	HeldUntil time.Time
+	heldUntil atomic.Pointer[time.Time] // nil: the client never passed a quota
 
 	// Of the request that is being handled: how long the client is to be held, when it began, what it used beside the time
 	// since then, and whether that time counts.
@@ -156,6 +156,18 @@ type Conn struct {
 	decisions []decision
 	answer    kmsg.Response
 }
+
+// HeldUntil is until when no request of the connection may be started, because a quota was passed; zero for never. It may
+// be called from any goroutine.
+func (c *Conn) HeldUntil() time.Time {
+	if t := c.heldUntil.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
+}
+
+// Hold lets no request of the connection be started until then.
+func (c *Conn) Hold(until time.Time) { c.heldUntil.Store(&until) }
 
 // Reply waits for what the answer needs and returns it. Silent replies have no answer (acks=0). An error closes the
 // connection.

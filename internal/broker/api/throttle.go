@@ -52,7 +52,7 @@ func (s *Server) throttle(c *Conn) (millis int32) {
 	if c.held <= 0 {
 		return 0
 	}
-	c.HeldUntil = time.Now().Add(c.held)
+	c.Hold(time.Now().Add(c.held))
 	return int32(min(c.held.Milliseconds(), math.MaxInt32)) //nolint:gosec // bounded
 }
 

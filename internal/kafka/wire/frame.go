@@ -27,6 +27,9 @@ type FrameReaderOptions struct {
 	MaxBytes int64
 	// Limit, if set, gives the largest frame in the place of MaxBytes. It is asked for each frame, once its size is known.
 	Limit func() int64
+	// Wait, if set, is called once the size of a frame has arrived and before anything else of it is read; an error ends
+	// the reading. A peer that goes away before its next frame is so noticed, whoever waits here.
+	Wait func(ctx context.Context) error
 	// Budget counts the bytes of frames in flight. Default: no bound.
 	Budget *Budget
 	// BodyTimeout is how long the rest of a frame may take to arrive once its size is known or its budget is granted, with
@@ -89,6 +92,11 @@ func (r *FrameReader) Next(ctx context.Context) (*Frame, error) {
 	}
 	if size < 0 || size > limit {
 		return nil, fmt.Errorf("frame of %d bytes, at most %d are accepted: %w", size, limit, ErrFrameSize)
+	}
+	if r.options.Wait != nil {
+		if err := r.options.Wait(ctx); err != nil {
+			return nil, err
+		}
 	}
 	f := &Frame{}
 	if err := r.read(ctx, f, int(size)); err != nil {
