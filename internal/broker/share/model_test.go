@@ -269,7 +269,7 @@ func (w *world) check() {
 // start goes back only where a restart forgets hand-outs that were not persisted, and never over what is done with.
 func TestPartitionBehavesAsItsModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		w := newWorld(t, seed)
 		steps := []func(){w.acquire, w.acquire, w.acknowledge, w.acknowledge, w.acknowledge, w.expire, w.release, w.write, w.write, w.write, w.trim, w.crash}
 		for range 800 {

@@ -104,7 +104,7 @@ func randomGroupEvent(rng *rand.Rand, g *Groups, topics fixedTopics) any {
 
 func TestReplayOfGroupsEqualsWhatRan(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
+	for seed := range uint64(15) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		topics := fixedTopics{"t0": 3, "t1": 1, "t2": 4}
 		live := NewGroups(GroupOptions{MaxSize: 4})
@@ -237,7 +237,7 @@ func partitionsOf(name string, list []int32) *partitions { return &partitions{na
 
 func TestReplayOfStatesEqualsWhatRan(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		live := NewStates(StateOptions{UpdatesPerSnapshot: 1 + rng.IntN(6), PruneInterval: time.Minute})
 		now := time.Unix(100, 0)
