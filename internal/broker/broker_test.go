@@ -69,11 +69,13 @@ func (p *peer) receive(res kmsg.Response) (correlation uint32, err error) {
 }
 
 // produce asks for one small batch to be written to partition 0 of "t". Version 8 is the last with plain headers.
-func (p *peer) produce() []byte {
+func (p *peer) produce() []byte { return p.produceWith(-1) }
+
+func (p *peer) produceWith(acks int16) []byte {
 	b := record.NewBuilder(record.None, 0)
 	b.Append(1, nil, []byte("value"), nil)
 	req := kmsg.NewPtrProduceRequest()
-	req.Version, req.Acks, req.TimeoutMillis = 8, -1, 1000
+	req.Version, req.Acks, req.TimeoutMillis = 8, acks, 1000
 	part := kmsg.NewProduceRequestTopicPartition()
 	part.Records = b.Build(record.BuildOptions{})
 	topic := kmsg.NewProduceRequestTopic()
@@ -183,6 +185,39 @@ func TestAClientThatLeavesEndsItsLongPoll(t *testing.T) {
 		p.Close()
 	}
 	connections(t, s, 0)
+}
+
+// TestWhatAClientSentBeforeItLeftTakesEffect lets clients go at once after records they want no answer for, behind a poll
+// that nobody waits for any more.
+func TestWhatAClientSentBeforeItLeftTakesEffect(t *testing.T) {
+	t.Parallel()
+	s := weirtest.Start(t, weirtest.Topic("t", 1))
+	const clients, each = 10, 4
+	for range clients {
+		p := dial(t, s)
+		frames := [][]byte{p.poll(time.Hour)}
+		for range each {
+			frames = append(frames, p.produceWith(0))
+		}
+		p.send(frames...)
+		p.Close()
+	}
+	p := dial(t, s)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for own := int64(0); ; own++ {
+		p.send(p.produce())
+		_, offset, err := p.produced()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case offset == own+clients*each:
+			return
+		case own == 500:
+			t.Fatalf("%d records of clients that left are there, want %d", offset-own, clients*each)
+		}
+		<-look.C
+	}
 }
 
 // connections waits until the server counts n connections.

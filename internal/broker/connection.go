@@ -37,6 +37,9 @@ type connection struct {
 	stopping atomic.Bool
 	stop     sync.Once
 	stopped  chan struct{} // closed when nothing more is to be read
+	// gone is set when the client has closed its side. What it sent before still takes effect, in order, but nothing is
+	// waited for on the way: a record that needs no answer, or a member's word that it leaves, is often the last.
+	gone atomic.Bool
 }
 
 func newConnection(b *Broker, conn net.Conn, l Listener, a *api.Conn) *connection {
@@ -88,6 +91,7 @@ func (c *connection) serve(ctx, running context.Context) {
 		why := c.read(ctx, frames)
 		end(why)
 		if why != reasonShutdown {
+			c.gone.Store(true)
 			cancel() // a client that is gone wants no answers
 		}
 	})
@@ -273,6 +277,9 @@ func (c *connection) handle(ctx context.Context, frames <-chan *wire.Frame, repl
 			c.broker.o.Logger.Debug("connection closed", "peer", c.api.Peer, "client", c.api.ClientID, "err", err)
 			f.Release()
 			c.answered()
+			if c.gone.Load() && !c.loggingIn() {
+				continue // its answer is not missed
+			}
 			return false
 		}
 		replies <- pendingReply{reply, f}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -183,6 +184,31 @@ func TestANameBelongsToOneKindOfGroup(t *testing.T) {
 			if got, err := r.AskPartition(t.Context(), 0, write{name: name}); err != nil || got != want {
 				t.Errorf("event that claims %q: %v, %v, want %s", name, got, err, want)
 			}
+		}
+	})
+}
+
+// TestALastWordIsHeard lets clients go at once after what they sent, as consumers do that leave their group.
+func TestALastWordIsHeard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var entries []string
+		var effects int
+		r, stop := startDiaries(t, newMemTopics(1), &entries, func(int32, any) { effects++ })
+		synctest.Wait()
+		before := effects
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		const n = 40 // a coin that is thrown for each would hardly fall on the same side every time
+		for range n {
+			if _, err := r.AskPartition(gone, 0, write{"a!", machine.Decision{Effects: []any{"left"}}}); err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		stop()
+		if got := effects - before; got != n {
+			t.Fatalf("%d events had an effect, want %d", got, n)
 		}
 	})
 }

@@ -51,18 +51,23 @@ func newShard(partition int32, kind *Kind, options *Options, m *metrics) *shard 
 
 // do hands an event to the state machine and waits for its reply, which may be long for Join and Sync. The error is
 // kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.CoordinatorNotAvailable if it was fenced while the
-// request was on its way, and the context's if that ended first.
+// request was on its way, and the context's if that ended first. An event takes effect though its context has ended, unless
+// the queue is full.
 func (s *shard) do(ctx context.Context, e any) (any, error) {
 	if !s.active.Load() {
 		return nil, kafka.CoordinatorLoadInProgress
 	}
 	c := &call{event: e, reply: make(chan reply, 1)}
 	select {
-	case s.calls <- c:
-	case <-s.closed:
-		return nil, kafka.NotCoordinator
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case s.calls <- c: // also for a client that has gone: its last word is often that it leaves
+	default:
+		select {
+		case s.calls <- c:
+		case <-s.closed:
+			return nil, kafka.NotCoordinator
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	select {
 	case r := <-c.reply:

@@ -22,8 +22,12 @@ func NewBudget(limitBytes int64) *Budget {
 }
 
 // Acquire waits until n bytes are free and takes them. An n over the whole budget takes all of it, so that such a
-// request runs alone. Every success needs one Release of the same n. The only error is that of ctx.
+// request runs alone. Every success needs one Release of the same n. The only error is that of ctx, which counts only if
+// there is something to wait for.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
+	if b.TryAcquire(n) {
+		return nil
+	}
 	n = min(n, b.limit)
 	if err := b.sem.Acquire(ctx, n); err != nil {
 		return err
