@@ -82,7 +82,7 @@ peer-record:
 fault: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
 
-## torture: transactions under kills, with zombies, for TORTURE_SECONDS (300)
+## torture: transactions and groups under kills, with zombies, for TORTURE_SECONDS (300)
 torture: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags torture -count=1 -v -timeout 60m ./test/torture
 

@@ -34,7 +34,9 @@ type runFile struct {
 
 // Start starts the binary on the folder data and waits for its run.json. listen is the address for Kafka; port 0 lets the
 // system choose. Output goes to data + ".log". The process is killed when ctx ends.
-func Start(ctx context.Context, binary, data, listen string) (*Broker, error) {
+//
+// More arguments of the command may follow.
+func Start(ctx context.Context, binary, data, listen string, more ...string) (*Broker, error) {
 	run := filepath.Join(data, "run.json")
 	if err := os.Remove(run); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -44,7 +46,8 @@ func Start(ctx context.Context, binary, data, listen string) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{Data: data, log: log, exited: make(chan struct{})}
-	b.cmd = exec.CommandContext(ctx, binary, "server", "--data", data, "--kafka-listen", listen, "--admin-listen", "127.0.0.1:0")
+	args := append([]string{"server", "--data", data, "--kafka-listen", listen, "--admin-listen", "127.0.0.1:0"}, more...)
+	b.cmd = exec.CommandContext(ctx, binary, args...)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	begin := time.Now()
 	if err := b.cmd.Start(); err != nil {

@@ -16,6 +16,16 @@
 //     another one there;
 //   - hanging: a transaction that never ends.
 //
+// Beside them two groups, one of each protocol, have members that join, leave, are gone without a word or are silent for longer
+// than a session and then want to commit, while their topic grows. Each member notes for how long a partition was its own, at
+// most until a session after its last heartbeat that was answered, and what it committed. Ownership.Check tells
+//
+//   - double: a partition that two members had at the same time;
+//   - fence: a commit that was taken from a member after another had got the partition;
+//   - lost: a committed offset that went back; invented: one that nobody sent.
+//
+// In the end, when all is quiet, every partition must have one owner.
+//
 // History.Check says which of that occurred. It is tested itself, on histories that were broken on purpose; those tests
 // need no binary. The test with a binary has the build tag torture: $TEST_BINARY names it, $TORTURE_SECONDS says for how
 // long (default 300), and $TORTURE_SEED repeats the choices of a run. A run with less work or fewer faults than a floor is

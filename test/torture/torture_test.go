@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ type run struct {
 	broker  *fault.Broker
 	history *History
 	zombies []*zombies
+	groups  []*groupChaos
 	kills   int
 
 	feeding, moving context.CancelFunc
@@ -50,6 +52,8 @@ type run struct {
 var (
 	path   = []string{"in", "mid", "out"}
 	beside = []string{"graves"}
+	// Of groups whose members come and go; a topic has its group's name.
+	groupTopics = []string{"classic", "consumer"}
 )
 
 func TestTransactionsSurviveKillsAndZombies(t *testing.T) {
@@ -64,7 +68,7 @@ func TestTransactionsSurviveKillsAndZombies(t *testing.T) {
 	r.addr = r.freeAddress()
 	r.start()
 	t.Cleanup(func() { r.broker.Kill() })
-	if err := createTopics(t.Context(), r.addr, append(path, beside...)...); err != nil {
+	if err := createTopics(t.Context(), r.addr, slices.Concat(path, beside, groupTopics)...); err != nil {
 		t.Fatal(err)
 	}
 	r.begin()
@@ -90,14 +94,14 @@ func (r *run) freeAddress() string {
 }
 
 func (r *run) start() {
-	b, err := fault.Start(context.WithoutCancel(r.t.Context()), r.binary, r.data, r.addr)
+	b, err := fault.Start(context.WithoutCancel(r.t.Context()), r.binary, r.data, r.addr, groupSettings()...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.broker = b
 }
 
-// begin starts all clients. Chaos of consumer groups, with members that come and go, can join them here.
+// begin starts all clients.
 func (r *run) begin() {
 	feeding, stopFeeding := context.WithCancel(r.t.Context())
 	moving, stopMoving := context.WithCancel(r.t.Context())
@@ -132,6 +136,11 @@ func (r *run) begin() {
 		r.feeders.Go(func() { note(z.run(feeding)) })
 	}
 	r.others.Go(func() { note(watch(moving, r.addr, beside[0], r.history)) })
+	for i, kind := range []func() protocol{func() protocol { return &classicProtocol{} }, func() protocol { return consumerProtocol{} }} {
+		g := &groupChaos{addr: r.addr, name: groupTopics[i], newProtocol: kind, rng: rand.New(rand.NewPCG(r.rng.Uint64(), 4))}
+		r.groups = append(r.groups, g)
+		r.others.Go(func() { g.run(moving) })
+	}
 }
 
 // kill kills the broker at random for so long, and leaves it running.
@@ -163,6 +172,9 @@ const drainTime = 90 * time.Second
 // drain lets the zombies end and the movers finish, and then reads what is there.
 func (r *run) drain() {
 	r.feeding()
+	for _, g := range r.groups {
+		g.steady.Store(true)
+	}
 	r.feeders.Wait()
 	ctx, cancel := context.WithTimeout(r.t.Context(), drainTime)
 	defer cancel()
@@ -181,6 +193,11 @@ func (r *run) drain() {
 		if pause(ctx, 500*time.Millisecond) != nil {
 			r.t.Errorf("%d of %d values have come through after %v", len(last), len(first), drainTime)
 			break
+		}
+	}
+	for _, g := range r.groups {
+		if err := g.converge(ctx); err != nil {
+			r.t.Error(err)
 		}
 	}
 	r.moving()
@@ -221,6 +238,24 @@ func (r *run) judge(length time.Duration) {
 		r.t.Error(s)
 	}
 	seconds := int(length / time.Second)
+	for _, g := range r.groups {
+		claims, commits := g.ownership.Count()
+		left, killed, paused, refused, grown := g.left.Load(), g.killed.Load(), g.paused.Load(), g.refused.Load(), g.grown.Load()
+		r.t.Logf("group %s: %d partitions taken, %d commits; members: %d left, %d killed, %d paused; %d late commits refused; %d kills, topic grown %d times",
+			g.name, claims, commits, left, killed, paused, refused, r.kills, grown)
+		for _, s := range g.ownership.Check() {
+			r.t.Errorf("group %s: %s", g.name, s)
+		}
+		for what, enough := range map[string]bool{
+			"partitions taken": claims >= seconds, "commits": commits >= 5*seconds, "members that left": left >= int64(seconds/30),
+			"members killed": killed >= int64(seconds/30), "members paused": paused >= int64(seconds/30),
+			"late commits": refused >= int64(seconds/60), "growths of the topic": grown >= int64(seconds/60),
+		} {
+			if !enough {
+				r.t.Errorf("invalid: too few %s in group %s for %d s", what, g.name, seconds)
+			}
+		}
+	}
 	for what, enough := range map[string]bool{
 		"kills":                  r.kills >= seconds/15,
 		"values":                 r.history.AckedCount() >= seconds*20,
