@@ -34,6 +34,8 @@ type server struct {
 	log  *logBuffer
 	stop context.CancelFunc
 	done chan error
+	// alive ends with the server: who waits for something of a server that failed would wait for ever.
+	alive context.Context //nolint:containedctx // it is the life of the server
 }
 
 // logBuffer is a log that can be read while it is written.
@@ -79,7 +81,12 @@ func start(t testing.TB, dir string, set ...string) (*server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	ready := make(chan struct{})
-	go func() { s.done <- s.Run(ctx, func() { close(ready) }) }()
+	var ended context.CancelFunc
+	s.alive, ended = context.WithCancel(context.Background())
+	go func() {
+		defer ended()
+		s.done <- s.Run(ctx, func() { close(ready) })
+	}()
 	select {
 	case <-ready:
 		t.Cleanup(func() { s.end(t) })

@@ -65,7 +65,7 @@ func fill(t *testing.T, s *server, records int) {
 			}
 		})
 	}
-	if err := cl.Flush(t.Context()); err != nil {
+	if err := cl.Flush(s.alive); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -75,7 +75,7 @@ func readAll(t *testing.T, s *server, want int) {
 	t.Helper()
 	cl := s.client(t, kgo.ConsumeTopics("t"))
 	for got := 0; got < want; {
-		fetches := cl.PollFetches(t.Context())
+		fetches := cl.PollFetches(s.alive)
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
