@@ -217,7 +217,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
 		Share: share.GroupOptions{MaxSize: ShareMaxSize.Get(v)},
 	})
-	shares, windows := a.newShares(tps, storage, groups, registry)
+	shares, windows := a.newShares(tps, storage, groups, registry) //nolint:contextcheck // what a window writes outlives who made it
 	markers := markers{tps, storage, groups}
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},

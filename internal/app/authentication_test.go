@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,22 +167,30 @@ func secured(t *testing.T, a *authority, logger *slog.Logger, set ...string) *ap
 		t.Fatal(err)
 	}
 	ap := app.New(app.Options{Values: v, Version: "test", Logger: logger, FS: vfs.NewMem(), Blob: blob.NewMem(), Meta: meta.NewMem(nil), NoRunFile: true})
+	runApp(t, ap)
+	return ap
+}
+
+// runApp starts a server and returns when it is ready. stop ends it, as does the end of the test.
+func runApp(t *testing.T, ap *app.App) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- ap.Run(ctx, func() { close(ready) }) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("server: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-ready:
 	case err := <-done:
 		done <- nil
 		t.Fatalf("the server did not start: %v", err)
 	}
-	return ap
+	return stop
 }
 
 // connect returns a client with properties as Java's.

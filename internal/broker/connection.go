@@ -30,7 +30,8 @@ type connection struct {
 	under    *corked // what lies under TLS; nil without
 	api      *api.Conn
 	done     chan struct{}
-	loginBy  time.Time     // when the client must have logged in
+	loginBy  time.Time     // when the client must have logged in, and begun its first request, wherever it connects
+	greeted  bool          // its first request has come; the reader's
 	turn     chan struct{} // a reply was sent: the next frame of a client that has not logged in may be read
 
 	inFlight atomic.Int64
@@ -151,6 +152,7 @@ func (c *connection) read(ctx context.Context, frames chan<- *wire.Frame) (reaso
 		default:
 			return reasonIO
 		}
+		c.greeted = true
 		c.inFlight.Add(1)
 		select {
 		case frames <- f:
@@ -215,10 +217,13 @@ func (c *connection) mute(ctx context.Context) error {
 // frameLimit is how large a frame may be now.
 func (c *connection) frameLimit() int64 {
 	limit := int64(RequestBytesMax.Get(c.broker.o.Values))
-	if c.loggingIn() {
-		return min(limit, auth.LoginBytesMax)
+	switch {
+	case !c.loggingIn():
+		return limit
+	case c.under != nil:
+		return min(limit, auth.LoginBytesMaxTLS)
 	}
-	return limit
+	return min(limit, auth.LoginBytesMax)
 }
 
 // answered counts a request as done.
@@ -250,7 +255,7 @@ func (t *timedReader) Read(p []byte) (int, error) {
 		if at.IsZero() {
 			at = time.Now().Add(t.idle)
 		}
-		if t.c.loggingIn() && t.c.loginBy.Before(at) {
+		if early := t.c.loggingIn() || !t.c.greeted && t.body.IsZero(); early && t.c.loginBy.Before(at) {
 			at = t.c.loginBy
 		}
 		if err := t.c.conn.SetReadDeadline(at); err != nil {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/topics"
@@ -172,6 +174,8 @@ func TestIdleConnectionIsClosedAfterItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestBroker(t, "connections.max.idle.ms=60000").connect(t)
+		c.send(versionsRequest(1)) // before it there is less time
+		c.answer()
 		for range 3 { // each request begins the time anew
 			<-time.After(59 * time.Second)
 			c.send(versionsRequest(1))
@@ -308,4 +312,33 @@ func TestDrainAnswersWhatWasRead(t *testing.T) {
 		}
 		c.mustEnd(reasonShutdown)
 	})
+}
+
+func TestWhoSaysNothingIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string][]byte{"nothing": nil, "half a size": {0, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newTestBroker(t)
+				silent, speaks := b.connect(t), b.connect(t)
+				if first != nil {
+					silent.send(first)
+				}
+				speaks.send(versionsRequest(1))
+				speaks.answer()
+				began := time.Now()
+				if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+					t.Errorf("got %v, want the end", err)
+				}
+				if waited := time.Since(began); waited > auth.LoginTimeout {
+					t.Errorf("closed after %v, want %v", waited, auth.LoginTimeout)
+				}
+				<-time.After(time.Minute) // who has spoken may be silent
+				speaks.send(versionsRequest(2))
+				if got := speaks.answer(); got != 2 {
+					t.Errorf("answered %d, want 2", got)
+				}
+			})
+		})
+	}
 }

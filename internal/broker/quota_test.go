@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/quota"
 )
 
@@ -119,7 +120,7 @@ func TestConnectionsOverTheQuotaOfAnAddressAreClosedLater(t *testing.T) {
 		b := newTestBroker(t)
 		b.o.Quotas.Load([]quota.Entry{{Entity: quota.Entity{IP: quota.Any()}, Quotas: quota.Quotas{quota.ConnectionCreationRate: 0.1}}})
 		p := listenOnPipes(t, b)
-		if _, lived := p.dial(t); lived != time.Minute {
+		if _, lived := p.dial(t); lived != auth.LoginTimeout { // it says nothing
 			t.Errorf("the first connection lived for %s", lived)
 		}
 		b.o.Quotas.Load([]quota.Entry{{Entity: quota.Entity{IP: quota.Any()}, Quotas: quota.Quotas{quota.ConnectionCreationRate: 0.01}}})

@@ -59,7 +59,7 @@ func (s *Server) shareFetch(ctx context.Context, c *Conn, h wire.RequestHeader, 
 	}
 	acked := wait(ctx)
 	if req.ShareSessionEpoch == sharepartition.SessionFinal {
-		s.windows.Close(plan.key)
+		s.windows.Close(plan.key) //nolint:contextcheck // what is given back is written, whoever waits
 	}
 	s.fillShareFetch(res, &plan, results, acked)
 	if err := ctx.Err(); err != nil {

@@ -44,7 +44,7 @@ func (s *Server) shareAcknowledge(ctx context.Context, c *Conn, req *kmsg.ShareA
 	}
 	results := s.acknowledge(ctx, key.Group, key.Member, requests, req.IsRenewAck)(ctx)
 	if req.ShareSessionEpoch == sharepartition.SessionFinal {
-		s.windows.Close(key)
+		s.windows.Close(key) //nolint:contextcheck // what is given back is written, whoever waits
 	}
 	for _, r := range results {
 		if n := len(res.Topics); n == 0 || res.Topics[n-1].TopicID != r.id.Topic {

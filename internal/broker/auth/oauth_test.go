@@ -187,7 +187,7 @@ func TestOnlyTheIssuersTokensInForceAreTaken(t *testing.T) {
 		"nothing":           {"..", false},
 	} {
 		id, err := b.check(t.Context(), c.token)
-		if (err == nil) != c.ok || err == nil && id.Principal != (user("alice")) {
+		if (err == nil) != c.ok || err == nil && id.Principal != user("alice") {
 			t.Errorf("%s: got %v, %v", name, id, err)
 		}
 		if err != nil && len(parts[2]) > 0 && strings.Contains(err.Error(), parts[2]) {

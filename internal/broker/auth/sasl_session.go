@@ -13,6 +13,8 @@ import (
 const (
 	// LoginBytesMax bounds each of its requests.
 	LoginBytesMax = 64 << 10
+	// LoginBytesMaxTLS does so where TLS holds some 40 KiB beside it. It is more than any token that passes by HTTP.
+	LoginBytesMaxTLS = 24 << 10
 	// LoginTimeout is how long it may take until it has.
 	LoginTimeout = 10 * time.Second
 )

@@ -70,10 +70,7 @@ func list[T any](c *coder, p *[]T, itemBytes int, item func(*T, *coder)) {
 	if c.writing {
 		c.out = kbin.AppendCompactArrayLen(c.out, len(*p))
 	} else {
-		n := int(c.in.CompactArrayLen())
-		if n < 0 {
-			n = 0
-		}
+		n := max(int(c.in.CompactArrayLen()), 0)
 		if n > len(c.in.Src)/itemBytes {
 			c.in.Span(len(c.in.Src) + 1) // not enough bytes: the reader becomes invalid
 			return
