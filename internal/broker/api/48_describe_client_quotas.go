@@ -73,13 +73,18 @@ func QuotasOf(view *topics.View) []quota.Entry {
 		if err != nil {
 			continue
 		}
-		entry := quota.Entry{Entity: e, Quotas: make(quota.Quotas, len(texts[name]))}
-		for key, text := range texts[name] {
-			if v, err := strconv.ParseFloat(text, 64); err == nil && quota.Check(e, key, v) == nil {
-				entry.Quotas[key] = v
-			}
-		}
-		out = append(out, entry)
+		out = append(out, readQuotas(e, texts[name]))
 	}
 	return out
+}
+
+// readQuotas reads the stored quotas of an entity; what none of its quotas can be is left out.
+func readQuotas(e quota.Entity, texts map[string]string) quota.Entry {
+	entry := quota.Entry{Entity: e, Quotas: make(quota.Quotas, len(texts))}
+	for key, text := range texts {
+		if v, err := strconv.ParseFloat(text, 64); err == nil && quota.Check(e, key, v) == nil {
+			entry.Quotas[key] = v
+		}
+	}
+	return entry
 }

@@ -189,6 +189,7 @@ func New(o Options) *Store {
 		reported: map[string]struct{}{},
 	}
 	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Blocks: blockcache.New(o.BlockCacheBytes), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
+	registerCaches(o.Registerer, s.env.Segments, s.env.Blocks)
 	return s
 }
 
