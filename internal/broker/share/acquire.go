@@ -134,8 +134,9 @@ func (t *taker) takeBack() {
 	}
 }
 
-// careful tells how many records of s up to last to take where they have failed often: half of them and half again with
-// each time, and at the last attempt one by one, so that a record that kills its consumers takes no others with it.
+// careful tells how many records of s up to last to take where they have failed often: half of what was handed out at
+// first, half again with each time, and at the last attempt one by one, so that a record that kills its consumers takes no
+// others with it.
 func (t *taker) careful(s *span, last int64) (n int64, alone bool) {
 	limit := t.Limits.DeliveryCount
 	from := max(2, (limit+1)/2)
@@ -143,8 +144,8 @@ func (t *taker) careful(s *span, last int64) (n int64, alone bool) {
 	case limit > 2 && s.count == limit-1:
 		return 1, true
 	case s.count >= from:
-		n = (last - s.first + 1) >> min(s.count-from+1, 62)
-		return max(n, 1), true
+		n = s.whole >> min(s.count-from+1, 62)
+		return min(max(n, 1), last-s.first+1), true
 	}
 	return 0, false
 }
@@ -172,10 +173,10 @@ func (t *taker) takeNew() {
 		return
 	}
 	last := min(t.end()-1, t.reach(first, min(t.left, room)))
-	p.spans = append(p.spans, span{first: first, last: last, count: 1})
-	t.hold(&p.spans[len(p.spans)-1])
 	p.end = last + 1
 	for _, r := range t.cut(Range{first, last}) {
+		p.spans = append(p.spans, span{first: r.First, last: r.Last, count: 1, whole: r.Last - r.First + 1})
+		t.hold(&p.spans[len(p.spans)-1])
 		t.got = append(t.got, Acquired{r, 1})
 	}
 }

@@ -36,6 +36,7 @@ type span struct {
 	first, last int64
 	state       recordState
 	count       int16     // times handed out, the present one included
+	whole       int64     // how many records were handed out together at first, of which these are what is left
 	member      string    // who holds it, if acquired
 	due         time.Time // when that ends
 
@@ -84,7 +85,7 @@ func NewPartition(start int64, batches []Batch) *Partition {
 		if !state.done() {
 			state = available
 		}
-		p.spans = append(p.spans, span{first: b.First, last: b.Last, state: state, count: b.DeliveryCount})
+		p.spans = append(p.spans, span{first: b.First, last: b.Last, state: state, count: b.DeliveryCount, whole: b.Last - b.First + 1})
 		p.end = b.Last + 1
 	}
 	p.advance()
@@ -243,6 +244,9 @@ func (p *Partition) Complete(w *Write, ok bool) (freed bool) {
 			continue
 		}
 		s.state, s.member, s.due, s.forced = s.next, "", time.Time{}, false
+		if s.state.done() {
+			s.whole = 0
+		}
 		freed = freed || s.state == available
 	}
 	p.advance()
