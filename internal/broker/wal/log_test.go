@@ -350,6 +350,31 @@ func TestIdleLogVouchesForItsLastFrame(t *testing.T) {
 	})
 }
 
+// Files of before encryption can be read and trimmed, but not written to.
+func TestTrimmedFileThatCannotBeWrittenIsRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemDir(t)
+		o := smallOptions(1, 0, 0)
+		o.FS = vfs.NewFault(mem, vfs.On(sparePrefix, func(vfs.Op) error { return vfs.ErrUnreadable }, vfs.OpOpenReadWrite))
+		o.Dir = testDir
+		l := startLog(t, o)
+		s := NewStream(0, testTopic, 0)
+		for i := range int64(100) {
+			mustWait(t, mustAppend(t, l, s, i, 5000))
+			l.Trim(l.Tail())
+			synctest.Wait()
+		}
+		names, err := mem.List(testDir)
+		if err != nil || len(names) > 4 || slices.Contains(names, fileName(0)) {
+			t.Errorf("left are %q, %v", names, err)
+		}
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPinnedFileIsNotRecycled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -134,21 +134,32 @@ func (p *preparer) adopt(name string) error {
 			return fmt.Errorf("set a left-over log file aside: %w", err)
 		}
 	}
-	f, err := l.o.FS.OpenReadWrite(l.path(spare))
-	if errors.Is(err, vfs.ErrUnreadable) { // nothing was ever written to it, or it is of before encryption
-		if err := l.o.FS.Remove(l.path(spare)); err != nil {
-			return fmt.Errorf("remove a left-over log file: %w", err)
-		}
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open a left-over log file: %w", err)
+	f, err := p.openSpare(spare)
+	if f == nil || err != nil {
+		return err
 	}
 	size, err := f.Size()
 	if err != nil {
 		return errors.Join(fmt.Errorf("size of %s: %w", spare, err), f.Close())
 	}
 	return p.keep(&file{f: f, name: spare, allocated: size})
+}
+
+// openSpare opens a file under a spare name for writing. One that cannot be written, since nothing was ever written to it or it
+// is of before encryption, is removed: then the file is nil.
+func (p *preparer) openSpare(spare string) (vfs.File, error) {
+	l := p.l
+	f, err := l.o.FS.OpenReadWrite(l.path(spare))
+	if errors.Is(err, vfs.ErrUnreadable) {
+		if err := l.o.FS.Remove(l.path(spare)); err != nil {
+			return nil, fmt.Errorf("remove a log file: %w", err)
+		}
+		return nil, nil //nolint:nilnil // there is no file, and that is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a log file as a spare: %w", err)
+	}
+	return f, nil
 }
 
 func (p *preparer) nextSpareName() string {
@@ -233,9 +244,9 @@ func (p *preparer) retire(f *file) error {
 	if err := f.f.Close(); err != nil {
 		return fmt.Errorf("close a trimmed log file: %w", err)
 	}
-	w, err := l.o.FS.OpenReadWrite(l.path(spare))
-	if err != nil {
-		return fmt.Errorf("open a trimmed log file: %w", err)
+	w, err := p.openSpare(spare)
+	if w == nil || err != nil {
+		return err
 	}
 	return p.keep(&file{f: w, name: spare, allocated: f.allocated})
 }
