@@ -36,8 +36,8 @@ const highestKey = 94
 
 // Reasons that several keys share.
 const (
-	gone    = "Between the brokers of Kafka before 4.0, which dropped it."
-	kraft   = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
+	gone  = "Between the brokers of Kafka before 4.0, which dropped it."
+	kraft = "Between the nodes of a KRaft cluster. Weir keeps its metadata in a store of its own."
 )
 
 // notServed is why, for every key that the table does not have.

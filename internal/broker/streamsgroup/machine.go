@@ -99,7 +99,7 @@ func (m *Machine) Activate(now time.Time) machine.Decision {
 func (m *Machine) cleanUp() {
 	for _, id := range slices.Sorted(maps.Keys(m.groups)) {
 		if len(m.groups[id].members) == 0 && !m.options.HasOffsets(id) {
-			m.delete(id)
+			m.delete(id) //nolint:errcheck // it is there, and empty
 		}
 	}
 	m.alarms.Set(&m.cleanup, m.now.Add(m.options.CleanupInterval))

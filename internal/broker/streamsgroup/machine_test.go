@@ -504,8 +504,13 @@ func TestCommitsAreCheckedByEpoch(t *testing.T) {
 		partition int32
 		want      kafka.Error
 	}{
-		{"a", a.epoch, 0, kafka.None}, {"a", a.epoch + 1, 0, kafka.StaleMemberEpoch}, {"x", a.epoch, 0, kafka.UnknownMemberID},
-		{"a", first, 0, kafka.None}, {"a", first, 4, kafka.StaleMemberEpoch}, {"a", first - 1, 0, kafka.StaleMemberEpoch}, {"", -1, 0, kafka.UnknownMemberID},
+		{"a", a.epoch, 0, kafka.None},
+		{"a", a.epoch + 1, 0, kafka.StaleMemberEpoch},
+		{"x", a.epoch, 0, kafka.UnknownMemberID},
+		{"a", first, 0, kafka.None},
+		{"a", first, 4, kafka.StaleMemberEpoch},
+		{"a", first - 1, 0, kafka.StaleMemberEpoch},
+		{"", -1, 0, kafka.UnknownMemberID},
 	} {
 		if got := check(c.member, c.epoch, c.partition); got != c.want {
 			t.Errorf("commit of %q in epoch %d for partition %d: %v, want %v", c.member, c.epoch, c.partition, got, c.want)

@@ -44,7 +44,9 @@ func TestTopologiesMeetTheirTopics(t *testing.T) {
 	}{
 		{"nothing is there", chain, nil, nil, "1 Source topics a, b are missing.", nil},
 		{
-			"internal topics are missing", chain, map[string]int32{"a": 7, "b": 3}, nil, "3 Internal topics are missing: c1, c2, r1, r2",
+			"internal topics are missing", chain,
+			map[string]int32{"a": 7, "b": 3},
+			nil, "3 Internal topics are missing: c1, c2, r1, r2",
 			map[string]int32{"r1": 3, "c1": 3, "r2": 7, "c2": 7},
 		},
 		{"an internal topic has other partitions", chain, map[string]int32{"a": 7, "b": 3, "r1": 2}, nil, "2 Existing topic r1 has 2 partitions", nil},
