@@ -79,10 +79,10 @@ timeout 60 "$tool" VerifiableProducer "${B[@]}" --topic "$x-in" --max-messages 2
 check "copy in transactions" '"totalProcessed":2000' "$tool" TransactionalMessageCopier --broker-list "$BOOTSTRAP" --input-topic "$RUN-java-txn-in" --input-partition 0 \
   --output-topic "$x" --max-messages 2000 --consumer-group "$x" --transaction-size 100 --transactional-id "$x" --enable-random-aborts
 check "copy is exact" '^2000 2000$' bash -c "$tool ConsoleConsumer ${B[*]} --topic $x --from-beginning --isolation-level read_committed --timeout-ms 8000 2>/dev/null | sort | awk '!seen[\$0]++ {n++} {t++} END {print t, n}'"
-check "list transactions" "^$x +1 +[0-9]+ +Complete" "$tool" TransactionsCommand "${B[@]}" list
-check "describe transaction" "$x +[0-9]+ +[0-9]+ +Complete(Commit|Abort)" "$tool" TransactionsCommand "${B[@]}" describe --transactional-id "$x"
+check "list transactions" "^$x[[:space:]]+1[[:space:]]+[0-9]+[[:space:]]+Complete" "$tool" TransactionsCommand "${B[@]}" list
+check "describe transaction" "$x[[:space:]]+[0-9]+[[:space:]]+[0-9]+[[:space:]]+Complete(Commit|Abort)" "$tool" TransactionsCommand "${B[@]}" describe --transactional-id "$x"
 check "describe producers" 'LatestCoordinatorEpoch' "$tool" TransactionsCommand "${B[@]}" describe-producers --topic "$x" --partition 0
-check "find hanging" '^Topic +Partition' "$tool" TransactionsCommand "${B[@]}" find-hanging --max-transaction-timeout 1 --topic "$x"
+check "find hanging" '^Topic[[:space:]]+Partition' "$tool" TransactionsCommand "${B[@]}" find-hanging --max-transaction-timeout 1 --topic "$x"
 
 check "ProducerPerformance" '50000 records sent' "$tool" ProducerPerformance "${B[@]}" --topic "$t" --num-records 50000 --record-size 500 --throughput -1 --command-config "$WORK/producer.properties"
 check "ConsumerPerformance" ', 5[0-9]{4}, ' "$tool" ConsumerPerformance "${B[@]}" --topic "$t" --num-records 50000 --timeout 30000
