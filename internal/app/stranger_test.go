@@ -1,3 +1,5 @@
+//go:build !race
+
 package app_test
 
 import (
@@ -12,7 +14,7 @@ import (
 
 // strangers are connections whose clients have not logged in, and what each of them may cost.
 const (
-	strangers        = 1000
+	strangers        = 200
 	strangerBytesMax = 96 << 10
 )
 
