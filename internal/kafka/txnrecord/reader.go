@@ -47,6 +47,9 @@ func (r *reader) transaction() (*Transaction, error) {
 	case t.State < Empty || t.State > PrepareEpochFence:
 		return nil, fmt.Errorf("there is no state %d", int8(t.State))
 	}
+	if t.State == Empty {
+		t.Partitions = nil // as Kafka passes over them
+	}
 	t.LastProducerEpoch = t.impliedLastEpoch()
 	if lastEpoch != nil {
 		t.LastProducerEpoch = int16(binary.BigEndian.Uint16(lastEpoch))
