@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture nightly bench clean
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture cluster-test nightly bench clean
 
 ## build: the binary, static, in dist/
 build:
@@ -33,7 +33,7 @@ check: vet lint generate-check race fuzz-seeds
 
 vet:
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,peer,fault,torture ./...
+	$(GO) vet -tags invariants,peer,fault,torture,cluster ./...
 	cd test/interop/go && $(GO) vet ./...
 
 ## lint: gofumpt, import order, staticcheck and the linters of .golangci.yml
@@ -85,6 +85,12 @@ fault: build
 ## torture: transactions and groups under kills, with zombies, for TORTURE_SECONDS (300)
 torture: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags torture -count=1 -v -timeout 60m ./test/torture
+
+## cluster-test: tests against a real S3 server and a real etcd, which test/servers builds. CLUSTER_PACKAGES=./x runs only those
+CLUSTER_PACKAGES ?= $$(grep -rlE '^//go:build .*\bcluster\b' --include='*_test.go' cmd internal test | xargs -n1 dirname | sort -u | sed 's|^|./|')
+cluster-test:
+	servers=$$(test/servers/build.sh) && eval "$$servers" && \
+	  $(GO) test -tags cluster -count=1 -timeout 10m $(CLUSTER_PACKAGES)
 
 ## nightly: what takes too long for every change: clients that need minutes, and more rounds of kills, torture and fuzzing
 nightly:

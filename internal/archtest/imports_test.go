@@ -61,6 +61,9 @@ var pure = []string{"internal/broker/machine", "internal/broker/group", "interna
 
 var impure = []string{"net", "os", "sync", "sync/atomic"}
 
+// onlyTests may be imported by tests, and by what lies in test/, alone.
+var onlyTests = []string{"internal/base/servertest"}
+
 func TestImportsFollowTheArchitecture(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -91,6 +94,8 @@ func TestImportsFollowTheArchitecture(t *testing.T) {
 			}
 			if to, ours := strings.CutPrefix(name, module+"/"); ours && !allowed(from, to) {
 				t.Errorf("%s imports %s, which %s may not", path, to, from)
+			} else if ours && slices.Contains(onlyTests, to) && from != "test" {
+				t.Errorf("%s imports %s, which only tests may", path, to)
 			}
 		}
 	})
