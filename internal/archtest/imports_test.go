@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"internal/broker/streamsgroup":   {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
 	"internal/broker/topics":         {"internal/base", "internal/kafka"},
 	"internal/broker/compaction":     {"internal/kafka"},
+	"internal/broker/placement":      {},
 	"internal/broker/shard":          {"internal/base", "internal/kafka", "internal/broker/compaction", "internal/broker/partition", "internal/broker/shard/state", "internal/broker/segment", "internal/broker/wal"},
 	"internal/broker/shard/state":    {"internal/base/invariant", "internal/kafka"},
 	"internal/broker/partition":      {"internal/base", "internal/kafka", "internal/broker/segment", "internal/broker/wal", "internal/broker/shard/state"},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide and nothing else: no network, no files, no clock, no goroutines and no locks.
-var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction"}
+var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction", "internal/broker/placement"}
 
 var impure = []string{"net", "os", "sync", "sync/atomic"}
 
