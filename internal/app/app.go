@@ -43,6 +43,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/streamsgroup"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/kafka"
 )
 
 // Options of an App. Values and Version are required.
@@ -211,17 +212,20 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	if err != nil {
 		return nil, err
 	}
+	moves, follower := newMoves(tps), newFollower(tps, storage, a.o.Logger)
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
-		Options: coordinator.Options{Topics: newOffsetsTopic(tps, storage, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry},
+		Options: coordinator.Options{
+			Topics: newOffsetsTopic(tps, storage, moves, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry, Loaded: follower.noteLoaded(kafka.GroupMetadataTopic),
+		},
 		Streams: streamsgroup.Options{MaxSize: StreamsMaxSize.Get(v), SessionTimeout: StreamsSessionTimeout.Get(v), CleanupInterval: OffsetsCheckInterval.Get(v)},
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
 		Share: share.GroupOptions{MaxSize: ShareMaxSize.Get(v)},
 	})
-	shares, windows := a.newShares(tps, storage, groups, registry) //nolint:contextcheck // what a window writes outlives who made it
+	shares, windows := a.newShares(tps, storage, moves, groups, follower.noteLoaded(kafka.ShareGroupStateTopic), registry) //nolint:contextcheck // what a window writes outlives who made it
 	markers := markers{tps, storage, groups}
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
-		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},
-		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition, Epoch: markers.epoch,
+		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry},
+		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
 	})
 	log := a.newAudit(tps, storage, registry)
 	a.authn.tellAudit(log)
@@ -239,8 +243,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	})
 	a.handlers = server
 	registry.MustRegister(api.NewCollector(server))
-	follower := newFollower(tps, storage, groups, server, a.o.Logger)
-	follower.shares, follower.windows = shares, windows
+	follower.groups, follower.shares, follower.windows, follower.server = groups, shares, windows, server
+	tps.OnChange(follower.changed)
 	listeners, err := a.authn.secure(specs, tps.Values())
 	if err != nil {
 		return nil, err

@@ -1,25 +1,17 @@
 package app
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"os"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
-	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
 	"github.com/weir-stream/weir/internal/broker/shard"
-	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -55,11 +47,12 @@ func (l logTopics) Shard(id kafka.TopicID, index int32) int32 { return l.store.S
 type internalTopic struct {
 	store   *topics.Store
 	storage *shard.Store
+	moves   *moves
 	spec    topics.Spec
 }
 
-func newOffsetsTopic(store *topics.Store, storage *shard.Store, partitions int) internalTopic {
-	return internalTopic{store, storage, topics.Spec{
+func newOffsetsTopic(store *topics.Store, storage *shard.Store, moves *moves, partitions int) internalTopic {
+	return internalTopic{store, storage, moves, topics.Spec{
 		Name: kafka.GroupMetadataTopic, Partitions: int32(partitions), ReplicationFactor: -1,
 		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"},
 	}}
@@ -99,15 +92,39 @@ func (i internalTopic) Open(index int32) (coordinator.Log, error) {
 	return coordinatorLog{l}, nil
 }
 
+// Owned asks storage, which knows: it has the log of a partition for as long as this broker owns the shard.
+func (i internalTopic) Owned(index int32) (int32, bool) {
+	t, ok := i.store.View().ByName(i.spec.Name)
+	if !ok {
+		return 0, false
+	}
+	l, err := i.storage.Log(t.ID, index)
+	if err != nil {
+		return 0, false
+	}
+	return l.Offsets().LeaderEpoch, true
+}
+
+func (i internalTopic) Changed() <-chan struct{} { return i.moves.changed() }
+
 // coordinatorLog is a partition as a coordinator writes and replays it.
 type coordinatorLog struct{ log *partition.Log }
 
 func (c coordinatorLog) Append(_ context.Context, batch []byte) (func(context.Context) error, error) {
 	a, err := c.log.AppendInternal(batch)
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
-	return a.Ticket.Wait, nil
+	return func(ctx context.Context) error { return lost(a.Ticket.Wait(ctx)) }, nil
+}
+
+// lost says of the error of a log that was closed what that means to a coordinator: the partition is another broker's, or
+// was deleted, which it is told alike.
+func lost(err error) error {
+	if errors.Is(err, partition.ErrClosed) {
+		return fmt.Errorf("%w: %w", kafka.NotLeaderOrFollower, err)
+	}
+	return err
 }
 
 // replayBytes is how much of a log is read at once in a replay.
@@ -118,7 +135,7 @@ func (c coordinatorLog) Replay(ctx context.Context, visit func(batch []byte) err
 	for offset := o.LogStart; offset < o.HighWatermark; {
 		b, next, err := c.log.ReadBytes(ctx, offset, replayBytes)
 		if err != nil {
-			return err
+			return lost(err)
 		}
 		if err := eachBatch(b, visit); err != nil {
 			return err
@@ -159,121 +176,6 @@ func followClientMetrics(t *topics.Store, r *telemetry.Receiver) {
 			load(after)
 		}
 	})
-}
-
-// follower carries changes of topics to those who keep something by topic: logs are closed and reconfigured before the
-// change is answered, offsets of groups and metrics go soon after.
-type follower struct {
-	topics  *topics.Store
-	storage *shard.Store
-	groups  *coordinator.Groups
-	server  *api.Server
-	logger  *slog.Logger
-	shares  *coordinator.Shares
-	windows *sharepartition.Manager
-
-	mu   sync.Mutex
-	gone []group.DeletedTopic
-	wake chan struct{}
-}
-
-func newFollower(t *topics.Store, storage *shard.Store, groups *coordinator.Groups, server *api.Server, logger *slog.Logger) *follower {
-	f := &follower{topics: t, storage: storage, groups: groups, server: server, logger: logger, wake: make(chan struct{}, 1)}
-	t.OnChange(f.changed)
-	return f
-}
-
-func (f *follower) changed(before, after *topics.View) {
-	var gone []group.DeletedTopic
-	for _, t := range before.All() {
-		now, ok := after.ByID(t.ID)
-		switch {
-		case !ok:
-			f.storage.Drop(t.ID, t.Partitions)
-			gone = append(gone, group.DeletedTopic{Name: t.Name, ID: t.ID})
-		case now != t || before.Values() != after.Values():
-			f.storage.Reconfigure(t.ID)
-		}
-	}
-	if len(gone) == 0 {
-		return
-	}
-	f.mu.Lock()
-	f.gone = append(f.gone, gone...)
-	f.mu.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run drops what groups and metrics keep of deleted topics: first of those that a process before this one deleted and then
-// died, as soon as the groups are loaded.
-func (f *follower) Run(ctx context.Context, ready func()) error {
-	ready()
-	if err := f.catchUp(ctx); err != nil && ctx.Err() == nil {
-		f.logger.Warn("offsets of topics deleted before the start stay until they expire", "err", err)
-	}
-	if err := f.catchUpShares(ctx); err != nil && ctx.Err() == nil {
-		f.logger.Warn("share groups remember topics deleted before the start", "err", err)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.wake:
-		}
-		f.mu.Lock()
-		gone := f.gone
-		f.gone = nil
-		f.mu.Unlock()
-		f.server.Forget(namesOf(gone))
-		f.deleteOffsets(ctx, gone)
-		f.deleteShares(ctx, gone)
-	}
-}
-
-func (f *follower) deleteOffsets(ctx context.Context, gone []group.DeletedTopic) {
-	if err := f.groups.DeleteTopics(ctx, gone); err != nil && ctx.Err() == nil {
-		f.logger.Warn("offsets of deleted topics stay until they expire", "topics", namesOf(gone), "err", err)
-	}
-}
-
-func namesOf(topics []group.DeletedTopic) []string {
-	names := make([]string, len(topics))
-	for i := range topics {
-		names[i] = topics[i].Name
-	}
-	return names
-}
-
-// catchUp deletes the offsets of topics that do not exist, or exist anew under the name of another one.
-func (f *follower) catchUp(ctx context.Context) error {
-	// Deleting nothing waits for every partition of offsets to be loaded, without which Committed would leave some out.
-	if err := f.groups.DeleteTopics(ctx, nil); err != nil {
-		return err
-	}
-	committed, err := f.groups.Committed(ctx, true)
-	if err != nil {
-		return err
-	}
-	absent := map[group.DeletedTopic]bool{}
-	view := f.topics.View() // after Committed: a topic that an offset was committed for exists, or is gone for good
-	for _, c := range committed {
-		t, ok := view.ByName(c.Topic)
-		switch {
-		case !ok:
-			absent[group.DeletedTopic{Name: c.Topic}] = true
-		case !c.TopicID.IsZero() && c.TopicID != t.ID:
-			absent[group.DeletedTopic{Name: c.Topic, ID: c.TopicID}] = true
-		}
-	}
-	if len(absent) > 0 {
-		f.deleteOffsets(ctx, slices.SortedFunc(maps.Keys(absent), func(a, b group.DeletedTopic) int {
-			return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
-		}))
-	}
-	return nil
 }
 
 // eachBatch visits the batches that lie one after another in b.

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +34,8 @@ var (
 		"Changes of a share partition's state that are written before it is written as a whole.")
 )
 
-func newShareStateTopic(store *topics.Store, storage *shard.Store, v *config.Values) internalTopic {
-	return internalTopic{store, storage, topics.Spec{
+func newShareStateTopic(store *topics.Store, storage *shard.Store, moves *moves, v *config.Values) internalTopic {
+	return internalTopic{store, storage, moves, topics.Spec{
 		Name: kafka.ShareGroupStateTopic, Partitions: int32(SharePartitions.Get(v)), ReplicationFactor: -1,
 		Configs: map[string]string{
 			"cleanup.policy": "delete", "compression.type": "producer", "retention.ms": "-1", "segment.bytes": strconv.Itoa(ShareSegmentBytes.Get(v)),
@@ -45,7 +44,7 @@ func newShareStateTopic(store *topics.Store, storage *shard.Store, v *config.Val
 }
 
 // newShares makes the two halves of share groups, which refer to each other: who is in them, and what they have in flight.
-func (a *App) newShares(tps *topics.Store, storage *shard.Store, groups *coordinator.Groups, registry prometheus.Registerer) (*coordinator.Shares, *sharepartition.Manager) {
+func (a *App) newShares(tps *topics.Store, storage *shard.Store, moves *moves, groups *coordinator.Groups, loaded func(int32), registry prometheus.Registerer) (*coordinator.Shares, *sharepartition.Manager) {
 	v := a.o.Values
 	var windows *sharepartition.Manager
 	updates := ShareUpdates.Get(v)
@@ -53,7 +52,7 @@ func (a *App) newShares(tps *topics.Store, storage *shard.Store, groups *coordin
 		updates = -1 // to the machine 0 is the default
 	}
 	shares := coordinator.NewShares(coordinator.SharesOptions{
-		Options: coordinator.Options{Topics: newShareStateTopic(tps, storage, v), Logger: a.o.Logger, Registerer: registry},
+		Options: coordinator.Options{Topics: newShareStateTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Loaded: loaded},
 		Groups:  groups, State: share.StateOptions{UpdatesPerSnapshot: updates},
 		Left:  func(e share.MemberLeft) { windows.MemberLeft(e) },
 		Fence: func(ctx context.Context, group string) error { return windows.Forget(ctx, group) },
@@ -139,21 +138,4 @@ func (f *follower) deleteShares(ctx context.Context, gone []group.DeletedTopic) 
 	if err := f.shares.DeleteTopics(ctx, ids); err != nil && ctx.Err() == nil {
 		f.logger.Warn("share groups remember deleted topics", "topics", namesOf(gone), "err", err)
 	}
-}
-
-// catchUpShares does the same for topics that a process before this one deleted and then died.
-func (f *follower) catchUpShares(ctx context.Context) error {
-	known, err := f.shares.KnownTopics(ctx)
-	if err != nil {
-		return err
-	}
-	view := f.topics.View() // after KnownTopics: a topic that there is a state for exists, or is gone for good
-	known = slices.DeleteFunc(known, func(id kafka.TopicID) bool {
-		_, ok := view.ByID(id)
-		return ok
-	})
-	if len(known) == 0 {
-		return nil
-	}
-	return f.shares.DeleteTopics(ctx, known)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func newTransactionsTopic(store *topics.Store, storage *shard.Store, v *config.Values) internalTopic {
-	return internalTopic{store, storage, topics.Spec{
+func newTransactionsTopic(store *topics.Store, storage *shard.Store, moves *moves, v *config.Values) internalTopic {
+	return internalTopic{store, storage, moves, topics.Spec{
 		Name: kafka.TransactionStateTopic, Partitions: int32(TransactionPartitions.Get(v)), ReplicationFactor: -1,
 		Configs: map[string]string{
 			"cleanup.policy": "compact", "compression.type": "uncompressed", "min.insync.replicas": "1", "unclean.leader.election.enable": "false",
@@ -82,17 +82,4 @@ func (m markers) Write(ctx context.Context, tp kafka.TopicPartition, marker mach
 		return err
 	}
 	return a.Ticket.Wait(ctx)
-}
-
-// epoch is the leader epoch of a partition of __transaction_state.
-func (m markers) epoch(index int32) int32 {
-	t, ok := m.topics.View().ByName(kafka.TransactionStateTopic)
-	if !ok {
-		return 0
-	}
-	log, err := m.storage.Log(t.ID, index)
-	if err != nil {
-		return 0
-	}
-	return log.Offsets().LeaderEpoch
 }

@@ -44,6 +44,10 @@ func (o *offsetsInMemory) Ensure(context.Context) (int32, error) {
 	return int32(len(o.logs)), nil
 }
 
+func (o *offsetsInMemory) Owned(int32) (int32, bool) { return 1, true }
+
+func (o *offsetsInMemory) Changed() <-chan struct{} { return nil }
+
 func (o *offsetsInMemory) Open(partition int32) (coordinator.Log, error) {
 	return &o.logs[partition], nil
 }

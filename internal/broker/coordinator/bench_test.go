@@ -27,7 +27,11 @@ type nullTopics struct{ log *nullLog }
 
 func (n nullTopics) Lookup() (int32, bool)                 { return 1, true }
 func (n nullTopics) Ensure(context.Context) (int32, error) { return 1, nil }
-func (n nullTopics) Open(int32) (Log, error)               { return n.log, nil }
+func (nullTopics) Owned(int32) (int32, bool)               { return 1, true }
+
+func (nullTopics) Changed() <-chan struct{} { return nil }
+
+func (n nullTopics) Open(int32) (Log, error) { return n.log, nil }
 
 // One shard, many consumers that commit at once.
 func BenchmarkCommit(b *testing.B) {

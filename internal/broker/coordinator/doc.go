@@ -12,6 +12,12 @@
 // No reply leaves before its own batch and all earlier ones are durable. Requests that change nothing wait for the same,
 // so nobody sees state that a crash could take back; where nothing is on its way they are answered at once.
 //
+// Partitions move between brokers. A tenure is the time from when this broker has come to own a partition to when it has lost
+// it: the Runtime follows what Topics says, loads what has come, several at a time, and ends what has gone. With a tenure ends
+// everything that it began: requests are answered NOT_COORDINATOR, alarms and effects stop, and the next tenure, here
+// or elsewhere, begins with the replay. A reply whose records were durable before still leaves; whoever is told
+// NOT_COORDINATOR does not know whether it took effect. Storage, not this package, sees to it that a lost log takes nothing.
+//
 // A failed append, or one whose outcome is not known, fences the shard: the machine is dropped, everybody who waits gets
 // the retriable COORDINATOR_NOT_AVAILABLE, and the shard is loaded again from its log, with growing pauses. Replay of
 // what is durable is the only way back to a state that may be answered from.
@@ -20,7 +26,7 @@
 // record to the part that knows its key, and a name belongs to one kind at a time.
 //
 // Runtimes and facades may be used from any goroutine. There are no locks: a shard's state belongs to its serving goroutine, the list
-// of shards is published once, and everything else passes through channels with a bound. A full queue makes callers
+// of shards is published by Run, never changed, and everything else passes through channels with a bound. A full queue makes callers
 // wait, until their context ends. A caller that goes away leaves its member in the group until the session ends, as a
 // lost connection does in Kafka.
 //

@@ -43,6 +43,11 @@ func (m *memTopics) Ensure(context.Context) (int32, error) {
 
 func (m *memTopics) Open(partition int32) (Log, error) { return m.log(partition), nil }
 
+// Owned says that every partition is this broker's, in epoch 9.
+func (m *memTopics) Owned(int32) (int32, bool) { return 9, true }
+
+func (m *memTopics) Changed() <-chan struct{} { return nil }
+
 func (m *memTopics) log(partition int32) *memLog {
 	m.mu.Lock()
 	defer m.mu.Unlock()

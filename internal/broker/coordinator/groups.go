@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/machine"
@@ -26,7 +24,13 @@ type Groups struct {
 	random  io.Reader
 	picture func() group.Topics
 	// shareEffects are what share groups want done, for Shares.
-	shareEffects chan any
+	shareEffects chan shareEffect
+}
+
+// shareEffect is what a share group wants done while ctx lasts, which ends with the group's tenure.
+type shareEffect struct {
+	ctx    context.Context
+	effect any
 }
 
 // GroupsOptions are the options of Groups.
@@ -52,17 +56,17 @@ func NewGroups(o GroupsOptions) *Groups {
 	newMachine := func(int32) machine.Machine {
 		return newCombined(o.Group, o.Streams, o.Share)
 	}
-	g := &Groups{random: o.Random, picture: o.Picture, shareEffects: make(chan any, effectQueue)}
+	g := &Groups{random: o.Random, picture: o.Picture, shareEffects: make(chan shareEffect, effectQueue)}
 	g.runtime = NewRuntime(Kind{Name: "group", Topic: kafka.GroupMetadataTopic, NewMachine: newMachine, Effect: g.effect}, o.Options)
 	return g
 }
 
 // effect hands an effect to whoever does what it says.
-func (g *Groups) effect(_ int32, effect any) {
+func (g *Groups) effect(ctx context.Context, _ Tenure, effect any) {
 	switch effect.(type) {
 	case share.Initialize, share.MemberLeft:
 		select {
-		case g.shareEffects <- effect:
+		case g.shareEffects <- shareEffect{ctx, effect}:
 		default: // see effectQueue
 		}
 	}
@@ -199,19 +203,15 @@ func (g *Groups) List(ctx context.Context) ([]group.Listing, error) {
 	return all, nil
 }
 
-// Committed returns all committed offsets, from which lag is worked out, and with pending those too that wait for the end
-// of a transaction. Shards that are being loaded are left out.
+// Committed returns all committed offsets of the groups of this broker, from which lag is worked out, and with pending those
+// too that wait for the end of a transaction. Partitions that are being loaded are left out.
 func (g *Groups) Committed(ctx context.Context, pending bool) ([]group.CommittedOffset, error) {
-	shards := g.runtime.shards.Load()
-	if shards == nil {
-		return nil, nil
-	}
 	var all []group.CommittedOffset
-	for _, s := range *shards {
-		body, err := s.do(ctx, group.Snapshot{Pending: pending})
+	for _, p := range g.runtime.Owned() {
+		some, err := g.CommittedIn(ctx, p, pending)
 		switch {
 		case err == nil:
-			all = append(all, body.([]group.CommittedOffset)...)
+			all = append(all, some...)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
@@ -219,31 +219,21 @@ func (g *Groups) Committed(ctx context.Context, pending bool) ([]group.Committed
 	return all, nil
 }
 
-// DeleteTopics deletes the offsets of topics that are gone. A shard that cannot do so now is asked again until it has, or
-// ctx ends.
+// CommittedIn is Committed for one partition of __consumer_offsets.
+func (g *Groups) CommittedIn(ctx context.Context, partition int32, pending bool) ([]group.CommittedOffset, error) {
+	body, err := g.runtime.AskPartition(ctx, partition, group.Snapshot{Pending: pending})
+	return typed[[]group.CommittedOffset](body, err)
+}
+
+// DeleteTopics deletes the offsets of topics that are gone, in the partitions of this broker. One that cannot do so now is asked
+// again until it has, or is another broker's, or ctx ends.
 func (g *Groups) DeleteTopics(ctx context.Context, topics []group.DeletedTopic) error {
-	shards := g.runtime.shards.Load()
-	if shards == nil {
-		return nil
-	}
-	for _, s := range *shards {
-		for {
-			_, err := s.do(ctx, group.TopicsDeleted{Topics: topics})
-			if err == nil {
-				break
-			}
-			var code kafka.Error
-			if !errors.As(err, &code) || code == kafka.NotCoordinator {
-				return fmt.Errorf("delete offsets of topics in partition %d: %w", s.partition, err)
-			}
-			select {
-			case <-time.After(firstReloadPause):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
+	return askEach(ctx, g.runtime, group.TopicsDeleted{Topics: topics})
+}
+
+// DeleteTopicsIn is DeleteTopics for one partition of __consumer_offsets.
+func (g *Groups) DeleteTopicsIn(ctx context.Context, partition int32, topics []group.DeletedTopic) error {
+	return askUntil(ctx, g.runtime, partition, group.TopicsDeleted{Topics: topics})
 }
 
 func orNil(code kafka.Error, err error) error {

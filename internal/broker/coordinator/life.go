@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,7 @@ func (l *life) run(ctx context.Context) error {
 	if err := l.take(ctx, l.machine.Activate(time.Now())); err != nil {
 		return err
 	}
+	l.shard.options.Loaded(l.shard.tenure.Partition)
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
@@ -197,7 +199,10 @@ func (l *life) flush(ctx context.Context) error {
 	}
 	d := delivered{waits: l.waits, replies: l.replies, effects: l.effects}
 	if len(d.waits) == 0 && l.inFlight.Load() == 0 {
-		l.send(d, nil)
+		if err := l.stillOurs(); err != nil {
+			return err
+		}
+		l.send(ctx, d, nil)
 		l.replies, l.effects = l.replies[:0], nil
 		return nil
 	}
@@ -208,27 +213,58 @@ func (l *life) flush(ctx context.Context) error {
 }
 
 // deliver waits for the batches in order and sends the replies that they hold up. After the first failure every later
-// reply is an error: what it says may rest on records that are lost.
-func (l *life) deliver(ctx context.Context) {
+// reply is an error: what it says may rest on records that are lost. ctx ends with the tenure; waits, which is for the
+// disk, may last longer.
+func (l *life) deliver(ctx, waits context.Context) {
 	var failure error
 	for d := range l.deliveries {
+		if len(d.waits) == 0 && failure == nil {
+			if err := l.stillOurs(); err != nil {
+				failure = kafka.NotCoordinator
+				l.failed <- err
+			}
+		}
 		for _, wait := range d.waits {
 			// Each is waited for, also after a failure: the log must not be replayed while some are on their way.
-			if err := wait(ctx); err != nil && failure == nil {
-				failure = kafka.CoordinatorNotAvailable
+			if err := wait(waits); err != nil && failure == nil {
+				if failure = answerTo(err); ctx.Err() != nil {
+					failure = kafka.NotCoordinator
+				}
 				l.failed <- fmt.Errorf("make records of the coordinator durable: %w", err)
 			}
 		}
-		l.send(d, failure)
+		l.send(ctx, d, failure)
 		l.inFlight.Add(-1)
 	}
 }
 
-// send lets replies and effects leave. Effects of what failed are dropped: the next life finds out what is left to do.
-func (l *life) send(d delivered, failure error) {
+// stillOurs is asked before replies leave that wait for no disk: without it such a reply could tell of a state that
+// another broker has changed, between the loss of the partition and the word of it.
+func (l *life) stillOurs() error {
+	t := l.shard.tenure
+	if epoch, owned := l.shard.options.Topics.Owned(t.Partition); !owned || epoch != t.Epoch {
+		return fmt.Errorf("partition %d in epoch %d: %w", t.Partition, t.Epoch, kafka.NotLeaderOrFollower)
+	}
+	return nil
+}
+
+// answerTo is what those are told who wait when a life ends by err: to look for another coordinator, where the log is
+// another broker's, else to try again.
+func answerTo(err error) kafka.Error {
+	if errors.Is(err, kafka.NotLeaderOrFollower) || errors.Is(err, kafka.NotCoordinator) {
+		return kafka.NotCoordinator
+	}
+	return kafka.CoordinatorNotAvailable
+}
+
+// send lets replies and effects leave. Effects of what failed, or of a tenure that is over, are dropped: the next life, of
+// whatever broker, finds out what is left to do.
+func (l *life) send(ctx context.Context, d delivered, failure error) {
 	if failure == nil {
 		for _, e := range d.effects {
-			l.shard.kind.Effect(l.shard.partition, e)
+			if ctx.Err() == nil {
+				l.shard.kind.Effect(ctx, l.shard.tenure, e)
+			}
 		}
 	}
 	for _, r := range d.replies {
@@ -240,18 +276,22 @@ func (l *life) send(d delivered, failure error) {
 	}
 }
 
-// abandon answers everybody who still waits, after the delivering goroutine has ended.
-func (l *life) abandon() {
+// abandon answers everybody who still waits, after the delivering goroutine has ended. err is what ended the life.
+func (l *life) abandon(err error) {
+	answer, later := answerTo(err), kafka.CoordinatorLoadInProgress
+	if answer == kafka.NotCoordinator {
+		later = answer
+	}
 	for _, r := range l.replies {
-		r.call.reply <- reply{err: kafka.CoordinatorNotAvailable}
+		r.call.reply <- reply{err: answer}
 	}
 	for _, c := range l.waiting {
-		c.reply <- reply{err: kafka.CoordinatorNotAvailable}
+		c.reply <- reply{err: answer}
 	}
 	for {
 		select {
 		case c := <-l.shard.calls:
-			c.reply <- reply{err: kafka.CoordinatorLoadInProgress}
+			c.reply <- reply{err: later}
 		default:
 			return
 		}

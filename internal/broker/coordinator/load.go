@@ -10,10 +10,16 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
 
-// load replays the log into a new state machine.
+// load replays the log into a new state machine, when there is a place for one more load.
 func (s *shard) load(ctx context.Context, log Log) (machine.Machine, error) {
+	select {
+	case s.loading <- struct{}{}:
+		defer func() { <-s.loading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	started := time.Now()
-	m := s.kind.NewMachine(s.partition)
+	m := s.kind.NewMachine(s.tenure.Partition)
 	records, unknown := 0, 0
 	err := log.Replay(ctx, func(batch []byte) error {
 		n, passed, err := s.replayBatch(m, batch)

@@ -37,10 +37,10 @@ const (
 //
 // One transactional id has one job at a time, which ends after the machine has answered. So no marker can be on its way
 // when the next transaction begins; it would end that. What is asked for meanwhile, by the machine of a next life or for
-// the next transaction, is kept, and asked for again at the machine before it is begun.
+// the next transaction, is kept, and asked for again at the machine before it is begun. A job ends with its tenure: the
+// next coordinator finds what is left to do in the records, and partitions refuse markers of an older epoch than they have seen.
 type markerWriter struct {
 	markers Markers
-	epoch   func(int32) int32
 	ask     func(ctx context.Context, partition int32, event any) (any, error)
 	logger  *slog.Logger
 	wake    chan struct{}
@@ -54,28 +54,34 @@ type markerWriter struct {
 	byProducer map[int64]int
 }
 
+// order is whose coordinator asks for the end of a transaction, and for how long.
+type order struct {
+	Tenure
+	ctx context.Context // ends with the tenure
+}
+
 // markerJob is the end of one transaction.
 type markerJob struct {
-	partition int32
+	order
 	txn.Complete
-	again bool // Complete came again for the id
+	again *order // the newest by which Complete came again for the id
 }
 
 func newMarkerWriter(o TransactionsOptions) *markerWriter {
 	return &markerWriter{
-		markers: o.Markers, epoch: o.Epoch, logger: o.Logger, wake: make(chan struct{}, 1), jobs: map[string]*markerJob{}, byProducer: map[int64]int{},
+		markers: o.Markers, logger: o.Logger, wake: make(chan struct{}, 1), jobs: map[string]*markerJob{}, byProducer: map[int64]int{},
 	}
 }
 
 // add begins the job soon. It does not block.
-func (w *markerWriter) add(partition int32, c txn.Complete) {
+func (w *markerWriter) add(ctx context.Context, tenure Tenure, c txn.Complete) {
 	w.mu.Lock()
 	if job := w.jobs[c.TransactionalID]; job != nil {
-		job.again = true
+		job.again = &order{tenure, ctx}
 		w.mu.Unlock()
 		return
 	}
-	job := &markerJob{partition: partition, Complete: c}
+	job := &markerJob{order: order{tenure, ctx}, Complete: c}
 	w.jobs[c.TransactionalID] = job
 	w.byProducer[c.Producer.ID]++
 	w.queue = append(w.queue, job)
@@ -92,7 +98,7 @@ func (w *markerWriter) ending(producerID int64) bool {
 	return w.byProducer[producerID] > 0
 }
 
-// run carries jobs out until ctx ends, and returns when the last is over.
+// run carries jobs out until ctx ends, with which the tenures end too, and returns when the last is over.
 func (w *markerWriter) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -110,7 +116,7 @@ func (w *markerWriter) run(ctx context.Context) {
 				return
 			}
 			running.Go(func() {
-				w.carryOut(ctx, job)
+				w.carryOut(job)
 				<-slots
 			})
 		}
@@ -130,34 +136,34 @@ func (w *markerWriter) take() *markerJob {
 }
 
 // carryOut writes the markers of a job, and of what was asked for meanwhile.
-func (w *markerWriter) carryOut(ctx context.Context, job *markerJob) {
+func (w *markerWriter) carryOut(job *markerJob) {
 	for {
-		written := w.writeAll(ctx, job)
+		written := w.writeAll(job.ctx, job)
 		w.count(job.Producer.ID, -1)
 		if written {
-			// A failure means that the machine is being loaded again: its next life asks for the markers anew.
-			if _, err := w.ask(ctx, job.partition, txn.MarkersWritten{TransactionalID: job.TransactionalID, Producer: job.Producer}); err != nil && ctx.Err() == nil {
+			// A failure means that the machine is being loaded again, here or elsewhere: its next life asks for the markers anew.
+			if _, err := w.ask(job.ctx, job.Partition, txn.MarkersWritten{TransactionalID: job.TransactionalID, Producer: job.Producer}); err != nil && job.ctx.Err() == nil {
 				w.logger.Debug("coordinator did not take note of markers", "transactional_id", job.TransactionalID, "err", err)
 			}
 		}
-		if !w.asked(ctx, job) {
+		if !w.asked(job) {
 			return
 		}
 	}
 }
 
 // asked ends job, unless its id has another end to be carried out, which job then becomes.
-func (w *markerWriter) asked(ctx context.Context, job *markerJob) bool {
+func (w *markerWriter) asked(job *markerJob) bool {
 	for {
 		w.mu.Lock()
-		if !job.again || ctx.Err() != nil {
+		if job.again == nil {
 			delete(w.jobs, job.TransactionalID)
 			w.mu.Unlock()
 			return false
 		}
-		job.again = false
+		job.order, job.again = *job.again, nil
 		w.mu.Unlock()
-		reply, err := w.ask(ctx, job.partition, txn.Pending{TransactionalID: job.TransactionalID})
+		reply, err := w.ask(job.ctx, job.Partition, txn.Pending{TransactionalID: job.TransactionalID})
 		if err != nil {
 			continue // the next life of the machine asks anew
 		}
@@ -179,7 +185,7 @@ func (w *markerWriter) count(producerID int64, by int) {
 
 // writeAll writes the marker of every partition, and returns false if ctx ended before that was done.
 func (w *markerWriter) writeAll(ctx context.Context, job *markerJob) bool {
-	m := machine.Marker{Producer: job.Producer, CoordinatorEpoch: w.epoch(job.partition), Commit: job.Commit}
+	m := machine.Marker{Producer: job.Producer, CoordinatorEpoch: job.Epoch, Commit: job.Commit}
 	if len(job.Partitions) == 1 {
 		w.writeOne(ctx, job, job.Partitions[0], m)
 		return ctx.Err() == nil

@@ -9,6 +9,7 @@ type metrics struct {
 	fenced  prometheus.Counter
 	loads   prometheus.Histogram
 	unknown prometheus.Counter
+	active  prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, name string) *metrics {
@@ -30,9 +31,12 @@ func newMetrics(r prometheus.Registerer, name string) *metrics {
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_coordinator_unknown_records_total", ConstLabels: labels, Help: "Records of a coordinator's topic of a kind that is not known here and was passed over.",
 		}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "weir_coordinator_partitions", ConstLabels: labels, Help: "Partitions of a coordinator's topic that this broker has loaded and serves.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.batches, m.records, m.fenced, m.loads, m.unknown)
+		r.MustRegister(m.batches, m.records, m.fenced, m.loads, m.unknown, m.active)
 	}
 	return m
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Log is one partition of a coordinator's topic. A Log is used by one goroutine at a time, but for the wait functions.
+// Log is one partition of a coordinator's topic, for as long as this broker owns it. A Log is used by one goroutine at a
+// time, but for the wait functions. Errors of one that was lost to another broker wrap kafka.NotLeaderOrFollower: the log
+// takes nothing more, and what it took and has not made durable is not in it.
 type Log interface {
 	// Append assigns the batch (one encoded batch, format 2) the next offset and starts to make it durable. batch stays
 	// unchanged. wait returns nil once the batch is durable. It must not be called twice. An error, of either,
@@ -25,8 +27,14 @@ type Topics interface {
 	Lookup() (partitions int32, ok bool)
 	// Ensure creates the topic if need be, and returns its number of partitions, which never changes.
 	Ensure(ctx context.Context) (partitions int32, err error)
-	// Open returns the log of a partition, ready to be read and written.
+	// Owned says whether this broker owns a partition, as far as it knows, and in which epoch. The epoch rises with each owner;
+	// a partition that was lost and has come back has another one.
+	Owned(partition int32) (epoch int32, owned bool)
+	// Open returns the log of a partition that this broker owns, ready to be read and written; else the error is
+	// kafka.NotLeaderOrFollower. Each tenure has a Log of its own.
 	Open(partition int32) (Log, error)
+	// Changed is closed at the next change of what Lookup or Owned says.
+	Changed() <-chan struct{}
 }
 
 // Options of a coordinator. Topics and Logger are required.
@@ -43,8 +51,12 @@ type Options struct {
 	BatchBytes int
 	// ReplayBytes is the most that one batch may take when it is decompressed in a replay; default 256 MiB.
 	ReplayBytes int
-	// StopTimeout is how long batches that wait for the disk may take at shutdown; default 3 s.
+	// StopTimeout is how long batches that wait for the disk may take at shutdown, or when the partition is lost; default 3 s.
 	StopTimeout time.Duration
+	// Loads is how many partitions are loaded at a time; default 16.
+	Loads int
+	// Loaded is told of each partition that has been loaded and is served. It must not block; nil: nobody is told.
+	Loaded func(partition int32)
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +75,12 @@ func (o Options) withDefaults() Options {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 3 * time.Second
 	}
+	if o.Loads == 0 {
+		o.Loads = 16
+	}
+	if o.Loaded == nil {
+		o.Loaded = func(int32) {}
+	}
 	return o
 }
 
@@ -70,6 +88,8 @@ func (o Options) withDefaults() Options {
 const (
 	firstReloadPause = 100 * time.Millisecond
 	lastReloadPause  = 10 * time.Second
+	// lastAwayPause is for a partition that this broker is said to own and whose log is not here.
+	lastAwayPause = 500 * time.Millisecond
 )
 
 // createTimeout is how long a client's FindCoordinator waits for the topic to be created before it is told to ask again.

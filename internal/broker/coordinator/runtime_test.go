@@ -72,7 +72,7 @@ func (d diary) Handle(id machine.RequestID, event any, _ time.Time) machine.Deci
 }
 
 // startDiaries runs the diaries a and b in one partition.
-func startDiaries(t *testing.T, topics *memTopics, entries *[]string, effect func(int32, any)) (r *Runtime, stop func()) {
+func startDiaries(t *testing.T, topics *memTopics, entries *[]string, effect func(context.Context, Tenure, any)) (r *Runtime, stop func()) {
 	t.Helper()
 	newMachine := func(int32) machine.Machine {
 		return combined{[]part{diary{'a', entries}, diary{'b', entries}}}
@@ -145,7 +145,7 @@ func TestEffectsLeaveInOrderOnceTheirRecordsAreDurable(t *testing.T) {
 		topics := newMemTopics(1)
 		var entries []string
 		effects := make(chan any, 10)
-		r, stop := startDiaries(t, topics, &entries, func(_ int32, e any) { effects <- e })
+		r, stop := startDiaries(t, topics, &entries, func(_ context.Context, _ Tenure, e any) { effects <- e })
 		defer stop()
 		held := make(chan struct{})
 		topics.log(0).set(func(l *memLog) { l.held = held })
@@ -194,7 +194,7 @@ func TestALastWordIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var entries []string
 		var effects int
-		r, stop := startDiaries(t, newMemTopics(1), &entries, func(int32, any) { effects++ })
+		r, stop := startDiaries(t, newMemTopics(1), &entries, func(context.Context, Tenure, any) { effects++ })
 		synctest.Wait()
 		before := effects
 		gone, cancel := context.WithCancel(t.Context())

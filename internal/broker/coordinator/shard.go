@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,20 +12,34 @@ import (
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-// shard runs the state machine of one partition.
+// shard runs the state machine of one partition for one tenure: from when this broker has come to own the partition to when
+// it has lost it. Another tenure has another shard.
 type shard struct {
-	partition int32
-	kind      *Kind
-	options   *Options
-	metrics   *metrics
-	logger    *slog.Logger
+	tenure  Tenure
+	kind    *Kind
+	options *Options
+	metrics *metrics
+	logger  *slog.Logger
+	// loading has a place for each load at a time, of all shards of the runtime.
+	loading chan struct{}
 
-	// active is set while requests are served.
-	active atomic.Bool
-	calls  chan *call
-	// closed ends the waits of callers when the shard is gone for good.
+	// phase is what callers find.
+	phase atomic.Int32
+	calls chan *call
+	// stop ends the tenure's context. Only Run calls it.
+	stop context.CancelFunc
+	// closed is closed when everything that the tenure began has ended.
 	closed chan struct{}
 }
+
+// Phases of a shard.
+const (
+	phaseLoading int32 = iota
+	phaseActive
+	// phaseAway is while the log is another broker's, though nobody has said yet that the tenure is over.
+	phaseAway
+	phaseLeft
+)
 
 // call is a request on its way.
 type call struct {
@@ -37,25 +52,48 @@ type reply struct {
 	err  error
 }
 
-func newShard(partition int32, kind *Kind, options *Options, m *metrics) *shard {
+// newShard returns a shard for a tenure whose context stop ends.
+func newShard(tenure Tenure, r *Runtime, stop context.CancelFunc) *shard {
 	return &shard{
-		partition: partition,
-		kind:      kind,
-		options:   options,
-		metrics:   m,
-		logger:    options.Logger.With("topic", kind.Topic, "partition", partition),
-		calls:     make(chan *call, options.QueueRequests),
-		closed:    make(chan struct{}),
+		stop:    stop,
+		tenure:  tenure,
+		kind:    &r.kind,
+		options: &r.options,
+		metrics: r.metrics,
+		logger:  r.options.Logger.With("topic", r.kind.Topic, "partition", tenure.Partition, "epoch", tenure.Epoch),
+		loading: r.loading,
+		calls:   make(chan *call, r.options.QueueRequests),
+		closed:  make(chan struct{}),
+	}
+}
+
+// leave ends the tenure. Nothing is taken from now on; what the log has taken is waited for and answered.
+func (s *shard) leave() {
+	s.phase.Store(phaseLeft)
+	s.stop()
+}
+
+// enter changes the phase, unless the tenure is over.
+func (s *shard) enter(phase int32) {
+	for {
+		old := s.phase.Load()
+		if old == phaseLeft || s.phase.CompareAndSwap(old, phase) {
+			return
+		}
 	}
 }
 
 // do hands an event to the state machine and waits for its reply, which may be long for Join and Sync. The error is
-// kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.CoordinatorNotAvailable if it was fenced while the
-// request was on its way, and the context's if that ended first. An event takes effect though its context has ended, unless
-// the queue is full.
+// kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.NotCoordinator if the partition is another broker's,
+// kafka.CoordinatorNotAvailable if the shard was fenced while the request was on its way, and the context's if that ended
+// first. An event takes effect though its context has ended, unless the queue is full.
 func (s *shard) do(ctx context.Context, e any) (any, error) {
-	if !s.active.Load() {
+	switch s.phase.Load() {
+	case phaseActive:
+	case phaseLoading:
 		return nil, kafka.CoordinatorLoadInProgress
+	default:
+		return nil, kafka.NotCoordinator
 	}
 	c := &call{event: e, reply: make(chan reply, 1)}
 	select {
@@ -85,9 +123,13 @@ func (s *shard) do(ctx context.Context, e any) (any, error) {
 	}
 }
 
-// run loads the shard and serves it, again and again, until ctx ends.
-func (s *shard) run(ctx context.Context) {
+// run loads the shard and serves it, again and again, until ctx ends, which the tenure's end does. before is closed when the
+// tenure before this one has ended altogether; nil if there was none.
+func (s *shard) run(ctx context.Context, before <-chan struct{}) {
 	defer close(s.closed)
+	if before != nil {
+		<-before
+	}
 	pause := firstReloadPause
 	for {
 		served, err := s.serve(ctx)
@@ -97,27 +139,37 @@ func (s *shard) run(ctx context.Context) {
 		if served {
 			pause = firstReloadPause
 		}
-		s.metrics.fenced.Inc()
-		s.logger.Warn("coordinator fenced, loading it again", "pause", pause, "err", err)
+		longest := lastReloadPause
+		if errors.Is(err, kafka.NotLeaderOrFollower) {
+			// Storage knows more than we have been told, or has not come as far as we were told.
+			s.enter(phaseAway)
+			longest = lastAwayPause
+			s.logger.Debug("log of the coordinator is not here", "err", err)
+		} else {
+			s.metrics.fenced.Inc()
+			s.logger.Warn("coordinator fenced, loading it again", "pause", pause, "err", err)
+		}
+		pause = min(pause, longest)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
-		pause = min(2*pause, lastReloadPause)
+		pause = min(2*pause, longest)
 	}
 }
 
 // serve is one life of the shard, from the replay to a failure or the end of ctx. served tells that it came to answer
 // requests.
 func (s *shard) serve(ctx context.Context) (served bool, err error) {
-	log, err := s.options.Topics.Open(s.partition)
+	log, err := s.options.Topics.Open(s.tenure.Partition)
 	if err != nil {
-		return false, fmt.Errorf("open log of partition %d: %w", s.partition, err)
+		return false, fmt.Errorf("open log of partition %d: %w", s.tenure.Partition, err)
 	}
+	s.enter(phaseLoading)
 	machine, err := s.load(ctx, log)
 	if err != nil {
-		return false, fmt.Errorf("load partition %d: %w", s.partition, err)
+		return false, fmt.Errorf("load partition %d: %w", s.tenure.Partition, err)
 	}
 	life := newLife(s, log, machine)
 	// What is on its way to the disk is waited for, also at shutdown, but not for ever.
@@ -125,14 +177,19 @@ func (s *shard) serve(ctx context.Context) (served bool, err error) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.options.StopTimeout, cancel) })()
 	var delivering sync.WaitGroup
-	delivering.Go(func() { life.deliver(waits) })
+	delivering.Go(func() { life.deliver(ctx, waits) })
 
-	s.active.Store(true)
+	s.metrics.active.Inc()
+	s.enter(phaseActive)
 	err = life.run(ctx)
-	s.active.Store(false)
+	s.enter(phaseLoading)
+	s.metrics.active.Dec()
 
 	close(life.deliveries)
 	delivering.Wait()
-	life.abandon()
+	if ctx.Err() != nil {
+		err = kafka.NotCoordinator
+	}
+	life.abandon(err)
 	return true, err
 }

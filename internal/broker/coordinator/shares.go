@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/broker/share"
 	"github.com/weir-stream/weir/internal/kafka"
-	"github.com/weir-stream/weir/internal/kafka/sharerecord"
 )
 
 // Shares coordinates share groups: their members, which live beside other groups in __consumer_offsets, and the states of
@@ -22,11 +22,11 @@ type Shares struct {
 	groups  *Groups
 	states  *Runtime
 	options SharesOptions
-	rounds  chan int32
+	rounds  chan Tenure
 
 	mu sync.Mutex
-	// ends are the ends of the partitions of __share_group_state after the last round of snapshots.
-	ends map[int32]int64
+	// ends are the ends of the partitions of __share_group_state after the last round of snapshots of a tenure.
+	ends map[Tenure]int64
 }
 
 // SharesOptions are the options of Shares. Groups is required.
@@ -56,7 +56,7 @@ const initializing = 32
 
 // NewShares returns a coordinator that has loaded nothing.
 func NewShares(o SharesOptions) *Shares {
-	s := &Shares{groups: o.Groups, options: o, rounds: make(chan int32, effectQueue), ends: map[int32]int64{}}
+	s := &Shares{groups: o.Groups, options: o, rounds: make(chan Tenure, effectQueue), ends: map[Tenure]int64{}}
 	if s.options.Left == nil {
 		s.options.Left = func(share.MemberLeft) {}
 	}
@@ -86,13 +86,13 @@ func (s *Shares) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-s.groups.shareEffects:
-			switch e := e.(type) {
+			switch do := e.effect.(type) {
 			case share.MemberLeft:
-				s.options.Left(e)
+				s.options.Left(do)
 			case share.Initialize:
-				failed, err := s.initialize(ctx, e.Group, e.StateEpoch, e.Topics, nil)
-				if ctx.Err() == nil && (err != nil || len(failed) > 0) {
-					s.options.Logger.Warn("states of share partitions not made, a later heartbeat asks again", "group", e.Group, "topics", len(failed), "err", err)
+				failed, err := s.initialize(e.ctx, do.Group, do.StateEpoch, do.Topics, nil) //nolint:contextcheck // the tenure's context, which ends with ctx
+				if e.ctx.Err() == nil && (err != nil || len(failed) > 0) {
+					s.options.Logger.Warn("states of share partitions not made, a later heartbeat asks again", "group", do.Group, "topics", len(failed), "err", err)
 				}
 			}
 		}
@@ -285,50 +285,60 @@ func (s *Shares) deleteStates(ctx context.Context, group string, topics []share.
 	return s.options.Fence(ctx, group)
 }
 
-// KnownTopics returns the topics that there are states for. It waits until every partition is loaded.
-func (s *Shares) KnownTopics(ctx context.Context) ([]kafka.TopicID, error) {
-	var all []kafka.TopicID
-	for _, r := range []*Runtime{s.groups.runtime, s.states} {
-		err := askEach(ctx, r, share.KnownTopics{}, func(body any) { all = append(all, body.([]kafka.TopicID)...) })
-		if err != nil {
-			return nil, err
-		}
+// KnownTopicsIn returns the topics that there are states for, in one partition of __consumer_offsets or, with states, of
+// __share_group_state.
+func (s *Shares) KnownTopicsIn(ctx context.Context, partition int32, states bool) ([]kafka.TopicID, error) {
+	r := s.groups.runtime
+	if states {
+		r = s.states
 	}
-	slices.SortFunc(all, sharerecord.CompareIDs)
-	return slices.Compact(all), nil
+	body, err := r.AskPartition(ctx, partition, share.KnownTopics{})
+	return typed[[]kafka.TopicID](body, err)
 }
 
-// DeleteTopics forgets the states of topics that are gone. What cannot be asked now is asked again until ctx ends.
+// DeleteTopics forgets the states of topics that are gone, in the partitions of this broker. What cannot be asked now is
+// asked again until ctx ends.
 func (s *Shares) DeleteTopics(ctx context.Context, ids []kafka.TopicID) error {
-	if err := askEach(ctx, s.groups.runtime, share.TopicsDeleted{Topics: ids}, nil); err != nil {
+	if err := askEach(ctx, s.groups.runtime, share.TopicsDeleted{Topics: ids}); err != nil {
 		return err
 	}
-	return askEach(ctx, s.states, share.ForgetTopics{Topics: ids}, nil)
+	return askEach(ctx, s.states, share.ForgetTopics{Topics: ids})
 }
 
-// askEach sends an event to one partition after the other, each until it has answered or ctx ends.
-func askEach(ctx context.Context, r *Runtime, event any, see func(body any)) error {
-	for p := range r.Partitions() {
-		for {
-			body, err := r.AskPartition(ctx, p, event)
-			if err == nil {
-				if see != nil {
-					see(body)
-				}
-				break
-			}
-			var code kafka.Error
-			if !errors.As(err, &code) || code == kafka.NotCoordinator {
-				return fmt.Errorf("ask partition %d of %s: %w", p, r.kind.Topic, err)
-			}
-			select {
-			case <-time.After(firstReloadPause):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+// DeleteTopicsIn is DeleteTopics for one partition of __consumer_offsets or, with states, of __share_group_state.
+func (s *Shares) DeleteTopicsIn(ctx context.Context, partition int32, states bool, ids []kafka.TopicID) error {
+	if states {
+		return askUntil(ctx, s.states, partition, share.ForgetTopics{Topics: ids})
+	}
+	return askUntil(ctx, s.groups.runtime, partition, share.TopicsDeleted{Topics: ids})
+}
+
+// askEach sends an event to one partition of this broker after the other, each until it has answered or ctx ends.
+func askEach(ctx context.Context, r *Runtime, event any) error {
+	for _, p := range r.Owned() {
+		if err := askUntil(ctx, r, p, event); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// askUntil sends an event to a partition until it has answered, or has come to be another broker's, or ctx ends.
+func askUntil(ctx context.Context, r *Runtime, partition int32, event any) error {
+	for {
+		_, err := r.AskPartition(ctx, partition, event)
+		if err == nil || errors.Is(err, kafka.NotCoordinator) {
+			return nil
+		}
+		if _, code := errors.AsType[kafka.Error](err); !code {
+			return fmt.Errorf("ask partition %d of %s: %w", partition, r.kind.Topic, err)
+		}
+		select {
+		case <-time.After(firstReloadPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Init makes the state of a share partition.
@@ -365,9 +375,9 @@ func (s *Shares) Summarize(ctx context.Context, e share.SummarizeState) (share.S
 }
 
 // round is called when a round of snapshots is durable.
-func (s *Shares) round(partition int32, _ any) {
+func (s *Shares) round(_ context.Context, tenure Tenure, _ any) {
 	select {
-	case s.rounds <- partition:
+	case s.rounds <- tenure:
 	default: // the machine does no other round until it is loaded again
 	}
 }
@@ -378,16 +388,16 @@ func (s *Shares) prune(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case partition := <-s.rounds:
-			if err := s.trim(ctx, partition); err != nil && ctx.Err() == nil {
-				s.options.Logger.Warn("redundant states stay", "topic", kafka.ShareGroupStateTopic, "partition", partition, "err", err)
+		case tenure := <-s.rounds:
+			if err := s.trim(ctx, tenure); err != nil && ctx.Err() == nil && !errors.Is(err, kafka.NotCoordinator) && !errors.Is(err, kafka.NotLeaderOrFollower) {
+				s.options.Logger.Warn("redundant states stay", "topic", kafka.ShareGroupStateTopic, "partition", tenure.Partition, "err", err)
 			}
 		}
 	}
 }
 
-func (s *Shares) trim(ctx context.Context, partition int32) error {
-	log, err := s.options.Topics.Open(partition)
+func (s *Shares) trim(ctx context.Context, tenure Tenure) error {
+	log, err := s.options.Topics.Open(tenure.Partition)
 	if err != nil {
 		return err
 	}
@@ -396,12 +406,13 @@ func (s *Shares) trim(ctx context.Context, partition int32) error {
 		return nil
 	}
 	s.mu.Lock()
-	before, known := s.ends[partition]
-	s.ends[partition] = t.End()
+	before, known := s.ends[tenure]
+	maps.DeleteFunc(s.ends, func(t Tenure, _ int64) bool { return t.Partition == tenure.Partition })
+	s.ends[tenure] = t.End()
 	s.mu.Unlock()
 	if known {
 		err = t.Trim(ctx, before)
 	}
-	_, asked := s.states.AskPartition(ctx, partition, share.RoundNoted{})
+	_, asked := s.states.AskPartition(ctx, tenure.Partition, share.RoundNoted{})
 	return errors.Join(err, asked)
 }

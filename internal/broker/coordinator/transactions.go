@@ -31,8 +31,6 @@ type TransactionsOptions struct {
 	NewProducerID func(context.Context) (int64, error)
 	// GroupPartition returns the partition of __consumer_offsets that keeps a group's offsets, and creates the topic if need be.
 	GroupPartition func(ctx context.Context, group string) (int32, error)
-	// Epoch is the epoch in which this broker coordinates a partition, for the markers. It grows with each start.
-	Epoch func(partition int32) int32
 }
 
 // NewTransactions returns a coordinator that knows no transactional id until it runs.
@@ -41,7 +39,7 @@ func NewTransactions(o TransactionsOptions) *Transactions {
 	t.runtime = NewRuntime(Kind{
 		Name: "transaction", Topic: kafka.TransactionStateTopic,
 		NewMachine: func(int32) machine.Machine { return txn.NewMachine(o.Transactions) },
-		Effect:     func(partition int32, effect any) { t.writer.add(partition, effect.(txn.Complete)) },
+		Effect:     func(ctx context.Context, tenure Tenure, effect any) { t.writer.add(ctx, tenure, effect.(txn.Complete)) },
 	}, o.Options)
 	t.writer.ask = t.runtime.AskPartition
 	return t

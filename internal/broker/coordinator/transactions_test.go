@@ -76,7 +76,7 @@ func startTransactions(t *testing.T, topics *memTopics, markers Markers, from *i
 	t.Helper()
 	x = NewTransactions(TransactionsOptions{
 		Options: Options{Topics: topics, Logger: slog.New(slog.DiscardHandler)}, Markers: markers, NewProducerID: from.next,
-		GroupPartition: func(context.Context, string) (int32, error) { return 4, nil }, Epoch: func(int32) int32 { return 9 },
+		GroupPartition: func(context.Context, string) (int32, error) { return 4, nil },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

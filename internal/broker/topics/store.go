@@ -208,6 +208,9 @@ func (s *Store) Run(ctx context.Context, ready func()) error {
 	}
 }
 
+// Refresh makes the view at least as new as what the metadata store held when it was called.
+func (s *Store) Refresh(ctx context.Context) error { return s.refresh(ctx, 0) }
+
 // refresh reads everything anew unless the view holds revision already; 0 always reads.
 func (s *Store) refresh(ctx context.Context, revision int64) error {
 	if revision > 0 && s.View().Revision >= revision {
