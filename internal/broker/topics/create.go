@@ -38,7 +38,7 @@ type Spec struct {
 	NullConfigs []string
 }
 
-// Assignment places one partition.
+// Assignment names the brokers of one partition. They must exist, one for each partition; where it goes is the matter of its shard.
 type Assignment struct {
 	Partition int32
 	Replicas  []int32 // broker ids
@@ -238,9 +238,12 @@ func (s *Store) planPartitions(broker *config.Values, spec Spec) (int32, error) 
 	if spec.Partitions == 0 || spec.Partitions < -1 {
 		return 0, kafka.Errorf(kafka.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	}
-	if replicas != 1 {
+	if n := len(s.o.Brokers()); replicas > max(n, 1) {
 		return 0, kafka.Errorf(kafka.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication factor of %d "+
-			"cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.", replicas, replicas)
+			"cannot be reached because only %d broker(s) are registered or some brokers have all their log directories cordoned.", replicas, replicas, n)
+	}
+	if replicas != 1 {
+		return 0, kafka.Errorf(kafka.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): A partition has one replica; the object store keeps its records.", replicas)
 	}
 	if spec.Partitions == -1 {
 		return int32(NumPartitions.Get(broker)), nil
@@ -273,19 +276,22 @@ func (s *Store) planAssignments(spec Spec) (int32, error) {
 	return int32(len(spec.Assignments)), nil
 }
 
-// checkReplicas allows this broker alone. Kafka looks at the ids in ascending order.
+// checkReplicas allows one broker, any that there is. Kafka looks at the ids in ascending order.
 func (s *Store) checkReplicas(replicas []int32) error {
 	if len(replicas) == 0 {
 		return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 	}
-	sorted := slices.Sorted(slices.Values(replicas))
+	sorted, brokers := slices.Sorted(slices.Values(replicas)), s.o.Brokers()
 	for i, id := range sorted {
-		if id != s.o.NodeID {
+		if !slices.Contains(brokers, id) {
 			return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", id)
 		}
-		if i > 0 {
+		if i > 0 && id == sorted[i-1] {
 			return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
 		}
+	}
+	if len(sorted) > 1 {
+		return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes %d brokers, but a partition has one replica: the object store keeps its records.", len(sorted))
 	}
 	return nil
 }

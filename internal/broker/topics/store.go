@@ -40,6 +40,8 @@ type Options struct {
 	Now    func() time.Time // nil means time.Now
 	Rand   io.Reader        // for ids; nil means crypto/rand
 	Logger *slog.Logger     // nil discards
+	// Brokers returns the ids of the brokers that there are, ascending; nil: this one is alone. It must not block.
+	Brokers func() []int32
 	// Level is the level of the program's log, which clients see and set as the logger "root"; nil hides it.
 	Level *slog.LevelVar
 	// CheckBroker, if not nil, tells what is wrong with the settings that this broker would have after a change.
@@ -55,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Brokers == nil {
+		o.Brokers = func() []int32 { return []int32{o.NodeID} }
 	}
 	o.Shards = max(o.Shards, 1)
 	return o
