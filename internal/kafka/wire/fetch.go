@@ -157,18 +157,18 @@ func (e *fetchEncoder) body(resp *FetchResponse) {
 	e.tagged(0, func() {
 		e.arrayLen(len(resp.Brokers))
 		for i := range resp.Brokers {
-			broker := &resp.Brokers[i]
-			e.int32(broker.NodeID)
-			e.string(broker.Host)
-			e.int32(broker.Port)
-			if broker.Rack == nil {
-				e.b = append(e.b, 0)
-			} else {
-				e.string(*broker.Rack)
-			}
-			e.noTags()
+			e.broker(&resp.Brokers[i])
 		}
 	})
+}
+
+// broker writes where a broker is, for versions whose texts are compact.
+func (e *fetchEncoder) broker(b *FetchBroker) {
+	e.int32(b.NodeID)
+	e.string(b.Host)
+	e.int32(b.Port)
+	e.nullableString(b.Rack)
+	e.noTags()
 }
 
 func (e *fetchEncoder) partition(p *FetchPartition) {

@@ -14,6 +14,7 @@ type ShareFetchResponse struct {
 	Text           *string
 	LockMillis     int32 // how long the records are held
 	Topics         []ShareFetchTopic
+	Brokers        []FetchBroker // where the leaders named in partitions are
 }
 
 // ShareFetchTopic holds the partitions of one topic.
@@ -72,7 +73,10 @@ func (e *fetchEncoder) shareBody(resp *ShareFetchResponse) {
 		}
 		e.noTags()
 	}
-	e.arrayLen(0) // node endpoints: there is one broker
+	e.arrayLen(len(resp.Brokers))
+	for i := range resp.Brokers {
+		e.broker(&resp.Brokers[i])
+	}
 	e.noTags()
 }
 

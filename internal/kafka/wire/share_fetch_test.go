@@ -57,6 +57,12 @@ func TestShareFetchResponseBytesEqualTheLibrarys(t *testing.T) {
 			}
 			ours.Topics, theirs.Topics = append(ours.Topics, topic), append(theirs.Topics, other)
 		}
+		for range rng.IntN(3) {
+			b := FetchBroker{NodeID: rng.Int32(), Host: string(randomBody(rng, 9)), Port: rng.Int32(), Rack: randomText(rng)}
+			n := kmsg.NewShareFetchResponseNodeEndpoint()
+			n.NodeID, n.Host, n.Port, n.Rack = b.NodeID, b.Host, b.Port, b.Rack
+			ours.Brokers, theirs.NodeEndpoints = append(ours.Brokers, b), append(theirs.NodeEndpoints, n)
+		}
 		h := RequestHeader{Key: 78, Version: theirs.Version, CorrelationID: rng.Int32()}
 		want, got := written(t, EncodeResponse(h, theirs)), written(t, EncodeShareFetchResponse(h, ours))
 		if !bytes.Equal(got, want) {
