@@ -34,6 +34,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/group"
@@ -194,8 +195,9 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	if a.authn, err = a.openAuthentication(ctx, store, registry); err != nil {
 		return nil, err
 	}
+	directory := cluster.NewDirectory(nodeID)
 	tps, err := topics.Open(ctx, store, topics.Options{
-		Values: v, Shards: shards, NodeID: nodeID, Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level, CheckBroker: a.authn.check,
+		Values: v, Shards: shards, NodeID: nodeID, Brokers: brokersOf(directory), Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level, CheckBroker: a.authn.check,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open topics: %w", err)
@@ -239,7 +241,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
-		NodeID: nodeID, Rack: Rack.Get(v), LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
+		Cluster: directory, LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	a.handlers = server
 	registry.MustRegister(api.NewCollector(server))
@@ -250,7 +252,10 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		return nil, err
 	}
 	tps.OnChange(a.authn.changed)
-	a.kafka = broker.New(broker.Options{Listeners: listeners, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
+	bound := func(served []broker.Listener) {
+		publishAlone(directory, Rack.Get(v), shards, storage.LeaderEpoch, served)
+	}
+	a.kafka = broker.New(broker.Options{Listeners: listeners, Bound: bound, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
 	return []service.Member{
 		{Name: "admin", Service: a.admin},

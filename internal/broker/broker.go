@@ -70,9 +70,12 @@ type Listener struct {
 	Observe auth.Observer
 }
 
-// Options of a Broker; all but Registerer are required.
+// Options of a Broker; all but Bound and Registerer are required.
 type Options struct {
-	Listeners  []Listener
+	Listeners []Listener
+	// Bound, if not nil, is told of the listeners as clients are, once all of them are bound and before the first connection is
+	// accepted.
+	Bound      func([]Listener)
 	API        *api.Server
 	Values     *config.Values
 	Quotas     *quota.Manager
@@ -131,6 +134,9 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 		b.mu.Lock()
 		b.addresses[l.Name] = ln.Addr().String()
 		b.mu.Unlock()
+	}
+	if b.o.Bound != nil {
+		b.o.Bound(served)
 	}
 	var wg sync.WaitGroup
 	connCtx, stop := context.WithCancel(context.WithoutCancel(ctx))

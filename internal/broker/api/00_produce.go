@@ -18,7 +18,7 @@ package api
 // sends damaged compressed records under a right checksum is not told.
 //
 // 3: transactional id. 5: log start offset. 7: zstd allowed. 8: record errors and messages. 9: flexible.
-// 10: leader hints. 11, 12: transactions without AddPartitionsToTxn. 13: topic ids instead of names.
+// 10: who leads the partitions that this broker does not own. 11, 12: transactions without AddPartitionsToTxn. 13: topic ids instead of names.
 
 import (
 	"cmp"
@@ -40,10 +40,11 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// produceVersionZstd and produceVersionIDs are the versions from which zstd is allowed and topics go by id.
+// Versions from which zstd is allowed, the answer may say who leads, and topics go by id.
 const (
-	produceVersionZstd = 7
-	produceVersionIDs  = 13
+	produceVersionZstd    = 7
+	produceVersionLeaders = 10
+	produceVersionIDs     = 13
 )
 
 func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
@@ -66,7 +67,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	if err != nil {
 		return refuseProduce(h, req, err), nil
 	}
-	ordinal := -1
+	ordinal, leaders := -1, s.hints(c, h.Version >= produceVersionLeaders)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		topic, missing := found[i].topic, found[i].err
@@ -79,7 +80,11 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 			if err == nil {
 				a, err = s.appendBatch(topic, req, p, claims[ordinal])
 			}
-			out.Partitions = append(out.Partitions, produceAnswer(p.Partition, a, err))
+			answer := produceAnswer(p.Partition, a, err)
+			if l, ok := leaderHint(&leaders, topic, p.Partition, kafka.Error(answer.ErrorCode)); ok {
+				answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch = l.Broker, l.Epoch
+			}
+			out.Partitions = append(out.Partitions, answer)
 			if err != nil {
 				refused = true
 				continue
@@ -94,6 +99,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 		}
 		res.Topics = append(res.Topics, out)
 	}
+	res.Brokers = leaders.produceBrokers()
 	c.hold(s.quotas.Record(quota.Produce, c.client(), float64(total), s.now()))
 	res.ThrottleMillis = s.throttle(c)
 	return func(ctx context.Context) (wire.Response, bool, error) {
@@ -216,7 +222,7 @@ func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *k
 		return a, nil
 	}
 	a = notAppended
-	code := codeOf(err)
+	code := codeOf(s.moved(topic.ID, err))
 	switch code {
 	case kafka.UnknownTopicOrPartition, kafka.NotLeaderOrFollower, kafka.MessageTooLarge, kafka.CorruptMessage, kafka.StorageError:
 	default:

@@ -5,10 +5,11 @@ package api
 // Batches go out as the bytes that came in, from memory or straight from a file. A fetch that finds fewer than min.bytes
 // waits for the logs, not for a timer, until max.wait; errors are answered at once. The first partition with data gives
 // at least one whole batch whatever the limits (KIP-74). Partitions are served in the order of the request, in a session
-// in turns.
+// in turns. A fetch that waits on a log that another broker takes over is answered at once with NOT_LEADER_OR_FOLLOWER; the partition
+// stays in its session, as in Kafka.
 //
 // 4: isolation level, aborted transactions. 5: log start offset. 7: sessions. 9: leader epochs. 11: rack. 12: flexible,
-// last fetched epoch. 13: topic ids. 14: tiered storage. 15: replica state. 16: node endpoints. 17: replica directory.
+// last fetched epoch. 13: topic ids. 14: tiered storage. 15: replica state. 16: who leads what this broker does not own. 17: replica directory.
 // 18: high watermark of the follower.
 
 import (
@@ -31,10 +32,11 @@ var FetchMaxBytes = config.Int("fetch.max.bytes", 55<<20, config.AtLeast(1024), 
 // AutoCreateTopics tells whether a Metadata request may create topics.
 var AutoCreateTopics = config.Bool("auto.create.topics.enable", true, "Create a topic when a client asks for the metadata of one that does not exist.")
 
-// Versions from which topics go by id, and the id of a replica stands in a field of its own.
+// Versions from which topics go by id, the id of a replica stands in a field of its own, and the answer may say who leads.
 const (
 	fetchVersionIDs          = 13
 	fetchVersionReplicaState = 15
+	fetchVersionLeaders      = 16
 )
 
 // fetchResult is what one partition gives.
@@ -69,7 +71,7 @@ func (s *Server) fetch(ctx context.Context, c *Conn, h wire.RequestHeader, r kms
 		res.SessionID = session.id
 		results = session.filter(results, all)
 	}
-	s.fillFetch(res, results)
+	s.fillFetch(c, res, results)
 	return fetchReply(h, res), nil
 }
 
@@ -269,11 +271,12 @@ func (s *Server) readPartition(ctx context.Context, view *topics.View, r *fetchR
 		}
 	}
 	r.read, err = log.Read(ctx, req)
-	return err
+	return s.moved(topic.ID, err)
 }
 
 // fillFetch turns results, which are in the order of service, into the answer's topics.
-func (s *Server) fillFetch(res *wire.FetchResponse, results []fetchResult) {
+func (s *Server) fillFetch(c *Conn, res *wire.FetchResponse, results []fetchResult) {
+	leaders := s.hints(c, res.Version >= fetchVersionLeaders)
 	for i := range results {
 		r := &results[i]
 		p := r.partition
@@ -295,9 +298,13 @@ func (s *Server) fillFetch(res *wire.FetchResponse, results []fetchResult) {
 		for _, c := range r.read.Chunks {
 			out.Records = append(out.Records, wire.Part{Bytes: c.Bytes, From: c.From, Off: c.Off, Len: c.Len, Done: c.Done})
 		}
+		if l, ok := leaderHint(&leaders, r.topic, p.Partition, r.code); ok {
+			out.CurrentLeader = &wire.CurrentLeader{LeaderID: l.Broker, LeaderEpoch: l.Epoch}
+		}
 		t.Partitions = append(t.Partitions, out)
 		if r.topic != nil {
 			s.metrics.fetched(r.topic.Name, r.read.Bytes, r.code != kafka.None)
 		}
 	}
+	res.Brokers = leaders.brokers()
 }

@@ -119,9 +119,11 @@ func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.Li
 	case timeLatestTiered, timeEarliestPending:
 		return none, nil
 	case timeMax:
-		return log.MaxTimestamp(ctx, committed)
+		found, err := log.MaxTimestamp(ctx, committed)
+		return found, s.moved(topic.ID, err)
 	}
-	return log.OffsetForTime(ctx, p.Timestamp, committed)
+	found, err := log.OffsetForTime(ctx, p.Timestamp, committed)
+	return found, s.moved(topic.ID, err)
 }
 
 // checkLeaderEpoch compares the epoch that a client knows with the present one (KIP-320). -1 is no epoch.

@@ -2,7 +2,11 @@ package api
 
 // Metadata (key 3), versions 0-13.
 //
-// Every partition is led by this broker; replicas and in-sync replicas name it alone, since durability is the store's.
+// A partition is led by the broker that owns its shard; replicas and in-sync replicas name it alone, since durability is the
+// store's. Without an owner there are none: leader -1, LEADER_NOT_AVAILABLE. Brokers that the clients of the listener cannot
+// reach are left out, and what they lead is LISTENER_NOT_FOUND (before version 6 LEADER_NOT_AVAILABLE), offline. The controller
+// is the broker that decides who owns what; every broker does what a controller is asked for.
+//
 // A topic that does not exist is created where both the request (v4+) and auto.create.topics.enable allow it; as in
 // Kafka the answer that caused the creation still says UNKNOWN_TOPIC_OR_PARTITION, and the next one has the topic. A
 // topic asked for twice is answered once; where any id is asked for, names are not looked at. A request that its version
@@ -31,11 +35,15 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 		}
 		return res, nil
 	}
-	b := kmsg.NewMetadataResponseBroker()
-	b.NodeID, b.Host, b.Port, b.Rack = s.nodeID, c.Host, c.Port, s.rackPtr()
-	res.Brokers = append(res.Brokers, b)
+	at := s.neighbours(c)
+	m := metadataRequest{conn: c, at: &at, version: req.Version, operations: req.IncludeTopicAuthorizedOperations}
+	for _, n := range at.all {
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = n.id, n.host, n.port, n.rack
+		res.Brokers = append(res.Brokers, b)
+	}
 	res.ClusterID = new(s.topics.ClusterID())
-	res.ControllerID = s.nodeID
+	res.ControllerID = at.controller()
 	if req.IncludeClusterAuthorizedOperations {
 		res.AuthorizedOperations = s.clusterOperations(c)
 	}
@@ -43,24 +51,36 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
 		for _, t := range view.All() {
 			if s.may(c, auth.Describe, auth.Topic, t.Name) {
-				res.Topics = append(res.Topics, s.describeTopic(c, t, req.IncludeTopicAuthorizedOperations))
+				res.Topics = append(res.Topics, s.describeTopic(m, t))
 			}
 		}
 		return res, nil
 	}
 	names, ids := metadataTargets(req.Topics)
 	for _, id := range ids {
-		res.Topics = append(res.Topics, s.metadataByID(c, view, id, req.IncludeTopicAuthorizedOperations))
+		res.Topics = append(res.Topics, s.metadataByID(m, view, id))
 	}
 	create := AutoCreateTopics.Get(s.topics.Values()) && (req.Version < 4 || req.AllowAutoTopicCreation)
 	for _, name := range names {
-		res.Topics = append(res.Topics, s.metadataByName(ctx, c, view, name, create, req.IncludeTopicAuthorizedOperations))
+		res.Topics = append(res.Topics, s.metadataByName(ctx, m, view, name, create))
 	}
 	return res, nil
 }
 
-// metadataVersionIDs is the version from which topics may be asked for by id.
-const metadataVersionIDs = 12
+// metadataVersionIDs is the version from which topics may be asked for by id, metadataVersionListeners that whose clients know
+// LISTENER_NOT_FOUND.
+const (
+	metadataVersionListeners = 6
+	metadataVersionIDs       = 12
+)
+
+// metadataRequest is what answers about topics depend on.
+type metadataRequest struct {
+	conn       *Conn
+	at         *neighbours
+	version    int16
+	operations bool // tell what the client may do
+}
 
 // checkMetadata returns the error for a request that says what its version cannot.
 func checkMetadata(req *kmsg.MetadataRequest) kafka.Error {
@@ -100,34 +120,35 @@ func metadataTargets(asked []kmsg.MetadataRequestTopic) (names []string, ids []k
 	return names, ids
 }
 
-func (s *Server) metadataByID(c *Conn, view *topics.View, id kafka.TopicID, operations bool) kmsg.MetadataResponseTopic {
+func (s *Server) metadataByID(m metadataRequest, view *topics.View, id kafka.TopicID) kmsg.MetadataResponseTopic {
 	missing := kmsg.NewMetadataResponseTopic()
 	missing.TopicID, missing.ErrorCode = id, kafka.UnknownTopicID.Code()
 	if topic, ok := view.ByID(id); ok {
-		if s.allow(c, auth.Describe, auth.Topic, topic.Name) {
-			return s.describeTopic(c, topic, operations)
+		if s.allow(m.conn, auth.Describe, auth.Topic, topic.Name) {
+			return s.describeTopic(m, topic)
 		}
 		missing.ErrorCode = kafka.TopicAuthorizationFailed.Code() // an id is no secret, a name is
 	}
 	return missing
 }
 
-func (s *Server) metadataByName(ctx context.Context, c *Conn, view *topics.View, name string, create, operations bool) kmsg.MetadataResponseTopic {
+func (s *Server) metadataByName(ctx context.Context, m metadataRequest, view *topics.View, name string, create bool) kmsg.MetadataResponseTopic {
 	missing := kmsg.NewMetadataResponseTopic()
 	missing.Topic = &name
+	c := m.conn
 	if !s.allow(c, auth.Describe, auth.Topic, name) {
 		missing.ErrorCode = kafka.TopicAuthorizationFailed.Code() // whether there is such a topic is not even looked at
 		return missing
 	}
 	if topic, ok := view.ByName(name); ok {
-		return s.describeTopic(c, topic, operations)
+		return s.describeTopic(m, topic)
 	}
 	if create && !s.mayCluster(c, auth.Create) && !s.allow(c, auth.Create, auth.Topic, name) {
 		missing.IsInternal, missing.ErrorCode = kafka.IsInternalTopic(name), kafka.TopicAuthorizationFailed.Code()
 		return missing
 	}
 	missing.ErrorCode = kafka.UnknownTopicOrPartition.Code()
-	if operations {
+	if m.operations {
 		missing.AuthorizedOperations = s.operations(c, auth.Topic, name)
 	}
 	if err := kafka.ValidateTopicName(name); err != nil {
@@ -145,30 +166,25 @@ func (s *Server) metadataByName(ctx context.Context, c *Conn, view *topics.View,
 	return missing
 }
 
-func (s *Server) describeTopic(c *Conn, t *topics.Topic, operations bool) kmsg.MetadataResponseTopic {
+func (s *Server) describeTopic(m metadataRequest, t *topics.Topic) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
-	if operations {
-		out.AuthorizedOperations = s.operations(c, auth.Topic, t.Name)
+	if m.operations {
+		out.AuthorizedOperations = s.operations(m.conn, auth.Topic, t.Name)
 	}
-	node := []int32{s.nodeID}
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
 	for i := range out.Partitions {
 		p := kmsg.NewMetadataResponseTopicPartition()
-		p.Partition, p.Leader, p.Replicas, p.ISR = int32(i), s.nodeID, node, node
-		p.LeaderEpoch = s.leaderEpoch(t, int32(i))
+		l := m.at.leadership(t, int32(i))
+		if m.version < metadataVersionListeners && l.code == kafka.ListenerNotFound {
+			l.code = kafka.LeaderNotAvailable
+		}
+		if m.version == 0 && len(l.offline) > 0 {
+			l.replicas = nil // the first clients take no broker that the answer does not have
+		}
+		p.Partition, p.Leader, p.LeaderEpoch, p.ErrorCode = int32(i), l.leader, l.epoch, l.code.Code()
+		p.Replicas, p.ISR, p.OfflineReplicas = l.replicas, l.replicas, l.offline
 		out.Partitions[i] = p
 	}
 	return out
-}
-
-func (s *Server) leaderEpoch(t *topics.Topic, index int32) int32 {
-	return s.storage.LeaderEpoch(s.topics.Shard(t.ID, index))
-}
-
-func (s *Server) rackPtr() *string {
-	if s.rack == "" {
-		return nil
-	}
-	return &s.rack
 }

@@ -1,14 +1,12 @@
 package api
 
-// FindCoordinator (key 10), versions 0-6: names the broker that coordinates a group or a transactional id.
+// FindCoordinator (key 10), versions 0-6: names the broker that coordinates a group, a transactional id or the state of a share
+// partition: the owner of the shard of the partition of the internal topic that the key hashes to.
 //
-// The first request creates __consumer_offsets or __transaction_state, for which the answer waits; should that not succeed it is
-// COORDINATOR_NOT_AVAILABLE, which clients retry.
+// The first request creates the topic, for which the answer waits; should that not succeed, or the partition have no owner that
+// the client can reach, it is COORDINATOR_NOT_AVAILABLE, which clients retry.
 //
 // 0: groups only. 1: type of coordinator, error text. 3: flexible. 4: many keys in one request. 6: share groups.
-//
-// Unlike Kafka there is no coordinator of share groups yet: INVALID_REQUEST with a text that says so, rather than an error
-// that clients retry for ever.
 
 import (
 	"context"
@@ -19,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -51,10 +50,13 @@ func (s *Server) findCoordinator(ctx context.Context, c *Conn, req *kmsg.FindCoo
 	return res, nil
 }
 
-// coordinator answers for a key that the client may describe: one broker coordinates them all.
+// coordinator answers for a key that the client may describe.
 func (s *Server) coordinator(ctx context.Context, c *Conn, version int16, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	found := kmsg.NewFindCoordinatorResponseCoordinator()
 	var err error
+	topic := map[int8]string{
+		coordinatorOfGroups: kafka.GroupMetadataTopic, coordinatorOfTransactions: kafka.TransactionStateTopic, coordinatorOfShares: kafka.ShareGroupStateTopic,
+	}[kind]
 	switch {
 	case kind == coordinatorOfGroups && !s.allow(c, auth.Describe, auth.Group, key):
 		err = kafka.GroupAuthorizationFailed
@@ -71,13 +73,17 @@ func (s *Server) coordinator(ctx context.Context, c *Conn, version int16, kind i
 	default:
 		err = kafka.Errorf(kafka.InvalidRequest, "There is no coordinator of type %d.", kind)
 	}
+	var at neighbour
+	if err == nil {
+		at, err = s.coordinatorAt(c, topic, func(partitions int32) int32 { return coordinator.PartitionOf(key, partitions) })
+	}
 	if err != nil {
 		found.ErrorCode, found.ErrorMessage = codeOf(err).Code(), textOf(err)
 		found.NodeID, found.Port = -1, -1
 		return found
 	}
 	found.ErrorMessage = new("")
-	found.NodeID, found.Host, found.Port = s.nodeID, c.Host, c.Port
+	found.NodeID, found.Host, found.Port = at.id, at.host, at.port
 	return found
 }
 

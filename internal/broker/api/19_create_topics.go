@@ -1,14 +1,15 @@
 // CreateTopics, key 19, versions 2 to 7.
 //
 // Makes topics durable and usable before it answers: the first produce or metadata request after it finds them. Topics
-// of one request are written together and fail one by one. validate_only checks everything and creates nothing.
+// of one request are written together and fail one by one. validate_only checks everything and creates nothing. Assignments by hand
+// must name brokers that there are, one for each partition, and place nothing: a partition is where its shard is.
 //
 //	v4  -1 for partitions and replication factor means the broker's default
 //	v5  the answer carries the numbers and all configs of the topic; flexible
 //	v6  throttling may be answered by an error
 //	v7  the answer carries the topic's id
 //
-// Differences from Kafka: there is one copy of the metadata, so a replication factor above 1 cannot be had; a request may
+// Differences from Kafka: durability is the store's, so a replication factor above 1 cannot be had; a request may
 // ask for more than 10,000 partitions, up to max.partitions.per.broker altogether; internal.segment.bytes is unknown.
 package api
 

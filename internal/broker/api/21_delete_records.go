@@ -55,7 +55,7 @@ func (s *Server) deletePartitionRecords(ctx context.Context, topic *topics.Topic
 	}
 	low, ticket, err := log.DeleteRecords(offset)
 	if err != nil || ticket.IsZero() {
-		return low, err
+		return low, s.moved(topic.ID, err)
 	}
 	return low, ticket.Wait(ctx)
 }

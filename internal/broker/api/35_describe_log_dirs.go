@@ -2,7 +2,8 @@ package api
 
 // DescribeLogDirs (key 35), versions 1-5.
 //
-// There is one log directory, the data directory. The size of a partition is what its log keeps, wherever the bytes lie.
+// There is one log directory, the data directory. Only partitions that this broker owns are in it. The size of a partition is what
+// its log keeps, wherever the bytes lie.
 //
 // 2: flexible. 3: top-level error. 4: total and usable bytes. 5: whether the directory takes no new replicas, which never
 // is so.
@@ -39,7 +40,9 @@ func (s *Server) describeLogDirs(_ context.Context, c *Conn, req *kmsg.DescribeL
 			for i := range all {
 				all[i] = int32(i)
 			}
-			dir.Topics = append(dir.Topics, s.logSizes(t, all))
+			if sizes := s.logSizes(t, all); len(sizes.Partitions) > 0 {
+				dir.Topics = append(dir.Topics, sizes)
+			}
 		}
 	}
 	for _, t := range req.Topics {

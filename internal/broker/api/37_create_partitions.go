@@ -1,6 +1,6 @@
 // CreatePartitions, key 37, versions 0 to 3.
 //
-// Grows topics; the new partitions can be used when it answers. A topic cannot shrink.
+// Grows topics; the new partitions can be used when it answers. A topic cannot shrink. Assignments are as in CreateTopics.
 //
 //	v2  flexible
 //	v3  throttling may be answered by an error

@@ -1,7 +1,8 @@
 // AlterPartitionReassignments (AlterPartitionAssignments in kmsg), key 45, versions 0 and 1.
 //
-// A partition has one replica, on the broker that owns it. Asking for just that succeeds and changes nothing; any other
-// broker is INVALID_REPLICA_ASSIGNMENT. Nothing is ever being moved, so there is nothing to cancel.
+// A partition has one replica, on the broker that owns its shard. Asking for just that succeeds and changes nothing. Anything else
+// is INVALID_REPLICA_ASSIGNMENT: a partition cannot be moved without those that share its shard, and brokers take over whole
+// shards by themselves. Nothing is ever being moved by request, so there is nothing to cancel.
 //
 //	v1  the client may forbid that the replication factor changes; it cannot change here anyway
 package api
@@ -28,7 +29,7 @@ func (s *Server) alterPartitionAssignments(_ context.Context, c *Conn, req *kmsg
 	if len(req.Topics) == 0 && refused == nil {
 		res.ErrorMessage = new("") // as Kafka has it
 	}
-	view := s.topics.View()
+	view, at := s.topics.View(), s.neighbours(c)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := kmsg.NewAlterPartitionAssignmentsResponseTopic()
@@ -38,7 +39,7 @@ func (s *Server) alterPartitionAssignments(_ context.Context, c *Conn, req *kmsg
 			p := &t.Partitions[j]
 			err := refused
 			if err == nil {
-				err = s.reassign(topic, t.Topic, p)
+				err = reassign(&at, topic, t.Topic, p)
 			}
 			one := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			one.Partition, one.ErrorCode, one.ErrorMessage = p.Partition, codeOf(err).Code(), textOf(err)
@@ -53,7 +54,7 @@ func (s *Server) alterPartitionAssignments(_ context.Context, c *Conn, req *kmsg
 }
 
 // reassign checks where a partition is wanted; where it is nothing has to be done.
-func (s *Server) reassign(t *topics.Topic, name string, p *kmsg.AlterPartitionAssignmentsRequestTopicPartition) error {
+func reassign(at *neighbours, t *topics.Topic, name string, p *kmsg.AlterPartitionAssignmentsRequestTopicPartition) error {
 	invalid := func(format string, args ...any) error {
 		return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes "+format, args...)
 	}
@@ -70,12 +71,18 @@ func (s *Server) reassign(t *topics.Topic, name string, p *kmsg.AlterPartitionAs
 	// Kafka looks at the brokers in the order of their ids.
 	sorted := slices.Sorted(slices.Values(p.Replicas))
 	for i, r := range sorted {
-		if r != s.nodeID {
+		if !slices.Contains(at.ids, r) {
 			return invalid("broker %d, but no such broker is registered.", r)
 		}
-		if i > 0 {
+		if i > 0 && r == sorted[i-1] {
 			return invalid("the broker %d more than once.", r)
 		}
+	}
+	switch owner := at.Owner(t.Shard(p.Partition)).Broker; {
+	case len(sorted) > 1:
+		return invalid("%d brokers, but a partition has one replica: the object store keeps its records.", len(sorted))
+	case sorted[0] != owner:
+		return kafka.Errorf(kafka.InvalidReplicaAssignment, "Partition %s-%d is on broker %d, where its shard is. Brokers own whole shards; a partition cannot be moved alone.", name, p.Partition, owner)
 	}
 	return nil
 }

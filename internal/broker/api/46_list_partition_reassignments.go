@@ -1,6 +1,6 @@
 // ListPartitionReassignments, key 46, version 0.
 //
-// Partitions have one replica and are never moved between brokers: the list is empty, whatever is asked for.
+// Partitions have one replica, which changes at once when a shard gets another owner: the list is empty, whatever is asked for.
 package api
 
 import (

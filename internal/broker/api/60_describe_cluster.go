@@ -2,7 +2,10 @@ package api
 
 // DescribeCluster (key 60), versions 0-2.
 //
-// 1: endpoint type; controllers are not reachable by clients here. 2: fenced brokers, of which there are none.
+// Lists the brokers that the clients of the listener can reach, and as controller the one that decides who owns what.
+//
+// 1: endpoint type; controllers are not reachable by clients here. 2: fenced brokers, of which there are none: a broker whose
+// lease has ended is not known any more.
 
 import (
 	"context"
@@ -25,12 +28,15 @@ func (s *Server) describeCluster(_ context.Context, c *Conn, req *kmsg.DescribeC
 		return res, nil
 	}
 	res.EndpointType = endpointBrokers
-	res.ClusterID, res.ControllerID = s.topics.ClusterID(), s.nodeID
+	at := s.neighbours(c)
+	res.ClusterID, res.ControllerID = s.topics.ClusterID(), at.controller()
 	if req.IncludeClusterAuthorizedOperations {
 		res.ClusterAuthorizedOperations = s.clusterOperations(c)
 	}
-	b := kmsg.NewDescribeClusterResponseBroker()
-	b.NodeID, b.Host, b.Port, b.Rack = s.nodeID, c.Host, c.Port, s.rackPtr()
-	res.Brokers = append(res.Brokers, b)
+	for _, n := range at.all {
+		b := kmsg.NewDescribeClusterResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = n.id, n.host, n.port, n.rack
+		res.Brokers = append(res.Brokers, b)
+	}
 	return res, nil
 }

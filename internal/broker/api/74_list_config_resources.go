@@ -1,6 +1,6 @@
 // ListConfigResources, key 74, versions 0 and 1.
 //
-// Lists what has configs: topics, this broker and its logger, and the groups and client-metrics subscriptions for which
+// Lists what has configs: topics, the brokers and their loggers, and the groups and client-metrics subscriptions for which
 // something was set. A type that does not exist yields UNSUPPORTED_VERSION.
 //
 //	v0  client-metrics subscriptions only; the request was called ListClientMetricsResources
@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -33,10 +34,27 @@ func (s *Server) listConfigResources(_ context.Context, c *Conn, req *kmsg.ListC
 	}
 	resources, err := s.topics.Resources(types...)
 	res.ErrorCode = codeOf(err).Code()
+	resources = s.withBrokers(c, resources)
 	for _, r := range resources {
 		out := kmsg.NewListConfigResourcesResponseConfigResource()
 		out.Name, out.Type = r.Name, int8(r.Type)
 		res.ConfigResources = append(res.ConfigResources, out)
 	}
 	return res, nil
+}
+
+// withBrokers puts all brokers that the client can reach in the place of this one.
+func (s *Server) withBrokers(c *Conn, from []topics.Resource) []topics.Resource {
+	at := s.neighbours(c)
+	out := make([]topics.Resource, 0, len(from))
+	for _, r := range from {
+		if r.Type != topics.Broker && r.Type != topics.BrokerLogger {
+			out = append(out, r)
+			continue
+		}
+		for _, n := range at.all {
+			out = append(out, topics.Resource{Type: r.Type, Name: strconv.Itoa(int(n.id))})
+		}
+	}
+	return out
 }

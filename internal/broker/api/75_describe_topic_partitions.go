@@ -3,7 +3,8 @@ package api
 // DescribeTopicPartitions (key 75), version 0.
 //
 // The paged form of Metadata (KIP-966): topics in order of name, at most max.request.partition.size.limit partitions an
-// answer but at least one, and a cursor that says where the next one begins. An empty list asks for all topics.
+// answer but at least one, and a cursor that says where the next one begins. An empty list asks for all topics. Leaders,
+// replicas and their errors are as in Metadata.
 
 import (
 	"context"
@@ -22,7 +23,7 @@ const partitionsPerAnswer = 2000
 
 func (s *Server) describeTopicPartitions(_ context.Context, c *Conn, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
 	res := kmsg.NewPtrDescribeTopicPartitionsResponse()
-	view := s.topics.View()
+	view, at := s.topics.View(), s.neighbours(c)
 	var names []string
 	for _, t := range req.Topics {
 		names = append(names, t.Topic)
@@ -65,7 +66,7 @@ func (s *Server) describeTopicPartitions(_ context.Context, c *Conn, req *kmsg.D
 			continue
 		}
 		to := min(topic.Partitions, from+left)
-		res.Topics = append(res.Topics, s.describePartitions(c, topic, from, to))
+		res.Topics = append(res.Topics, s.describePartitions(c, &at, topic, from, to))
 		left -= max(to-from, 0)
 		if to < topic.Partitions {
 			res.NextCursor = cursorAt(name, to)
@@ -105,15 +106,15 @@ func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNex
 	return &c
 }
 
-func (s *Server) describePartitions(c *Conn, t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
+func (s *Server) describePartitions(c *Conn, at *neighbours, t *topics.Topic, from, to int32) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = new(t.Name), t.ID, kafka.IsInternalTopic(t.Name)
 	out.AuthorizedOperations = s.operations(c, auth.Topic, t.Name)
-	node := []int32{s.nodeID}
 	for i := from; i < to; i++ {
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-		p.Partition, p.LeaderID, p.LeaderEpoch = i, s.nodeID, s.leaderEpoch(t, i)
-		p.Replicas, p.ISR = node, node
+		l := at.leadership(t, i)
+		p.Partition, p.LeaderID, p.LeaderEpoch, p.ErrorCode = i, l.leader, l.epoch, l.code.Code()
+		p.Replicas, p.ISR, p.OfflineReplicas = l.replicas, l.replicas, l.offline
 		p.EligibleLeaderReplicas, p.LastKnownELR = []int32{}, []int32{} // clients do not take null
 		out.Partitions = append(out.Partitions, p)
 	}

@@ -7,6 +7,8 @@ package api
 // the group and member, and end with their connection; what a member holds comes back then. Acknowledgements are
 // persisted before they are answered.
 //
+// Partitions that this broker does not own are NOT_LEADER_OR_FOLLOWER, with the leader and where it is (KIP-951).
+//
 // 2: a strict limit of records, renewing of locks: with that nothing is fetched.
 //
 // Unlike Kafka, an unknown topic id is UNKNOWN_TOPIC_ID for its partitions and not UNKNOWN_SERVER_ERROR for the request, and an
@@ -61,7 +63,7 @@ func (s *Server) shareFetch(ctx context.Context, c *Conn, h wire.RequestHeader, 
 	if req.ShareSessionEpoch == sharepartition.SessionFinal {
 		s.windows.Close(plan.key) //nolint:contextcheck // what is given back is written, whoever waits
 	}
-	s.fillShareFetch(res, &plan, results, acked)
+	s.fillShareFetch(c, res, &plan, results, acked)
 	if err := ctx.Err(); err != nil {
 		dropParts(res)
 		return nil, err
@@ -187,7 +189,7 @@ func (s *Server) refuseShareTopic(c *Conn, view *topics.View, id kafka.TopicID) 
 
 // fillShareFetch puts what the partitions gave and what became of acknowledgements together. Partitions with neither are
 // left out, but for a session's first answer.
-func (s *Server) fillShareFetch(res *wire.ShareFetchResponse, plan *sharePlan, results []sharepartition.Result, acked []ackResult) {
+func (s *Server) fillShareFetch(c *Conn, res *wire.ShareFetchResponse, plan *sharePlan, results []sharepartition.Result, acked []ackResult) {
 	out := shareAnswer{res: res, places: map[sharepartition.ID][2]int{}}
 	none := true
 	for i := range results {
@@ -201,7 +203,7 @@ func (s *Server) fillShareFetch(res *wire.ShareFetchResponse, plan *sharePlan, r
 		}
 		p := out.at(r.ID)
 		if r.Err != nil {
-			p.Err = shareError(r.Err)
+			p.Err = shareError(s.moved(r.ID.Topic, r.Err))
 			if p.Err == kafka.UnknownServerError {
 				s.logger.Warn("share fetch failed", "group", plan.key.Group, "topic_id", r.ID.Topic, "partition", r.ID.Partition, "err", r.Err)
 			}
@@ -223,6 +225,22 @@ func (s *Server) fillShareFetch(res *wire.ShareFetchResponse, plan *sharePlan, r
 		p := out.at(a.id)
 		p.AckErr, p.AckText = ackCode(a.err)
 	}
+	s.fillShareLeaders(c, view, res)
+}
+
+// fillShareLeaders says who leads the partitions that were asked of the wrong broker.
+func (s *Server) fillShareLeaders(c *Conn, view *topics.View, res *wire.ShareFetchResponse) {
+	leaders := s.hints(c, true)
+	for i := range res.Topics {
+		topic, _ := view.ByID(res.Topics[i].TopicID)
+		for j := range res.Topics[i].Partitions {
+			p := &res.Topics[i].Partitions[j]
+			if l, ok := leaderHint(&leaders, topic, p.Partition, p.Err, p.AckErr); ok {
+				p.Leader = wire.CurrentLeader{LeaderID: l.Broker, LeaderEpoch: l.Epoch}
+			}
+		}
+	}
+	res.Brokers = leaders.brokers()
 }
 
 // shareAnswer finds the place of a partition in an answer.

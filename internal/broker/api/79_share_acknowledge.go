@@ -5,6 +5,8 @@ package api
 // It belongs to a session that a ShareFetch has opened; epoch -1 ends the session, after the acknowledgements. They are
 // persisted before they are answered.
 //
+// Partitions that this broker does not own are NOT_LEADER_OR_FOLLOWER, with the leader and where it is (KIP-951).
+//
 // 2: renewing of locks.
 
 import (
@@ -46,6 +48,7 @@ func (s *Server) shareAcknowledge(ctx context.Context, c *Conn, req *kmsg.ShareA
 	if req.ShareSessionEpoch == sharepartition.SessionFinal {
 		s.windows.Close(key) //nolint:contextcheck // what is given back is written, whoever waits
 	}
+	leaders := s.hints(c, true)
 	for _, r := range results {
 		if n := len(res.Topics); n == 0 || res.Topics[n-1].TopicID != r.id.Topic {
 			t := kmsg.NewShareAcknowledgeResponseTopic()
@@ -56,7 +59,16 @@ func (s *Server) shareAcknowledge(ctx context.Context, c *Conn, req *kmsg.ShareA
 		p := kmsg.NewShareAcknowledgeResponseTopicPartition()
 		code, reason := ackCode(r.err)
 		p.Partition, p.ErrorCode, p.ErrorMessage = r.id.Partition, code.Code(), reason
+		topic, _ := view.ByID(r.id.Topic)
+		if l, ok := leaderHint(&leaders, topic, p.Partition, code); ok {
+			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = l.Broker, l.Epoch
+		}
 		t.Partitions = append(t.Partitions, p)
+	}
+	for _, n := range leaders.nodes {
+		at := kmsg.NewShareAcknowledgeResponseNodeEndpoint()
+		at.NodeID, at.Host, at.Port, at.Rack = n.id, n.host, n.port, n.rack
+		res.NodeEndpoints = append(res.NodeEndpoints, at)
 	}
 	return res, nil
 }

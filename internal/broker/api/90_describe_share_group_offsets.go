@@ -4,13 +4,15 @@ package api
 //
 // Without a list of topics it is about all that the group keeps a state for. A partition without one begins at -1.
 //
-// 1: lag: the records from the start offset to the high watermark that are still to be delivered.
+// 1: lag: the records from the start offset to the high watermark that are still to be delivered; -1 of a partition that this broker
+// does not own, where Kafka's coordinator asks its leader.
 //
 // Unlike Kafka, an empty group id is INVALID_GROUP_ID, and a partition that is not there is
 // UNKNOWN_TOPIC_OR_PARTITION: Kafka does not answer at all then.
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -90,16 +92,16 @@ func (s *Server) describeShareTopic(ctx context.Context, c *Conn, group, name st
 }
 
 func (s *Server) describeSharePartition(ctx context.Context, group string, topic *topics.Topic, p *kmsg.DescribeShareGroupOffsetsResponseGroupTopicPartition) error {
-	log, err := s.log(topic, p.Partition)
-	if err != nil {
-		return err
+	log, elsewhere := s.log(topic, p.Partition)
+	if elsewhere != nil && !errors.Is(elsewhere, kafka.NotLeaderOrFollower) {
+		return elsewhere
 	}
 	state, err := s.shares.Summarize(ctx, share.SummarizeState{Key: stateKey(group, topic.ID, p.Partition), Exists: true})
 	if err != nil {
 		return err
 	}
 	p.StartOffset, p.LeaderEpoch = state.Start, state.LeaderEpoch
-	if state.Start != share.NoOffset {
+	if state.Start != share.NoOffset && elsewhere == nil {
 		p.Lag = log.Offsets().HighWatermark - state.Start - int64(max(state.DeliveryComplete, 0))
 	}
 	return nil

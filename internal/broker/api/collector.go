@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 )
@@ -16,10 +17,15 @@ const collectTimeout = 5 * time.Second
 
 // Collector gives what is counted by partition and by group, at the time of a scrape, under the names that dashboards
 // for Kafka ask for: those of the JMX exporter as Strimzi maps them, and those of kafka_exporter.
+//
+// A broker tells of the partitions that it owns, of the groups that it coordinates, and of the topics whose first partition it
+// owns, so that nothing is told twice in a cluster. The lag of a group is told where both are on one broker.
 type Collector struct {
 	server *Server
 	fixed  []prometheus.Metric
 	times  lagTimes
+
+	brokers, controllers, offline *prometheus.Desc
 
 	partitions, leaders, late, logSize                          *prometheus.Desc
 	topicPartitions, current, oldest, inSync, leader, preferred *prometheus.Desc
@@ -37,9 +43,12 @@ func NewCollector(s *Server) *Collector {
 		return desc("kafka_topic_partition_"+name, help, "topic", "partition")
 	}
 	c := &Collector{
-		server:     s,
-		partitions: desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
-		leaders:    desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
+		server:      s,
+		brokers:     desc("kafka_brokers", "Brokers of the cluster."),
+		controllers: desc("kafka_controller_kafkacontroller_activecontrollercount", "1 if this broker decides who owns what."),
+		offline:     desc("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader, told by the controller."),
+		partitions:  desc("kafka_server_replicamanager_partitioncount", "Partitions on this broker."),
+		leaders:     desc("kafka_server_replicamanager_leadercount", "Partitions that this broker leads."),
 		late: desc("kafka_server_replicamanager_partitionswithlatetransactionscount",
 			"Partitions whose oldest open transaction has been idle for five minutes longer than the longest transaction timeout: it hangs."),
 		logSize:         desc("kafka_log_log_size", "Bytes that a partition keeps.", "topic", "partition"),
@@ -60,9 +69,6 @@ func NewCollector(s *Server) *Collector {
 	constant := func(name, help string, v float64) {
 		c.fixed = append(c.fixed, prometheus.MustNewConstMetric(desc(name, help), prometheus.GaugeValue, v))
 	}
-	constant("kafka_brokers", "Brokers of the cluster.", 1)
-	constant("kafka_controller_kafkacontroller_activecontrollercount", "Controllers that are active.", 1)
-	constant("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.", 0)
 	constant("kafka_server_replicamanager_underreplicatedpartitions", "Partitions that lack replicas.", 0)
 	constant("kafka_cluster_partition_underminisr", "Partitions below min.insync.replicas.", 0)
 	constant("kafka_controller_controllerstats_uncleanleaderelections_total", "Elections that could lose records: there are none.", 0)
@@ -75,7 +81,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.Desc()
 	}
 	for _, d := range []*prometheus.Desc{
-		c.partitions, c.leaders, c.late, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
+		c.brokers, c.controllers, c.offline, c.partitions, c.leaders, c.late, c.logSize, c.topicPartitions, c.current, c.oldest, c.inSync, c.leader, c.preferred,
 		c.replicas, c.underReplicated, c.groupOffset, c.groupLag, c.groupLagSeconds, c.groupOffsetSum, c.groupLagSum,
 	} {
 		ch <- d
@@ -90,14 +96,22 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	view := c.server.topics.View()
-	total, late := 0, 0
+	view, at := c.server.topics.View(), c.server.cluster.View()
+	total, late, offline := 0, 0, 0
 	now, after := c.server.now().UnixMilli(), TransactionMaxTimeout.Get(c.server.topics.Values())+lateTransactionBuffer
 	for _, t := range view.All() {
-		gauge(c.topicPartitions, float64(t.Partitions), t.Name)
-		total += int(t.Partitions)
+		if at.Local(t.Shard(0)) {
+			gauge(c.topicPartitions, float64(t.Partitions), t.Name)
+		}
 		for i := range t.Partitions {
-			c.partition(gauge, t, i)
+			if owner := at.Owner(t.Shard(i)).Broker; owner != at.Self {
+				if owner == cluster.Nobody {
+					offline++
+				}
+				continue
+			}
+			total++
+			c.partition(gauge, t, i, at.Self)
 			if l, ok := c.server.storage.Existing(t.ID, i); ok && l.Late(now, after.Milliseconds()) {
 				late++
 			}
@@ -106,7 +120,16 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.partitions, float64(total))
 	gauge(c.leaders, float64(total))
 	gauge(c.late, float64(late))
-	c.groups(gauge, view)
+	gauge(c.brokers, float64(len(at.Brokers)))
+	controls := 0.0
+	if at.Controller == at.Self {
+		controls = 1
+	} else {
+		offline = 0
+	}
+	gauge(c.controllers, controls)
+	gauge(c.offline, float64(offline))
+	c.groups(gauge, view, at)
 }
 
 type gaugeFunc func(d *prometheus.Desc, v float64, labels ...string)
@@ -118,20 +141,20 @@ func (c *Collector) offsets(t *topics.Topic, i int32) (partition.Offsets, int64)
 	return partition.Offsets{}, 0
 }
 
-func (c *Collector) partition(gauge gaugeFunc, t *topics.Topic, i int32) {
+func (c *Collector) partition(gauge gaugeFunc, t *topics.Topic, i, leader int32) {
 	o, bytes := c.offsets(t, i)
 	index := strconv.Itoa(int(i))
 	gauge(c.logSize, float64(bytes), t.Name, index)
 	gauge(c.current, float64(o.HighWatermark), t.Name, index)
 	gauge(c.oldest, float64(o.LogStart), t.Name, index)
 	gauge(c.inSync, 1, t.Name, index)
-	gauge(c.leader, float64(c.server.nodeID), t.Name, index)
+	gauge(c.leader, float64(leader), t.Name, index)
 	gauge(c.preferred, 1, t.Name, index)
 	gauge(c.replicas, 1, t.Name, index)
 	gauge(c.underReplicated, 0, t.Name, index)
 }
 
-func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
+func (c *Collector) groups(gauge gaugeFunc, view *topics.View, at *cluster.View) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout) // a scrape has no context of its own
 	defer cancel()
 	committed, err := c.server.groups.Committed(ctx, false)
@@ -140,26 +163,32 @@ func (c *Collector) groups(gauge gaugeFunc, view *topics.View) {
 		return
 	}
 	type groupTopic struct{ group, topic string }
-	offsets, lags := map[groupTopic]float64{}, map[groupTopic]float64{}
+	offsets, lags, partial := map[groupTopic]float64{}, map[groupTopic]float64{}, map[groupTopic]bool{}
 	ages := c.times.ages(ctx, c.server, view, committed)
 	for i, o := range committed {
 		t, ok := view.ByName(o.Topic)
 		if !ok || o.Partition < 0 || o.Partition >= t.Partitions {
 			continue
 		}
-		at, _ := c.offsets(t, o.Partition)
-		lag := float64(max(at.HighWatermark-o.Offset, 0))
-		index := strconv.Itoa(int(o.Partition))
+		index, sum := strconv.Itoa(int(o.Partition)), groupTopic{o.Group, o.Topic}
 		gauge(c.groupOffset, float64(o.Offset), o.Group, o.Topic, index)
+		offsets[sum] += float64(o.Offset)
+		if !at.Local(t.Shard(o.Partition)) {
+			partial[sum] = true
+			continue
+		}
+		log, _ := c.offsets(t, o.Partition)
+		lag := float64(max(log.HighWatermark-o.Offset, 0))
 		gauge(c.groupLag, lag, o.Group, o.Topic, index)
 		if ages[i] >= 0 {
 			gauge(c.groupLagSeconds, ages[i].Seconds(), o.Group, o.Topic, index)
 		}
-		offsets[groupTopic{o.Group, o.Topic}] += float64(o.Offset)
-		lags[groupTopic{o.Group, o.Topic}] += lag
+		lags[sum] += lag
 	}
 	for k, v := range offsets {
 		gauge(c.groupOffsetSum, v, k.group, k.topic)
-		gauge(c.groupLagSum, lags[k], k.group, k.topic)
+		if !partial[k] { // a part of a sum is no sum
+			gauge(c.groupLagSum, lags[k], k.group, k.topic)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func adminServer(t *testing.T, settings ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Server{topics: store, nodeID: 1}
+	return &Server{topics: store, cluster: alone(1, 4)}
 }
 
 // line is a code and its text as the tests write them.

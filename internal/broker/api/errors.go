@@ -11,7 +11,8 @@ import (
 )
 
 // codeOf turns any error of the layers below into the protocol's. A log that was closed under the request belongs to a
-// deleted topic; a full disk is a storage error, which every client retries.
+// deleted topic, unless Server.moved has found that the topic is still there; a full disk is a storage error, which every client
+// retries.
 func codeOf(err error) kafka.Error {
 	switch {
 	case err == nil:

@@ -21,6 +21,9 @@ import (
 
 // offsetsInMemory is an offsets topic of three partitions.
 type offsetsInMemory struct {
+	store *topics.Store // that knows the topic by its name, once it is made
+	name  string
+
 	mu      sync.Mutex
 	created bool
 	logs    [3]offsetsLog
@@ -37,7 +40,10 @@ func (o *offsetsInMemory) Lookup() (int32, bool) {
 	return int32(len(o.logs)), o.created
 }
 
-func (o *offsetsInMemory) Ensure(context.Context) (int32, error) {
+func (o *offsetsInMemory) Ensure(ctx context.Context) (int32, error) {
+	if _, err := o.store.Create(ctx, topics.Spec{Name: o.name, Partitions: int32(len(o.logs)), ReplicationFactor: -1}, false); err != nil {
+		return 0, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.created = true
@@ -94,10 +100,10 @@ func newGroupServer(t *testing.T) *groupServer {
 		t.Fatalf("create topic: %v", err)
 	}
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
-		Options: coordinator.Options{Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler)}, Group: group.Options{InitialRebalanceDelay: -1},
+		Options: coordinator.Options{Topics: &offsetsInMemory{store: store, name: kafka.GroupMetadataTopic}, Logger: slog.New(slog.DiscardHandler)}, Group: group.Options{InitialRebalanceDelay: -1},
 	})
 	shares := coordinator.NewShares(coordinator.SharesOptions{
-		Options: coordinator.Options{Topics: &offsetsInMemory{}, Logger: slog.New(slog.DiscardHandler)}, Groups: groups,
+		Options: coordinator.Options{Topics: &offsetsInMemory{store: store, name: kafka.ShareGroupStateTopic}, Logger: slog.New(slog.DiscardHandler)}, Groups: groups,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -109,7 +115,7 @@ func newGroupServer(t *testing.T) *groupServer {
 		}
 	})
 	return &groupServer{
-		Server: &Server{topics: store, groups: groups, shares: shares, nodeID: 7, logger: slog.New(slog.DiscardHandler)},
+		Server: &Server{topics: store, groups: groups, shares: shares, cluster: alone(7, 1), logger: slog.New(slog.DiscardHandler)},
 		t:      t, conn: &Conn{Peer: "192.0.2.1", Host: "broker", Port: 9092, ClientID: "client"}, id: topic.ID,
 	}
 }

@@ -23,14 +23,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
-	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
@@ -41,6 +42,7 @@ import (
 // Options of a Server; all are required but Access, Audit and Transactions.
 type Options struct {
 	Topics       *topics.Store
+	Cluster      *cluster.Directory // who owns what, this broker among them
 	Groups       *coordinator.Groups
 	Shares       Shares                  // share groups
 	Windows      *sharepartition.Manager // what share groups have in flight
@@ -48,7 +50,7 @@ type Options struct {
 	// Transactional coordinates transactional ids, and Markers ends transactions in partitions.
 	Transactional *coordinator.Transactions
 	Markers       coordinator.Markers
-	Storage       *shard.Store
+	Storage       Storage
 	Features      *feature.Set
 	Quotas        *quota.Manager
 	Telemetry     *telemetry.Receiver
@@ -56,17 +58,28 @@ type Options struct {
 	Tokens        *auth.Tokens
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
-	NodeID        int32
-	Rack          string
 	LogDir        string
 	Now           func() time.Time
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
 }
 
+// Storage has the logs of the partitions that this broker owns.
+type Storage interface {
+	// Log returns the log of a partition; kafka.NotLeaderOrFollower if another broker owns its shard, or nobody does,
+	// kafka.UnknownTopicOrPartition if there is no such partition.
+	Log(topic kafka.TopicID, index int32) (*partition.Log, error)
+	// Existing is Log for those of which anything is kept.
+	Existing(topic kafka.TopicID, index int32) (*partition.Log, bool)
+	// Admit waits until so many bytes may be taken.
+	Admit(ctx context.Context, bytes int64) error
+	Free() (vfs.Usage, error)
+}
+
 // Server answers requests. Its methods may be called from many connections at once.
 type Server struct {
 	topics        *topics.Store
+	cluster       *cluster.Directory
 	groups        *coordinator.Groups
 	shares        Shares
 	windows       *sharepartition.Manager
@@ -74,7 +87,7 @@ type Server struct {
 	transactions  Transactions        // nil: none can be opened
 	transactional *coordinator.Transactions
 	markers       coordinator.Markers
-	storage       *shard.Store
+	storage       Storage
 	features      *feature.Set
 	quotas        *quota.Manager
 	telemetry     *telemetry.Receiver
@@ -83,8 +96,6 @@ type Server struct {
 	access        *auth.Authorizer // nil: everybody may do everything
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
-	nodeID        int32
-	rack          string
 	logDir        string
 	now           func() time.Time
 	logger        *slog.Logger
@@ -99,7 +110,7 @@ type Server struct {
 // New returns a server that answers at once.
 func New(o Options) *Server {
 	s := &Server{
-		topics: o.Topics, groups: o.Groups, shares: o.Shares, windows: o.Windows, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, nodeID: o.NodeID, rack: o.Rack, logDir: o.LogDir,
+		topics: o.Topics, groups: o.Groups, shares: o.Shares, windows: o.Windows, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, cluster: o.Cluster, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}

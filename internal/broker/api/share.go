@@ -90,7 +90,7 @@ func (s *Server) acknowledge(ctx context.Context, group, member string, requests
 		}
 		var err error
 		waits[i], err = s.windows.Acknowledge(ctx, group, member, r.id, r.acks)
-		results[i].err = err
+		results[i].err = s.moved(r.id.Topic, err)
 	}
 	return func(ctx context.Context) []ackResult {
 		for i, wait := range waits {
@@ -98,7 +98,7 @@ func (s *Server) acknowledge(ctx context.Context, group, member string, requests
 				continue
 			}
 			if err := wait(ctx); err != nil {
-				results[i].err = shareError(err)
+				results[i].err = shareError(s.moved(results[i].id.Topic, err))
 			}
 		}
 		return results

@@ -69,17 +69,20 @@ type dataServer struct {
 	coordinator *askedCoordinator
 }
 
-func newDataServer(t *testing.T) *dataServer {
+func newDataServer(t *testing.T) *dataServer { return newShardedServer(t, 1, 2) }
+
+// newShardedServer is newDataServer with other numbers of shards and partitions. The broker, with id 1, owns all shards, in epoch 0.
+func newShardedServer(t *testing.T, shards, partitions int32) *dataServer {
 	t.Helper()
 	schema, err := config.NewSchema(append(topics.Settings(), AddPartitionsBackoff, AddPartitionsBackoffMax, TransactionMaxTimeout, FetchMaxBytes, FetchSessionSlots)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := topics.Open(t.Context(), meta.NewMem(nil), topics.Options{Values: schema.Defaults(), Shards: 1})
+	store, err := topics.Open(t.Context(), meta.NewMem(nil), topics.Options{Values: schema.Defaults(), Shards: shards})
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic, err := store.Create(t.Context(), topics.Spec{Name: "t", Partitions: 2, ReplicationFactor: -1}, false)
+	topic, err := store.Create(t.Context(), topics.Spec{Name: "t", Partitions: partitions, ReplicationFactor: -1}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,7 @@ func newDataServer(t *testing.T) *dataServer {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	storage := shard.New(shard.Options{
-		FS: disk, WALDir: "wal", Blob: blob.NewMem(), Meta: meta.NewMem(nil), Topics: logTopics{store}, Shards: 1, Now: time.Now,
+		FS: disk, WALDir: "wal", Blob: blob.NewMem(), Meta: meta.NewMem(nil), Topics: logTopics{store}, Shards: shards, Now: time.Now,
 		Nonce: func() [16]byte { return [16]byte{1} }, Logger: quiet, WALFileBytes: 256 << 10, ReserveBytes: 64 << 10,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,7 +110,7 @@ func newDataServer(t *testing.T) *dataServer {
 		}
 	})
 	c := &askedCoordinator{}
-	s := New(Options{Topics: store, Storage: storage, Transactions: c, Now: time.Now, Logger: quiet, Registerer: prometheus.NewRegistry()})
+	s := New(Options{Topics: store, Cluster: alone(1, shards), Storage: storage, Transactions: c, Now: time.Now, Logger: quiet, Registerer: prometheus.NewRegistry()})
 	return &dataServer{s, t, topic, c}
 }
 
