@@ -215,7 +215,7 @@ func (e *engine) Get(ctx context.Context, key string) (Entry, error) {
 	if err := errors.Join(ctx.Err(), e.failure()); err != nil {
 		return Entry{}, err
 	}
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return Entry{}, err
 	}
 	rec, ok, err := e.backend.get(key)
@@ -245,7 +245,7 @@ func (e *engine) Txn(ctx context.Context, compares []Compare, ops []Op) (Result,
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	if err := checkTxn(compares, ops); err != nil {
+	if err := CheckTxn(compares, ops); err != nil {
 		return Result{}, err
 	}
 	if len(ops) > 0 {

@@ -72,6 +72,20 @@ func TestPebbleOnDiskConforms(t *testing.T) {
 	})
 }
 
+func TestForgottenPastIsRefused(t *testing.T) {
+	t.Parallel()
+	t.Run("Mem", func(t *testing.T) {
+		t.Parallel()
+		s := meta.NewMem(&metatest.Clock{})
+		closeLater(t, s)
+		metatest.RunForgetting(t, metatest.Subject{Store: s}, nil)
+	})
+	t.Run("Pebble", func(t *testing.T) {
+		t.Parallel()
+		metatest.RunForgetting(t, metatest.Subject{Store: openPebble(t, t.TempDir(), meta.PebbleOptions{})}, nil)
+	})
+}
+
 func TestMemFollowsTheModel(t *testing.T) {
 	t.Parallel()
 	metatest.RunModel(t, func(*rapid.T) metatest.Subject {

@@ -7,10 +7,8 @@ import (
 )
 
 const (
-	// watchBuffer is how many events a watcher may be behind: at least one whole transaction.
-	watchBuffer = MaxTxnOps
 	// historyEvents and historyBytes bound what a new watch can be told of the past.
-	historyEvents = 4 * MaxTxnOps
+	historyEvents = 4096
 	historyBytes  = 2 * MaxTxnBytes
 )
 
@@ -48,16 +46,38 @@ type watcher struct {
 	stop   func() bool
 }
 
-// offer sends what the watcher wants and reports false if there is no room.
+// offer sends what the watcher wants and reports false if there is no room. A revision is sent whole or not at all.
 func (w *watcher) offer(events []Event) bool {
-	for _, ev := range events {
-		if ev.Revision <= w.after || !strings.HasPrefix(ev.Key, w.prefix) {
-			continue
+	for len(events) > 0 {
+		n := 1
+		for n < len(events) && events[n].Revision == events[0].Revision {
+			n++
 		}
-		select {
-		case w.events <- ev:
-		default:
+		if !w.offerRevision(events[:n]) {
 			return false
+		}
+		events = events[n:]
+	}
+	return true
+}
+
+func (w *watcher) offerRevision(events []Event) bool {
+	if events[0].Revision <= w.after {
+		return true
+	}
+	wanted := 0
+	for _, ev := range events {
+		if strings.HasPrefix(ev.Key, w.prefix) {
+			wanted++
+		}
+	}
+	// Nobody else sends, so there is no less room when it comes to it.
+	if cap(w.events)-len(w.events) < wanted {
+		return false
+	}
+	for _, ev := range events {
+		if strings.HasPrefix(ev.Key, w.prefix) {
+			w.events <- ev
 		}
 	}
 	return true
@@ -102,7 +122,7 @@ func (e *engine) addWatcher(ctx context.Context, w *watcher) error {
 			}
 		}
 	}
-	w.events = make(chan Event, len(past)+watchBuffer)
+	w.events = make(chan Event, len(past)+MaxWatchEvents)
 	w.offer(past)
 	e.watchers[w] = struct{}{}
 	w.stop = context.AfterFunc(ctx, func() {

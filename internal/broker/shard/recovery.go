@@ -266,7 +266,7 @@ const (
 	// livesKept is how many records of incarnations are kept in any case, for those who look into a dead node.
 	livesKept = 16
 	// livesDropped bounds how many are deleted at one start.
-	livesDropped = 256
+	livesDropped = 64
 )
 
 // pastLives returns incarnations all of whose frames lie below from, where no scan looks any more: a later one began

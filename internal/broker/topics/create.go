@@ -14,7 +14,7 @@ import (
 
 // Bounds of one transaction, below those of the metadata store.
 const (
-	txnTopics = 500
+	txnTopics = 100
 	txnBytes  = 512 << 10
 )
 
