@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture cluster-test nightly bench clean
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench clean
 
 ## build: the binary, static, in dist/
 build:
@@ -91,6 +91,10 @@ CLUSTER_PACKAGES ?= $$(grep -rlE '^//go:build .*\bcluster\b' --include='*_test.g
 cluster-test:
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
 	  $(GO) test -tags cluster -count=1 -timeout 10m $(CLUSTER_PACKAGES)
+
+## model: the protocol that fences brokers, explored within larger bounds; minutes, and up to 5 GB of memory
+model:
+	WEIR_MODEL=1 $(GO) test -count=1 -v -timeout 60m -run 'TestDeep|TestProtocolHoldsOnRandomWalks' ./internal/sim/model
 
 ## nightly: what takes too long for every change: clients that need minutes, and more rounds of kills, torture and fuzzing
 nightly:

@@ -52,13 +52,15 @@ var mayImport = map[string][]string{
 	"internal/broker/segment":        {"internal/base", "internal/kafka"},
 	"internal/broker/wal":            {"internal/base", "internal/kafka"},
 
+	"internal/sim/model": {},
+
 	"bench": {"internal/kafka"},
 	"tools": {"internal/base", "internal/kafka", "internal/broker", "internal/app"},
 	"test":  {"internal/kafka", "internal/base"},
 }
 
 // pure packages decide and nothing else: no network, no files, no clock, no goroutines and no locks.
-var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction", "internal/broker/placement"}
+var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction", "internal/broker/placement", "internal/sim/model"}
 
 var impure = []string{"net", "os", "sync", "sync/atomic"}
 

@@ -17,18 +17,21 @@ func TestDeep(t *testing.T) {
 		b       Bounds
 		without Mutation
 	}{
-		{"one shard, four objects", Bounds{Incarnations: 2, Shards: 1, Seqs: 4, Window: 2, Produces: 3, Moves: 1, Faults: 1, Checkpoints: 2, StaleGC: true}, 0},
-		{"three PUTs in flight", Bounds{Incarnations: 2, Shards: 1, Seqs: 4, Window: 3, Produces: 4, Moves: 1, Faults: 1, Checkpoints: 1}, 0},
-		{"many faults", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 1, Faults: 4, Checkpoints: 1}, 0},
-		{"shard comes back", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 3, Checkpoints: 1}, 0},
-		{"three incarnations", Bounds{Incarnations: 3, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 2, Faults: 1, Checkpoints: 1}, 0},
+		{"four objects", Bounds{Incarnations: 2, Shards: 1, Seqs: 4, Window: 2, Produces: 3, Moves: 2, Faults: 1, Checkpoints: 2, StaleGC: true}, 0},
+		{"three PUTs in flight", Bounds{Incarnations: 2, Shards: 1, Seqs: 4, Window: 3, Produces: 4, Moves: 1, Faults: 2, Checkpoints: 1}, 0},
+		{"many faults", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 2, Faults: 4, Checkpoints: 1}, 0},
+		{"shard comes back", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 3, Faults: 1, Checkpoints: 1}, 0},
+		{"three incarnations", Bounds{Incarnations: 3, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 2, Faults: 1, Checkpoints: 2}, 0},
+		{"four incarnations", Bounds{Incarnations: 4, Shards: 1, Seqs: 2, Window: 2, Produces: 2, Moves: 3, Checkpoints: 1}, 0},
 		{"rival controllers", Bounds{Incarnations: 3, Shards: 1, Seqs: 2, Window: 2, Produces: 3, Moves: 3, StaleController: true}, 0},
-		{"two shards", Bounds{Incarnations: 2, Shards: 2, Seqs: 3, Window: 2, Produces: 2, Moves: 2, Checkpoints: 1}, 0},
-		{"two shards, three incarnations", Bounds{Incarnations: 3, Shards: 2, Seqs: 2, Window: 2, Produces: 2, Moves: 2}, 0},
-		{"anyone may seal", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 1, Faults: 1, Checkpoints: 1, StaleGC: true}, SealByAnyone},
-		{"closed without a seal", Bounds{Incarnations: 3, Shards: 1, Seqs: 2, Window: 2, Produces: 2, Moves: 2, Checkpoints: 1}, CloseWithoutSeal},
+		{"two shards", Bounds{Incarnations: 2, Shards: 2, Seqs: 3, Window: 2, Produces: 3, Moves: 2, Checkpoints: 1}, 0},
+		{"two shards, three incarnations", Bounds{Incarnations: 3, Shards: 2, Seqs: 2, Window: 2, Produces: 2, Moves: 2, Checkpoints: 1}, 0},
+		{"anyone may seal", Bounds{Incarnations: 2, Shards: 1, Seqs: 3, Window: 2, Produces: 3, Moves: 1, Faults: 1, Checkpoints: 2, StaleGC: true}, SealByAnyone},
+		{"closed without a seal", Bounds{Incarnations: 3, Shards: 1, Seqs: 3, Window: 2, Produces: 2, Moves: 2, Checkpoints: 1}, CloseWithoutSeal},
 		{"sealed@k without comparing open", successors, SealTxnUnconditional},
 		{"sealed@k without comparing the trim", successors, SealIgnoresTrim},
+		{"a missing object is the end", successors, MissingIsEnd},
+		{"sections without epochs", successors, EpochIgnored},
 	} {
 		start := time.Now()
 		r, err := Explore(row.b, row.without, 40_000_000)

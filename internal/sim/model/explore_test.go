@@ -56,6 +56,7 @@ var mutations = []struct {
 	{DeleteByAge, one, "I1"},
 	{ReadBeforeSeal, one, "I2"},
 	{SealOverData, one, "I1"},
+	{SealAtTail, one, "I7"},
 	{SealTxnUnconditional | SealIgnoresTrim, successors, "I4"},
 	{SealIgnoresTrim | SealByAnyone, one, "I4"},
 	{TrimNotRecorded, one, "I1"},

@@ -69,6 +69,7 @@ const (
 	DeleteByAge                                // GC deletes what is old and durable
 	ReadBeforeSeal                             // a new owner reads the log before its end is fixed
 	SealOverData                               // a sealer takes every 412 for a seal
+	SealAtTail                                 // the seal goes behind the last object, not into the first gap
 	SealTxnUnconditional                       // what is noted in inc/<i> may be noted again
 	SealIgnoresTrim                            // the transaction of the seal does not compare the trim it began at
 	TrimNotRecorded                            // objects are deleted without noting so in inc/<i> before
@@ -101,7 +102,7 @@ const (
 
 var mutationNames = []string{
 	"no seals", "seals deleted by GC", "ack with gaps", "412 fails the records and goes on", "412 is success", "GC by age",
-	"take-over reads before sealing", "412 of a seal is a seal", "sealed@k without comparing open", "sealed@k without comparing the trim",
+	"take-over reads before sealing", "412 of a seal is a seal", "seal behind the last object", "sealed@k without comparing open", "sealed@k without comparing the trim",
 	"trim not recorded before deleting", "trim asks one shard", "trim follows the checkpoint", "trim ignores the history", "trim to the tail of a live incarnation",
 	"hand-over without an end", "intake open during a hand-over", "hand-over before the prefix is durable", "hand-over resumed in the old epoch",
 	"take-over compares nothing", "checkpoint compares nothing", "checkpoint compares the epoch only", "checkpoint compares the version only",

@@ -40,7 +40,7 @@ func (p *protocol) takeOverStep(s *state, st step) {
 		inc.owns[b] = ownership{phase: recovering, epoch: ptr.epoch, version: ptr.version, seen: ptr}
 	case sealChosen:
 		target := &s.incs[b]
-		first := target.firstGap(int(p.sealFrom(s, i, b)))
+		first := p.sealAt(target, int(p.sealFrom(s, i, b)))
 		inc.sealing = sealing{active: 1, target: st.b, at: uint8(first), trim: target.trim}
 		if target.objects[first] == seal {
 			inc.sealing.placed = 1
@@ -77,6 +77,18 @@ func (p *protocol) sealFrom(s *state, i, target int) uint8 {
 	return from
 }
 
+// sealAt is where a seal belongs: the first gap from a seq on.
+func (p *protocol) sealAt(target *incarnation, from int) int {
+	if p.lacks(SealAtTail) {
+		for n := int(target.next); n > from; n-- {
+			if target.objects[n-1] == data {
+				return n
+			}
+		}
+	}
+	return target.firstGap(from)
+}
+
 // putSeal is the conditional PUT of a seal. Data under its key means that the log goes on: the next gap is tried.
 func (p *protocol) putSeal(s *state, sl *sealing) {
 	target := &s.incs[sl.target]
@@ -89,7 +101,7 @@ func (p *protocol) putSeal(s *state, sl *sealing) {
 	case target.objects[sl.at] == seal, p.lacks(SealOverData):
 		sl.placed = 1
 	default:
-		sl.at = uint8(target.firstGap(int(sl.at)))
+		sl.at = uint8(p.sealAt(target, int(sl.at)))
 	}
 }
 
