@@ -127,6 +127,7 @@ func TestProtocolHoldsWithoutTheseToo(t *testing.T) {
 		{CloseWithoutSeal, one},
 		{GoneIsSuccess, one},
 		{NoEndButStopped, one},
+		{NoRelease, one},
 		{MissingIsEnd, elders},
 		{EpochIgnored, elders},
 		{SealTxnUnconditional, elders},
@@ -161,7 +162,7 @@ func TestProtocolHoldsOnRandomWalks(t *testing.T) {
 	t.Parallel()
 	steps := 200_000
 	if os.Getenv("WEIR_MODEL") != "" {
-		steps = 100_000_000
+		steps = 30_000_000
 	}
 	walk(t, large, 0, 1, steps)
 	walk(t, large, SealByAnyone, 2, steps)
