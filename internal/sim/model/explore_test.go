@@ -64,7 +64,7 @@ var mutations = []struct {
 	{TrimByCheckpoint, one, "I7"},
 	{TrimIgnoresHistory, one, "I1"},
 	{TrimToTail, staleGC, "I1"},
-	{HandOverWithoutEnd, one, "I1"},
+	{HandOverWithoutEnd, one, "I2"},
 	{HandOverIntakeOpen, one, "I1"},
 	{HandOverEarly, one, "I7"},
 	{HandOverResumed, one, "I1"},
