@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/broker/auth"
 )
 
 // Kafka's own settings for addresses. Weir's shorter ones say the same for one listener without security.
@@ -59,6 +60,9 @@ func parseListeners(list []string) ([]listenerSpec, error) {
 		name = strings.ToUpper(name)
 		if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
 			return nil, fmt.Errorf("%q is no name of a listener: letters, digits, _ and -", name)
+		}
+		if name == auth.BrokerListener {
+			return nil, fmt.Errorf("the name %s is reserved for the listener on which brokers speak to each other", name)
 		}
 		if slices.ContainsFunc(out, func(l listenerSpec) bool { return l.name == name }) {
 			return nil, fmt.Errorf("listener %s is there twice", name)

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/broker/feature":        {"internal/kafka"},
 	"internal/broker/telemetry":      {"internal/base", "internal/kafka"},
 	"internal/broker/cluster":        {},
+	"internal/broker/peer":           {"internal/base", "internal/kafka", "internal/broker/cluster"},
 	"internal/broker/machine":        {},
 	"internal/broker/coordinator":    {"internal/base", "internal/kafka", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup"},
 	"internal/broker/group":          {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},

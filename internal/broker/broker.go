@@ -68,6 +68,9 @@ type Listener struct {
 	Login func() *auth.Authenticator
 	// Observe, if not nil, is told who came in by certificate alone, and who did not. Logins with SASL are told by Login.
 	Observe auth.Observer
+	// Internal listeners are for other brokers: the limits on connections, which are there to keep clients from taking all, do
+	// not apply.
+	Internal bool
 }
 
 // Options of a Broker; all but Bound and Registerer are required.
@@ -213,13 +216,15 @@ func (b *Broker) accept(ctx, connCtx context.Context, ln net.Listener, l Listene
 			}
 			continue
 		}
-		if !pause(ctx, b.o.Quotas.Accept(ConnectionRateMax.Get(b.o.API.Values()), time.Now())) {
+		if !l.Internal && !pause(ctx, b.o.Quotas.Accept(ConnectionRateMax.Get(b.o.API.Values()), time.Now())) {
 			conn.Close() //nolint:errcheck // the server stops
 			return
 		}
-		if wait := b.o.Quotas.Connect(peerOf(conn), time.Now()); wait > 0 {
-			b.turnAway(ctx, conn, wait, wg)
-			continue
+		if !l.Internal {
+			if wait := b.o.Quotas.Connect(peerOf(conn), time.Now()); wait > 0 {
+				b.turnAway(ctx, conn, wait, wg)
+				continue
+			}
 		}
 		c := b.admit(conn, l)
 		if c == nil {
@@ -285,7 +290,8 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 	host := peerOf(conn)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.open) >= ConnectionsMax.Get(b.o.API.Values()) || b.byIP[host] >= connectionsFrom(host, b.o.API.Values()) {
+	full := len(b.open) >= ConnectionsMax.Get(b.o.API.Values()) || b.byIP[host] >= connectionsFrom(host, b.o.API.Values())
+	if full && (!l.Internal || len(b.open) >= 2*ConnectionsMax.Get(b.o.API.Values())) {
 		b.metrics.refused.Inc()
 		return nil
 	}

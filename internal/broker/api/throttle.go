@@ -42,6 +42,9 @@ func (c *Conn) pause(waited time.Duration) { c.used -= waited }
 // throttle counts the time that a request used and returns for how long the client has to wait, for this or for what was
 // held before. From then on the connection is held, too.
 func (s *Server) throttle(c *Conn) (millis int32) {
+	if c.isBroker() {
+		return 0
+	}
 	if s.quotas.HasRequest() {
 		used := c.used
 		if c.countsAll {

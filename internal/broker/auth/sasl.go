@@ -193,6 +193,12 @@ func (a *Authenticator) newExchange(mechanism string, random io.Reader) (exchang
 // scramIdentity finds whom a name stands for: a user, or the owner of a delegation token.
 func (a *Authenticator) scramIdentity(name string, token bool, m ScramMechanism) (Credential, *Identity) {
 	c, known := a.o.Users.credentialOf(name, m)
+	if a.broker != nil {
+		if name == BrokerUser && !token {
+			return *a.broker, &Identity{Principal: Broker}
+		}
+		return c, nil
+	}
 	if token {
 		if tc, t, ok := a.o.Tokens.login(name, m); ok {
 			return tc, &Identity{Principal: t.Owner, Token: true, Expires: t.Expires}

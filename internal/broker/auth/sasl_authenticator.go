@@ -84,6 +84,7 @@ type Authenticator struct {
 	plainUsers map[string]secret.Text
 	reauth     map[string]time.Duration
 	bearer     *bearerValidator
+	broker     *Credential // of the other brokers, who alone may log in; nil on listeners for clients
 }
 
 // NewAuthenticator checks the settings of a listener. An error names what is wrong or missing.

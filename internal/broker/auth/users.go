@@ -276,6 +276,8 @@ func (u *Users) Check(c CredentialChange) error {
 			return kafka.Errorf(kafka.ResourceNotFound, "Attempt to delete a user credential that does not exist")
 		}
 		return nil
+	case c.User == BrokerUser:
+		return kafka.Errorf(kafka.UnacceptableCredential, "The name %s is reserved for brokers", BrokerUser)
 	case c.Iterations < MinScramIterations:
 		return kafka.Errorf(kafka.UnacceptableCredential, "Too few iterations")
 	case c.Iterations > MaxScramIterations:
