@@ -72,6 +72,8 @@ type App struct {
 	handlers  *api.Server
 	admin     *admin
 	authn     *authentication
+	peers     *peers
+	groups    *coordinator.Groups
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer
 }
@@ -203,6 +205,10 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		return nil, fmt.Errorf("open topics: %w", err)
 	}
 	a.clusterID = tps.ClusterID()
+	a.peers, err = a.openPeers(ctx, store, tps, directory, registry)
+	if err != nil {
+		return nil, fmt.Errorf("calls between brokers: %w", err)
+	}
 	storage := shard.New(shard.Options{
 		FS: stores.files, WALDir: filepath.Join(a.data, "wal"), Blob: stores.objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
@@ -223,11 +229,12 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
 		Share: share.GroupOptions{MaxSize: ShareMaxSize.Get(v)},
 	})
-	shares, windows := a.newShares(tps, storage, moves, groups, follower.noteLoaded(kafka.ShareGroupStateTopic), registry) //nolint:contextcheck // what a window writes outlives who made it
-	markers := markers{tps, storage, groups}
+	a.groups = groups
+	shares, windows := a.newShares(tps, storage, moves, groups, a.peers, follower.noteLoaded(kafka.ShareGroupStateTopic), registry) //nolint:contextcheck // what a window writes outlives who made it
+	markers := markers{tps, storage, groups}                                                                                        // those of this broker
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry},
-		Transactions: transactionOptions(v), Markers: markers, NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
+		Transactions: transactionOptions(v), Markers: newClusterMarkers(markers, a.peers), NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
 	})
 	log := a.newAudit(tps, storage, registry)
 	a.authn.tellAudit(log)
@@ -239,7 +246,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: transactionClaims{transactions}, Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
+		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
 		Cluster: directory, LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
@@ -250,6 +257,13 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	listeners, err := a.authn.secure(specs, tps.Values())
 	if err != nil {
 		return nil, err
+	}
+	if a.peers.client != nil {
+		internal, err := a.peers.listener(a, specs[0])
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, internal)
 	}
 	tps.OnChange(a.authn.changed)
 	bound := func(served []broker.Listener) {
@@ -263,7 +277,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "users", Service: a.authn.users},
 		{Name: "tokens", Needs: []string{"users"}, Service: a.authn.tokens},
 		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
-		{Name: "groups", Needs: []string{"storage"}, Service: groups, StopTimeout: groupsStopTimeout},
+		{Name: "peers", Needs: []string{"storage"}, Service: a.peers},
+		{Name: "groups", Needs: []string{"storage", "peers"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
 		{Name: "access", Service: access},
 		{Name: "audit", Needs: []string{"storage"}, Service: log, StopTimeout: auditStopTimeout},

@@ -1,6 +1,34 @@
 package app
 
-import "github.com/weir-stream/weir/internal/broker/api"
+import (
+	"context"
+
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/cluster"
+	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/peer"
+	"github.com/weir-stream/weir/internal/broker/share"
+)
 
 // API is the handlers of a running server, for tests that say themselves who their clients are.
 func (a *App) API() *api.Server { return a.handlers }
+
+// PeerAddress is where the listener for brokers answers, and PeerSecret what opens it.
+func (a *App) PeerAddress() string { return a.kafka.Address(auth.BrokerListener) }
+
+// PeerSecret is the secret of the cluster.
+func (a *App) PeerSecret() peer.Secret { return a.peers.secret }
+
+// Remote is what another broker, which owns no shard, has of this one.
+type Remote struct {
+	Markers coordinator.Markers
+	Claims  api.Transactions
+	State   func(ctx context.Context, partition int32, event any) (share.StateReply, error)
+}
+
+// Remote returns the calls of a broker that knows of this one, as the owner of every shard, by d.
+func (a *App) Remote(d *cluster.Directory, c *peer.Client) Remote {
+	p := &peers{topics: a.peers.topics, directory: d, client: c}
+	return Remote{newClusterMarkers(markers{}, p), newClusterClaims(nil, a.groups, p), p.askState}
+}

@@ -130,7 +130,7 @@ func Schema() (*config.Schema, error) {
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsPerIPOverrides, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
-	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, config.ProviderPaths, config.ProviderEnv)
+	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, ClusterListen, ClusterTLS, config.ProviderPaths, config.ProviderEnv)
 	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), auth.AuthenticationSettings(), audit.Settings(), topics.Settings(), quota.Settings())...)
 	if err != nil {
 		return nil, fmt.Errorf("declare settings: %w", err)

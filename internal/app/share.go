@@ -44,7 +44,7 @@ func newShareStateTopic(store *topics.Store, storage *shard.Store, moves *moves,
 }
 
 // newShares makes the two halves of share groups, which refer to each other: who is in them, and what they have in flight.
-func (a *App) newShares(tps *topics.Store, storage *shard.Store, moves *moves, groups *coordinator.Groups, loaded func(int32), registry prometheus.Registerer) (*coordinator.Shares, *sharepartition.Manager) {
+func (a *App) newShares(tps *topics.Store, storage *shard.Store, moves *moves, groups *coordinator.Groups, p *peers, loaded func(int32), registry prometheus.Registerer) (*coordinator.Shares, *sharepartition.Manager) {
 	v := a.o.Values
 	var windows *sharepartition.Manager
 	updates := ShareUpdates.Get(v)
@@ -54,8 +54,9 @@ func (a *App) newShares(tps *topics.Store, storage *shard.Store, moves *moves, g
 	shares := coordinator.NewShares(coordinator.SharesOptions{
 		Options: coordinator.Options{Topics: newShareStateTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Loaded: loaded},
 		Groups:  groups, State: share.StateOptions{UpdatesPerSnapshot: updates},
-		Left:  func(e share.MemberLeft) { windows.MemberLeft(e) },
-		Fence: func(ctx context.Context, group string) error { return windows.Forget(ctx, group) },
+		Elsewhere: p.askState,
+		Left:      func(e share.MemberLeft) { windows.MemberLeft(e) },
+		Fence:     func(ctx context.Context, group string) error { return windows.Forget(ctx, group) },
 	})
 	windows = sharepartition.New(sharepartition.Options{
 		States: shares, Sessions: ShareSessions.Get(v), Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/weir-stream/weir/internal/base/config"
@@ -28,29 +27,6 @@ func newTransactionsTopic(store *topics.Store, storage *shard.Store, moves *move
 
 func transactionOptions(v *config.Values) txn.Options {
 	return txn.Options{MaxTimeout: api.TransactionMaxTimeout.Get(v), Expiration: TransactionalIDExpiry.Get(v), CleanupInterval: TransactionalIDCheckInterval.Get(v)}
-}
-
-// transactionClaims is the coordinator of transactions as a produce asks it.
-type transactionClaims struct{ *coordinator.Transactions }
-
-func (t transactionClaims) AddPartitions(ctx context.Context, c api.TransactionClaim) []error {
-	errs := make([]error, len(c.Partitions))
-	var err error
-	if c.VerifyOnly {
-		var each []kafka.Error
-		each, err = t.Verify(ctx, txn.Verify{TransactionalID: c.TransactionalID, Producer: c.Producer, Partitions: c.Partitions})
-		for i, code := range each {
-			if code != kafka.None {
-				errs[i] = code
-			}
-		}
-	} else {
-		err = t.Transactions.AddPartitions(ctx, txn.AddPartitions{TransactionalID: c.TransactionalID, Producer: c.Producer, Partitions: c.Partitions, Bumps: true})
-	}
-	if err != nil {
-		return slices.Repeat([]error{err}, len(errs))
-	}
-	return errs
 }
 
 // markers ends transactions in partitions: in those of __consumer_offsets through the coordinator of their groups, which has

@@ -11,6 +11,7 @@ package api
 
 import (
 	"context"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -32,12 +33,22 @@ func (s *Server) addPartitionsToTxn(ctx context.Context, c *Conn, req *kmsg.AddP
 			res.ErrorCode = kafka.ClusterAuthorizationFailed.Code()
 			return res, nil
 		}
+		// A broker asks for many producers at once: what has to be durable waits for the same disk.
+		var asking sync.WaitGroup
+		slots := make(chan struct{}, transactionsAtOnce)
+		res.Transactions = make([]kmsg.AddPartitionsToTxnResponseTransaction, len(req.Transactions))
 		for i := range req.Transactions {
-			out := kmsg.NewAddPartitionsToTxnResponseTransaction()
+			out := &res.Transactions[i]
+			*out = kmsg.NewAddPartitionsToTxnResponseTransaction()
 			out.TransactionalID = req.Transactions[i].TransactionalID
-			out.Topics = s.addToTransaction(ctx, c, req.Version, &req.Transactions[i])
-			res.Transactions = append(res.Transactions, out)
+			slots <- struct{}{}
+			asking.Go(func() {
+				// The connection is not asked about what brokers want: addToTransaction does not touch it.
+				out.Topics = s.addToTransaction(ctx, nil, req.Version, &req.Transactions[i])
+				<-slots
+			})
 		}
+		asking.Wait()
 		return res, nil
 	}
 	one := kmsg.NewAddPartitionsToTxnRequestTransaction()
@@ -60,7 +71,10 @@ func (s *Server) addPartitionsToTxn(ctx context.Context, c *Conn, req *kmsg.AddP
 	return res, nil
 }
 
-// addToTransaction serves one transaction of the request.
+// transactionsAtOnce is how many transactions of one request are served at the same time.
+const transactionsAtOnce = 256
+
+// addToTransaction serves one transaction of the request. c is nil where a broker asks.
 func (s *Server) addToTransaction(ctx context.Context, c *Conn, version int16, in *kmsg.AddPartitionsToTxnRequestTransaction) []kmsg.AddPartitionsToTxnResponseTransactionTopic {
 	answer := newTxnAnswer(in)
 	fromClient := version < addPartitionsVersionBatched

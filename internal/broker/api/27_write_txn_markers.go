@@ -25,6 +25,9 @@ const bumpingTransactions = 2
 func (s *Server) writeTxnMarkers(ctx context.Context, c *Conn, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error) {
 	allowed := s.mayCluster(c, auth.Alter) || s.allowCluster(c, auth.ClusterAction)
 	res := kmsg.NewPtrWriteTxnMarkersResponse()
+	// A broker puts the ends of many transactions into one request: they wait for the same disk together.
+	var writing sync.WaitGroup
+	slots := make(chan struct{}, markerWrites)
 	for i := range req.Markers {
 		in := &req.Markers[i]
 		marker := kmsg.NewWriteTxnMarkersResponseMarker()
@@ -35,44 +38,38 @@ func (s *Server) writeTxnMarkers(ctx context.Context, c *Conn, req *kmsg.WriteTx
 		for _, t := range in.Topics {
 			topic := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
 			topic.Topic = t.Topic
-			for _, index := range t.Partitions {
-				p := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
-				p.Partition = index
-				topic.Partitions = append(topic.Partitions, p)
+			topic.Partitions = make([]kmsg.WriteTxnMarkersResponseMarkerTopicPartition, len(t.Partitions))
+			for j, index := range t.Partitions {
+				p := &topic.Partitions[j]
+				*p = kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
+				p.Partition, p.ErrorCode = index, kafka.ClusterAuthorizationFailed.Code()
+				if !allowed {
+					continue
+				}
+				slots <- struct{}{}
+				writing.Go(func() {
+					p.ErrorCode = s.writeMarker(ctx, kafka.TopicPartition{Topic: t.Topic, Partition: index}, m, in.TransactionVersion >= bumpingTransactions).Code()
+					<-slots
+				})
 			}
-			s.writeMarkers(ctx, &topic, m, in.TransactionVersion >= bumpingTransactions, allowed)
 			marker.Topics = append(marker.Topics, topic)
 		}
 		res.Markers = append(res.Markers, marker)
 	}
+	writing.Wait()
 	return res, nil
 }
 
 // markerWrites is how many markers of one request are written at the same time.
-const markerWrites = 32
+const markerWrites = 256
 
-// writeMarkers writes a marker to the partitions of one topic.
-func (s *Server) writeMarkers(ctx context.Context, topic *kmsg.WriteTxnMarkersResponseMarkerTopic, m machine.Marker, bumps, allowed bool) {
-	var writing sync.WaitGroup
-	defer writing.Wait()
-	slots := make(chan struct{}, markerWrites)
-	for i := range topic.Partitions {
-		p := &topic.Partitions[i]
-		if !allowed {
-			p.ErrorCode = kafka.ClusterAuthorizationFailed.Code()
-			continue
-		}
-		slots <- struct{}{}
-		writing.Go(func() {
-			err := s.markers.Write(ctx, kafka.TopicPartition{Topic: topic.Topic, Partition: p.Partition}, m, bumps)
-			code := codeOf(err)
-			switch {
-			case errors.Is(err, kafka.CoordinatorNotAvailable), errors.Is(err, kafka.CoordinatorLoadInProgress), errors.Is(err, kafka.NotCoordinator):
-				// Who writes markers knows the errors of partitions, not those of the coordinator behind this one.
-				code = kafka.NotLeaderOrFollower
-			}
-			p.ErrorCode = code.Code()
-			<-slots
-		})
+// writeMarker writes a marker to one partition.
+func (s *Server) writeMarker(ctx context.Context, tp kafka.TopicPartition, m machine.Marker, bumps bool) kafka.Error {
+	err := s.markers.Write(ctx, tp, m, bumps)
+	switch {
+	case errors.Is(err, kafka.CoordinatorNotAvailable), errors.Is(err, kafka.CoordinatorLoadInProgress), errors.Is(err, kafka.NotCoordinator):
+		// Who writes markers knows the errors of partitions, not those of the coordinator behind this one.
+		return kafka.NotLeaderOrFollower
 	}
+	return codeOf(err)
 }

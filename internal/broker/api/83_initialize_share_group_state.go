@@ -27,8 +27,9 @@ func (s *Server) initializeShareGroupState(ctx context.Context, c *Conn, req *km
 			a.Partition = p.Partition
 			err := refused
 			if err == nil {
-				err = s.shares.Init(ctx, share.InitState{
-					Key: stateKey(req.GroupID, t.TopicID, p.Partition), StateEpoch: p.StateEpoch, Start: p.StartOffset, Exists: hasID(view, t.TopicID, p.Partition),
+				key := stateKey(req.GroupID, t.TopicID, p.Partition)
+				_, err = s.state(ctx, key, share.InitState{
+					Key: key, StateEpoch: p.StateEpoch, Start: p.StartOffset, Exists: hasID(view, t.TopicID, p.Partition),
 				})
 			}
 			a.ErrorCode, a.ErrorMessage = refusal(err)

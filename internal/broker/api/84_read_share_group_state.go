@@ -28,8 +28,9 @@ func (s *Server) readShareGroupState(ctx context.Context, c *Conn, req *kmsg.Rea
 			var state share.StateReply
 			err := refused
 			if err == nil {
-				state, err = s.shares.Read(ctx, share.ReadState{
-					Key: stateKey(req.GroupID, t.TopicID, p.Partition), LeaderEpoch: p.LeaderEpoch, Exists: hasID(view, t.TopicID, p.Partition),
+				key := stateKey(req.GroupID, t.TopicID, p.Partition)
+				state, err = s.state(ctx, key, share.ReadState{
+					Key: key, LeaderEpoch: p.LeaderEpoch, Exists: hasID(view, t.TopicID, p.Partition),
 				})
 			}
 			a.ErrorCode, a.ErrorMessage = refusal(err)

@@ -38,7 +38,7 @@ func (s *Server) writeShareGroupState(ctx context.Context, c *Conn, req *kmsg.Wr
 				for _, b := range p.StateBatches {
 					e.Batches = append(e.Batches, share.Batch{First: b.FirstOffset, Last: b.LastOffset, State: b.DeliveryState, DeliveryCount: b.DeliveryCount})
 				}
-				err = s.shares.Write(ctx, e)
+				_, err = s.state(ctx, e.Key, e)
 			}
 			a.ErrorCode, a.ErrorMessage = refusal(err)
 			out.Partitions = append(out.Partitions, a)

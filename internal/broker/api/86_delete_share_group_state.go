@@ -27,7 +27,8 @@ func (s *Server) deleteShareGroupState(ctx context.Context, c *Conn, req *kmsg.D
 			a.Partition = p.Partition
 			err := refused
 			if err == nil {
-				err = s.shares.Delete(ctx, share.DeleteState{Key: stateKey(req.GroupID, t.TopicID, p.Partition), Exists: hasID(view, t.TopicID, p.Partition)})
+				key := stateKey(req.GroupID, t.TopicID, p.Partition)
+				_, err = s.state(ctx, key, share.DeleteState{Key: key, Exists: hasID(view, t.TopicID, p.Partition)})
 			}
 			a.ErrorCode, a.ErrorMessage = refusal(err)
 			out.Partitions = append(out.Partitions, a)

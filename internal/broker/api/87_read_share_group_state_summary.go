@@ -31,7 +31,8 @@ func (s *Server) readShareGroupStateSummary(ctx context.Context, c *Conn, req *k
 			var state share.StateReply
 			err := refused
 			if err == nil {
-				state, err = s.shares.Summarize(ctx, share.SummarizeState{Key: stateKey(req.GroupID, t.TopicID, p.Partition), Exists: hasID(view, t.TopicID, p.Partition)})
+				key := stateKey(req.GroupID, t.TopicID, p.Partition)
+				state, err = s.state(ctx, key, share.SummarizeState{Key: key, Exists: hasID(view, t.TopicID, p.Partition)})
 			}
 			a.ErrorCode, a.ErrorMessage = refusal(err)
 			if err == nil {

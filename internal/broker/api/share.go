@@ -22,11 +22,10 @@ type Shares interface {
 	DeleteOffsets(ctx context.Context, group string, topics []kafka.TopicID) ([]kafka.TopicID, error)
 	DeleteGroup(ctx context.Context, group string) error
 
-	Init(ctx context.Context, e share.InitState) error
-	Read(ctx context.Context, e share.ReadState) (share.StateReply, error)
-	Write(ctx context.Context, e share.WriteState) error
-	Delete(ctx context.Context, e share.DeleteState) error
+	// Summarize asks for the state of a share partition, whichever broker keeps it; StateHere, for another broker, about one that
+	// this broker keeps.
 	Summarize(ctx context.Context, e share.SummarizeState) (share.StateReply, error)
+	StateHere(ctx context.Context, key share.Key, event any) (share.StateReply, error)
 }
 
 // groupTypeShare is the type of share groups, and the protocol type, as ListGroups names them.

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"cmp"
+	"context"
+
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/share"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -15,6 +18,12 @@ func (s *Server) refuseState(c *Conn) error {
 		return kafka.ClusterAuthorizationFailed
 	}
 	return nil
+}
+
+// state asks about a state that this broker keeps.
+func (s *Server) state(ctx context.Context, key share.Key, event any) (share.StateReply, error) {
+	r, err := s.shares.StateHere(ctx, key, event)
+	return r, cmp.Or(err, r.Err)
 }
 
 // stateKey names a share partition.

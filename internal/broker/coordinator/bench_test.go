@@ -68,3 +68,44 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReplay loads a partition with ten thousand groups and a hundred thousand offsets, as a broker does that has just come
+// to own it.
+func BenchmarkReplay(b *testing.B) {
+	w := newWorld(1)
+	w.move(0, 1, 0)
+	loaded := make(chan int32, 1)
+	serve := func() (*Groups, func()) {
+		g := NewGroups(GroupsOptions{Options: Options{Topics: inWorld{w, 1}, Logger: slog.New(slog.DiscardHandler), Loaded: func(p int32) { loaded <- p }}})
+		ctx, cancel := context.WithCancel(b.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx, func() {}) }()
+		<-loaded
+		return g, func() {
+			cancel()
+			<-done
+		}
+	}
+	g, stop := serve()
+	for i := range 10_000 {
+		e := group.Commit{Group: fmt.Sprintf("group-%d", i), Generation: -1, Retention: -1}
+		for p := range int32(10) {
+			e.Offsets = append(e.Offsets, group.CommitOffset{Topic: "orders", Partition: p, Offset: 1 << 40})
+		}
+		if _, err := g.Commit(b.Context(), e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	stop()
+	var bytes int64
+	for _, batch := range w.logs[0].durable {
+		bytes += int64(len(batch))
+	}
+	b.SetBytes(bytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.logs[0].handle = nil
+		_, stop := serve()
+		stop()
+	}
+}

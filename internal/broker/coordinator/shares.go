@@ -34,6 +34,9 @@ type SharesOptions struct {
 	Options
 	Groups *Groups
 	State  share.StateOptions
+	// Elsewhere asks the broker that has a partition of __share_group_state, which is not this one, about a state; nil: there
+	// is no other broker. event is an InitState, ReadState, WriteState, DeleteState or SummarizeState of package share.
+	Elsewhere func(ctx context.Context, partition int32, event any) (share.StateReply, error)
 	// Left is told of members that are gone, once that is durable; it must not block for long.
 	Left func(share.MemberLeft)
 	// Fence is called before and after the states of a group without members are changed by an operator: what others
@@ -149,7 +152,7 @@ const (
 func retry(ctx context.Context, do func() error) error {
 	for i := 0; ; i++ {
 		err := do()
-		if i == stateRetries || !errors.Is(err, kafka.CoordinatorLoadInProgress) && !errors.Is(err, kafka.CoordinatorNotAvailable) {
+		if i == stateRetries || !errors.Is(err, kafka.CoordinatorLoadInProgress) && !errors.Is(err, kafka.CoordinatorNotAvailable) && !errors.Is(err, kafka.NotCoordinator) {
 			return err
 		}
 		select {
@@ -341,37 +344,53 @@ func askUntil(ctx context.Context, r *Runtime, partition int32, event any) error
 	}
 }
 
-// Init makes the state of a share partition.
+// Init makes the state of a share partition, at whatever broker keeps it.
 func (s *Shares) Init(ctx context.Context, e share.InitState) error {
-	r, err := ask[share.StateReply](ctx, s.states, e.Key.String(), e)
+	r, err := s.state(ctx, e.Key, e)
 	return cmp.Or(err, r.Err)
 }
 
 // Read returns the state of a share partition.
 func (s *Shares) Read(ctx context.Context, e share.ReadState) (share.StateReply, error) {
-	r, err := ask[share.StateReply](ctx, s.states, e.Key.String(), e)
+	r, err := s.state(ctx, e.Key, e)
 	return r, cmp.Or(err, r.Err)
 }
 
 // Write adds to the state of a share partition; it is durable when nil is returned.
 func (s *Shares) Write(ctx context.Context, e share.WriteState) error {
-	r, err := ask[share.StateReply](ctx, s.states, e.Key.String(), e)
+	r, err := s.state(ctx, e.Key, e)
 	return cmp.Or(err, r.Err)
 }
 
 // Delete ends the state of a share partition.
 func (s *Shares) Delete(ctx context.Context, e share.DeleteState) error {
-	r, err := ask[share.StateReply](ctx, s.states, e.Key.String(), e)
+	r, err := s.state(ctx, e.Key, e)
 	return cmp.Or(err, r.Err)
 }
 
 // Summarize returns the state of a share partition without its batches. Without a topic of states there are none.
 func (s *Shares) Summarize(ctx context.Context, e share.SummarizeState) (share.StateReply, error) {
-	if s.states.Partitions() == 0 {
+	r, err := s.state(ctx, e.Key, e)
+	return r, cmp.Or(err, r.Err)
+}
+
+// state asks about a state here, and where it is not kept here, at the broker that keeps it. All that is asked can be asked
+// twice: states have epochs.
+func (s *Shares) state(ctx context.Context, key share.Key, event any) (share.StateReply, error) {
+	r, err := s.StateHere(ctx, key, event)
+	if n := s.states.Partitions(); n > 0 && s.options.Elsewhere != nil && errors.Is(err, kafka.NotCoordinator) {
+		return s.options.Elsewhere(ctx, PartitionOf(key.String(), n), event)
+	}
+	return r, err
+}
+
+// StateHere asks about a state that this broker keeps, for another one; kafka.NotCoordinator says that it does not. A refusal is in
+// the reply, but for that of the error. The events are those of Elsewhere.
+func (s *Shares) StateHere(ctx context.Context, key share.Key, event any) (share.StateReply, error) {
+	if _, summary := event.(share.SummarizeState); summary && s.states.Partitions() == 0 {
 		return share.StateReply{Start: share.NoOffset, DeliveryComplete: -1}, nil
 	}
-	r, err := ask[share.StateReply](ctx, s.states, e.Key.String(), e)
-	return r, cmp.Or(err, r.Err)
+	return ask[share.StateReply](ctx, s.states, key.String(), event)
 }
 
 // round is called when a round of snapshots is durable.

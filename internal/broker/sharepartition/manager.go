@@ -122,13 +122,19 @@ func (m *Manager) window(ctx context.Context, k share.Key) (*window, error) {
 			return nil, err
 		}
 		m.mu.Lock()
-		w := m.windows[k]
+		w, before := m.windows[k], (*window)(nil)
+		if w != nil && w.log != log {
+			w, before = nil, w // the partition was another broker's meanwhile
+		}
 		first := w == nil
 		if first {
 			w = newWindow(m, k, log)
 			m.windows[k] = w
 		}
 		m.mu.Unlock()
+		if before != nil {
+			before.stop()
+		}
 		if first {
 			w.load(ctx)
 		}
@@ -223,10 +229,20 @@ func (m *Manager) Gone(topics []kafka.TopicID) {
 	for _, t := range topics {
 		gone[t] = true
 	}
+	m.dropAll(func(w *window) bool { return gone[w.key.Topic] })
+}
+
+// Lost drops the windows of the partitions of a shard that has come to be another broker's.
+func (m *Manager) Lost(shard int32) {
+	m.dropAll(func(w *window) bool { return w.log.Identity().Shard == shard })
+}
+
+// dropAll drops windows.
+func (m *Manager) dropAll(which func(*window) bool) {
 	m.mu.Lock()
 	var dropped []*window
 	for k, w := range m.windows {
-		if gone[k.Topic] {
+		if which(w) {
 			dropped = append(dropped, w)
 			delete(m.windows, k)
 		}
