@@ -115,13 +115,70 @@ func (p *plan) step(t *target, may bool) bool {
 			}
 			p.seats[h].giving = p.seats[h].giving || give
 			p.seats[l].taking = p.seats[l].taking || take
-			k := p.receiver(i, fits)
-			p.move(i, k, Balance, fmt.Sprintf("broker %d is at %s of its capacity, broker %d at %s, and the target is %s; the shard makes %s",
-				p.seats[h].ID, percent(p.seats[h].use()), p.seats[k].ID, percent(p.seats[k].use()), percent(t.use), percent(p.shards[i].cost/p.seats[h].capacity)))
+			p.give(i, p.receiver(i, fits), t, "")
+			return true
+		}
+		if i, l := p.exchange(h, t); i >= 0 {
+			t.wanted = true
+			if may {
+				p.seats[l].giving = true
+				p.give(i, l, t, ", and its large shards do not fit together: the other will give small ones away")
+			}
 			return true
 		}
 	}
 	return false
+}
+
+// give makes a move for balance.
+func (p *plan) give(i, k int, t *target, more string) {
+	h := p.shards[i].seat
+	p.move(i, k, Balance, fmt.Sprintf("broker %d is at %s of its capacity, broker %d at %s, and the target is %s; the shard makes %s%s",
+		p.seats[h].ID, percent(p.seats[h].use()), p.seats[k].ID, percent(p.seats[k].use()), percent(t.use), percent(p.shards[i].cost/p.seats[h].capacity), more))
+}
+
+// exchange finds a way out where large shards lie on one broker and every other is too full for any of them: h gives one to a
+// broker that gets below the target again by giving small ones away, as it then does by the rule for all. Alone of all moves
+// this one does not better its pair. It cannot go round in a circle: large shards that do not fit together become
+// fewer with each. It returns the shard, -1 for none, and the taker.
+func (p *plan) exchange(h int, t *target) (shard, taker int) {
+	from := &p.seats[h]
+	high := t.use * (1 + p.settings.Tolerance/2)
+	small := t.use * p.settings.Tolerance / 2
+	shard, taker = -1, -1
+	large := from.base
+	for _, i := range from.shards {
+		it := &p.shards[i]
+		if it.cost/from.capacity <= small {
+			continue
+		}
+		large += it.cost
+		if !it.busy && i != from.hot && (shard < 0 || it.cost < p.shards[shard].cost || (it.cost == p.shards[shard].cost && i < shard)) {
+			shard = i
+		}
+	}
+	if shard < 0 || large/from.capacity <= high || from.use() <= t.use*(1+p.settings.Tolerance) {
+		return -1, -1
+	}
+	for l := range p.seats {
+		to := &p.seats[l]
+		if !to.settled || l == h {
+			continue
+		}
+		stays := to.cost
+		for _, i := range to.shards {
+			if it := &p.shards[i]; !it.busy && it.cost/to.capacity <= small {
+				stays -= it.cost
+			}
+		}
+		if (stays+p.shards[shard].cost)/to.capacity <= high && (taker < 0 || to.use() < p.seats[taker].use()) {
+			taker = l
+		}
+	}
+	if taker < 0 {
+		return -1, -1
+	}
+	return shard, taker
 }
 
 // outside says whether h has too much and whether l has too little.

@@ -14,8 +14,8 @@
 //   - A shard without a living owner gets one, if any broker is alive and not draining. A broker that drains gets nothing.
 //   - Balancing begins with a broker outside of target ± Tolerance and brings it within half of that. A move counts only if
 //     it leaves its taker below what the giver was, and its giver above what the taker was, by a margin: the sum of squares of
-//     use falls with each, so with constant loads it ends, and no shard comes back. With changing loads a shard moves at
-//     most once in a Cooldown.
+//     use falls with each, so with constant loads it ends. The exception parts large shards that lie together, see exchange.
+//     With changing loads a shard moves at most once in a Cooldown.
 //   - A broker that joins is given shards by the others; nothing moves among those who are within the tolerance.
 //   - A shard that is more than a fair share by itself keeps its broker and the others leave it. The target of the rest is
 //     what remains for them.
@@ -25,6 +25,6 @@
 //
 // What it does not do: it starts nothing, remembers nothing from call to call, and knows no partitions; the shard of a partition is
 // fixed with its topic (package topics). Who is alive, what is under way and when to ask again is the controller's
-// business, in package shard; a move it does not make is simply asked for again. The package is pure: no I/O, clock,
+// business; a move it does not make is simply asked for again. The package is pure: no I/O, clock,
 // goroutine or lock. Values passed in are not kept, nor changed.
 package placement

@@ -24,6 +24,9 @@ type BrokerReport struct {
 	Rack                    string
 	ShardsBefore, ShardsNow int
 	UseBefore, UseNow       float64
+	// HotShard is the shard that is more than the target alone, or None. Target is not meant for its broker.
+	HotShard int32
+	Settled  bool // balancing counts with it
 	// Note says what is special about the broker, or is empty.
 	Note string
 }
@@ -68,6 +71,10 @@ func (p *plan) after(d *Decision, why string) {
 	for k := range p.seats {
 		r := &d.Brokers[k]
 		r.ShardsNow, r.UseNow, r.Note = len(p.seats[k].shards), p.seats[k].use(), p.note(&p.seats[k], t)
+		r.Settled, r.HotShard = p.seats[k].settled, None
+		if hot := p.seats[k].hot; hot >= 0 {
+			r.HotShard = p.shards[hot].ID
+		}
 	}
 	d.Racks = p.reportRacks()
 }

@@ -101,7 +101,7 @@ func anySnapshot(t *rapid.T) Snapshot {
 		s.Shards = append(s.Shards, Shard{
 			ID: int32(i), Owner: int32(rapid.IntRange(-1, 32).Draw(t, "owner")), Moving: rapid.IntRange(0, 9).Draw(t, "moving") == 0,
 			MovedAt: rapid.SampledFrom([]time.Time{{}, start.Add(-time.Second), start.Add(-time.Hour)}).Draw(t, "moved"),
-			Load:    Load{BytesInPerSecond: rapid.SampledFrom([]float64{0, 1e3, 1e6, 5e6, 1e9, -5, math.NaN()}).Draw(t, "bytes"), Partitions: rapid.Int32Range(-1, 1000).Draw(t, "partitions")},
+			Load:    Load{BytesInPerSecond: rapid.SampledFrom([]float64{0, 1e3, 1e6, 5e6, 3e7, 4e7, 1e9, -5, math.NaN()}).Draw(t, "bytes"), Partitions: rapid.Int32Range(-1, 1000).Draw(t, "partitions")},
 		})
 	}
 	return s
@@ -356,14 +356,14 @@ func TestHotShardIsLeftAlone(t *testing.T) {
 		t.Fatalf("broker %d of hot shard 7, now on %d, owns %v after %d moves", home, s.Shards[7].Owner, owned(s), len(moves))
 	}
 	d := Decide(s, Settings{})
-	if note := d.Brokers[home-1].Note; !strings.Contains(note, "shard 7 alone is 80 %") {
-		t.Errorf("note %q", note)
+	if b := d.Brokers[home-1]; b.HotShard != 7 || !strings.Contains(b.Note, "shard 7 alone is 80 %") {
+		t.Errorf("%+v", b)
 	}
 	if want := 99 * (0.01 + shardUse) / 4; math.Abs(d.Target-want) > 1e-9 {
 		t.Errorf("target of the others %.4f, want %.4f", d.Target, want)
 	}
 	for _, b := range d.Brokers {
-		if b.ID != home && (b.UseNow < 0.9*d.Target || b.UseNow > 1.1*d.Target) {
+		if b.ID != home && (b.HotShard != None || b.UseNow < 0.9*d.Target || b.UseNow > 1.1*d.Target) {
 			t.Errorf("broker %+v, target %.4f", b, d.Target)
 		}
 	}
@@ -389,6 +389,31 @@ func TestHotShardDoesNotMoveInsteadOfOthers(t *testing.T) {
 	s.Now = start.Add(time.Hour)
 	if d := Decide(s, Settings{}); len(d.Moves) != 10 {
 		t.Fatalf("moves %v", d.Moves)
+	}
+}
+
+// Two shards of almost a broker each, on one broker, and no other has room for either before it gives small ones away.
+func TestLargeShardsPart(t *testing.T) {
+	t.Parallel()
+	s := Snapshot{Now: start, Brokers: brokers(10, 3), Shards: shards(182, func(i int) float64 {
+		if i < 2 {
+			return 45e6
+		}
+		return 25e5
+	})}
+	for i := range s.Shards {
+		s.Shards[i].Owner = int32(2 + i%9)
+	}
+	s.Shards[0].Owner, s.Shards[1].Owner = 1, 1
+	moves, _ := settle(t, &s, Settings{}, 30)
+	d := Decide(s, Settings{})
+	for _, b := range d.Brokers {
+		if b.UseNow > 1.1*d.Target || b.UseNow < 0.9*d.Target {
+			t.Errorf("broker %+v, target %.3f", b, d.Target)
+		}
+	}
+	if s.Shards[0].Owner == s.Shards[1].Owner || len(moves) > 60 {
+		t.Errorf("large shards on %d and %d after %d moves", s.Shards[0].Owner, s.Shards[1].Owner, len(moves))
 	}
 }
 
