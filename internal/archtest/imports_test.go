@@ -53,6 +53,8 @@ var mayImport = map[string][]string{
 	"internal/broker/segment":        {"internal/base", "internal/kafka"},
 	"internal/broker/wal":            {"internal/base", "internal/kafka"},
 
+	"internal/sim":       {"internal/broker/placement"},
+	"internal/sim/cost":  {},
 	"internal/sim/model": {},
 
 	"bench": {"internal/kafka"},
@@ -61,7 +63,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide and nothing else: no network, no files, no clock, no goroutines and no locks.
-var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction", "internal/broker/placement", "internal/sim/model"}
+var pure = []string{"internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup", "internal/broker/shard/state", "internal/broker/compaction", "internal/broker/placement", "internal/sim/cost", "internal/sim/model"}
 
 var impure = []string{"net", "os", "sync", "sync/atomic"}
 
