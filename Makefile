@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench clean
+.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -99,6 +99,10 @@ model:
 ## nightly: what takes too long for every change: clients that need minutes, and more rounds of kills, torture and fuzzing
 nightly:
 	.ci/run nightly
+
+## sim: 100 brokers and 200,000 partitions for SIM_HOURS (12) simulated hours, as a table
+sim:
+	SIM_HOURS=$${SIM_HOURS:-12} $(GO) test -count=1 -v -timeout 10m -run TestHundredBrokers ./internal/sim
 
 ## bench: workloads beside Apache Kafka; PEERS=DIR says where they are, see bench/README.md
 bench: build
