@@ -61,13 +61,20 @@ func (f *follower) poke() {
 
 func (f *follower) changed(before, after *topics.View) {
 	var gone []group.DeletedTopic
+	settings, rest := before.Values() == after.Values(), after.All()
 	for _, t := range before.All() {
+		for len(rest) > 0 && rest[0].Name < t.Name {
+			rest = rest[1:]
+		}
+		if settings && len(rest) > 0 && rest[0] == t {
+			continue // as it was, like most topics in most changes
+		}
 		now, ok := after.ByID(t.ID)
 		switch {
 		case !ok:
 			f.storage.Drop(t.ID, t.Partitions)
 			gone = append(gone, group.DeletedTopic{Name: t.Name, ID: t.ID})
-		case now != t || before.Values() != after.Values():
+		case now != t || !settings:
 			f.storage.Reconfigure(t.ID)
 		}
 	}

@@ -2,13 +2,13 @@ package topics
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -26,7 +26,7 @@ import (
 const valueVersion = 1
 
 // errBadValue marks a stored value that this package cannot have written.
-var errBadValue = errors.New("damaged metadata value")
+var errBadValue = fmt.Errorf("damaged value: %w", meta.ErrCorrupt)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -31,6 +31,13 @@ type Resource struct {
 	Name string
 }
 
+// What keys of configs call kinds of resources.
+const (
+	brokerKind  = "broker"
+	groupKind   = "group"
+	metricsKind = "metrics"
+)
+
 // defaultBroker stands in keys for the broker "".
 const defaultBroker = "default"
 
@@ -39,7 +46,7 @@ const maxResources = 100_000
 
 // key is where the configs of a broker, group or subscription are kept.
 func (r Resource) key() (string, error) {
-	kind := map[ResourceType]string{Broker: "broker", Group: "group", ClientMetrics: "metrics"}[r.Type]
+	kind := map[ResourceType]string{Broker: brokerKind, Group: groupKind, ClientMetrics: metricsKind}[r.Type]
 	name := url.PathEscape(r.Name)
 	if r.Type == Broker && r.Name == "" {
 		name = defaultBroker

@@ -8,9 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +109,9 @@ type Store struct {
 	// turn holds one token; who has taken it may change the view and the fields below.
 	turn  chan struct{}
 	stale bool // a transaction ended without telling its outcome: load before the next
+	// The view has all changes up to settled; what it does not have may have been deleted up to doubted (follow.go).
+	settled, doubted int64
+	refreshed        time.Time // when the last LookAgain began
 
 	// pidTurn is the turn of the producer ids.
 	pidTurn          chan struct{}
@@ -182,55 +184,6 @@ func (s *Store) LogConfig(t *Topic) LogConfig { return s.View().LogConfig(t) }
 // Values are the broker's settings now: those of the start with what was changed since.
 func (s *Store) Values() *config.Values { return s.View().Values() }
 
-// Run follows changes that other brokers make in a shared metadata store. A broker that is alone has no need of it.
-// It is a service.Service.
-func (s *Store) Run(ctx context.Context, ready func()) error {
-	for first := true; ; first = false {
-		watching, stop := context.WithCancel(ctx)
-		events, err := s.meta.Watch(watching, "", 0)
-		if err == nil {
-			err = s.refresh(ctx, 0) // watch first, then read: nothing falls between
-		}
-		if err == nil && first {
-			ready()
-		}
-		for err == nil {
-			e, ok := <-events
-			if !ok {
-				break // too slow, or the end: watch anew
-			}
-			if strings.HasPrefix(e.Key, topicPrefix) || strings.HasPrefix(e.Key, configPrefix) {
-				err = s.refresh(ctx, e.Revision)
-			}
-		}
-		stop()
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to end
-		}
-		if err != nil {
-			return fmt.Errorf("follow metadata: %w", err)
-		}
-	}
-}
-
-// Refresh makes the view at least as new as what the metadata store held when it was called.
-func (s *Store) Refresh(ctx context.Context) error { return s.refresh(ctx, 0) }
-
-// refresh reads everything anew unless the view holds revision already; 0 always reads.
-func (s *Store) refresh(ctx context.Context, revision int64) error {
-	if revision > 0 && s.View().Revision >= revision {
-		return nil
-	}
-	if err := s.takeTurn(ctx); err != nil {
-		return err
-	}
-	defer s.endTurn()
-	if revision > 0 && s.View().Revision >= revision {
-		return nil // it was our own change
-	}
-	return s.reload(ctx)
-}
-
 func (s *Store) takeTurn(ctx context.Context) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -255,6 +208,7 @@ func (s *Store) reload(ctx context.Context) error {
 
 // publish makes v the newest view and tells everybody. It is for who has the turn.
 func (s *Store) publish(v *View) {
+	v.Revision = max(v.Revision, s.View().Revision+1) // also where a change of our own came before an older one of another broker
 	old := s.view.Swap(v)
 	for _, f := range s.listeners {
 		f(old, v)
@@ -276,6 +230,9 @@ func (s *Store) txn(ctx context.Context, compares []meta.Compare, ops []meta.Op)
 	}
 	if !r.Succeeded {
 		return 0, false, s.reload(ctx)
+	}
+	if slices.ContainsFunc(ops, func(o meta.Op) bool { return o.Kind == meta.Delete }) {
+		s.forget(r.Revision)
 	}
 	return r.Revision, true, nil
 }
@@ -301,6 +258,10 @@ func (s *Store) load(ctx context.Context) (*View, error) {
 		brokers: map[string]override{}, groups: map[string]override{}, metrics: map[string]override{},
 		quotas: &quotas{map[string]override{}},
 	}
+	before, err := s.present(ctx)
+	if err != nil {
+		return nil, err
+	}
 	entries, err := s.meta.Range(ctx, configPrefix, "", 0)
 	if err != nil {
 		return nil, fmt.Errorf("read configs: %w", err)
@@ -316,11 +277,10 @@ func (s *Store) load(ctx context.Context) (*View, error) {
 	}
 	all := make([]*Topic, 0, len(entries))
 	for _, e := range entries {
-		t, err := decodeTopic(strings.TrimPrefix(e.Key, topicPrefix), e.Value)
+		t, err := s.decode(e)
 		if err != nil {
 			return nil, fmt.Errorf("metadata key %q: %w", e.Key, err)
 		}
-		t.revision, t.parsed = e.Revision, s.parseStored(t)
 		v.Revision = max(v.Revision, e.Revision)
 		all = append(all, t)
 	}
@@ -328,6 +288,12 @@ func (s *Store) load(ctx context.Context) (*View, error) {
 	if old := s.view.Load(); old != nil {
 		v.Revision = max(v.Revision, old.Revision) // deletions leave no trace
 	}
+	after, err := s.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.settled = max(s.settled, before)
+	s.forget(after)
 	return v, nil
 }
 
@@ -353,10 +319,9 @@ func (s *Store) parseStored(t *Topic) *config.Values {
 }
 
 func (v *View) loadConfigs(e meta.Entry) error {
-	kind, name, _ := strings.Cut(strings.TrimPrefix(e.Key, configPrefix), "/")
-	name, err := url.PathUnescape(name)
+	kind, name, err := splitConfigKey(e.Key)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, errBadValue)
+		return err
 	}
 	texts, err := decodeConfigs(e.Value)
 	if err != nil {
@@ -364,14 +329,11 @@ func (v *View) loadConfigs(e meta.Entry) error {
 	}
 	o := override{texts, e.Revision}
 	switch kind {
-	case "broker":
-		if name == defaultBroker {
-			name = ""
-		}
+	case brokerKind:
 		v.brokers[name] = o
-	case "group":
+	case groupKind:
 		v.groups[name] = o
-	case "metrics":
+	case metricsKind:
 		v.metrics[name] = o
 	case quotaKind:
 		v.quotas.byEntity[name] = o

@@ -39,7 +39,7 @@ func firstShard(id kafka.TopicID, shards int32) int32 {
 
 // View is an immutable snapshot of topics and configs.
 type View struct {
-	// Revision is that of the metadata store up to which the view is complete. It grows from view to view.
+	// Revision is about that of the metadata store up to which the view is complete. It grows with every view.
 	Revision int64
 
 	cat        *catalogue
