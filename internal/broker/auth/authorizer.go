@@ -147,7 +147,7 @@ func (a *Authorizer) change(ctx context.Context, bindings []acl.Binding, kind me
 		key, value := encodeBinding(b)
 		_, there := next[key]
 		switch {
-		case kind == meta.Put && !there:
+		case kind == meta.Put: // also what is there: another broker may just have deleted it
 			ops = append(ops, meta.Op{Kind: meta.Put, Key: key, Value: value})
 			next[key] = b
 		case kind == meta.Delete && there:
@@ -202,30 +202,8 @@ func (a *Authorizer) Run(ctx context.Context, ready func()) error {
 		<-ctx.Done()
 		return nil
 	}
-	for first := true; ; first = false {
-		watching, stop := context.WithCancel(ctx)
-		events, err := a.meta.Watch(watching, bindingPrefix, 0)
-		if err == nil {
-			err = a.refresh(ctx) // watch first, then read: nothing falls between
-		}
-		if err == nil && first {
-			ready()
-		}
-		for err == nil {
-			e, ok := <-events
-			if !ok {
-				break // too slow, or the end: watch anew
-			}
-			err = a.apply(ctx, e)
-		}
-		stop()
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to end
-		}
-		if err != nil {
-			return fmt.Errorf("follow access control entries: %w", err)
-		}
-	}
+	f := meta.Follower{Store: a.meta, What: "access control entries", Prefixes: []string{bindingPrefix}, Reload: a.refresh, Apply: a.apply, Logger: a.logger}
+	return f.Run(ctx, ready)
 }
 
 func (a *Authorizer) refresh(ctx context.Context) error {
@@ -238,32 +216,37 @@ func (a *Authorizer) refresh(ctx context.Context) error {
 	return a.load(ctx)
 }
 
-// apply takes in one change. Our own are known already.
-func (a *Authorizer) apply(ctx context.Context, e meta.Event) error {
+// apply takes in changes. Our own are known already.
+func (a *Authorizer) apply(ctx context.Context, events []meta.Event) error {
 	select {
 	case a.turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-a.turn }()
-	// Events of our own changes may be older than the present state, so the store is asked, not the event.
-	now, err := a.meta.Get(ctx, e.Key)
-	_, had := a.bindings[e.Key]
-	switch {
-	case isNotFound(err) && had:
-		next := maps.Clone(a.bindings)
-		delete(next, e.Key)
-		a.publish(next)
-	case isNotFound(err):
-	case err != nil:
-		return err
-	case !had:
-		b, err := DecodeBinding(now.Value)
-		if err != nil {
-			return fmt.Errorf("metadata key %q: %w", e.Key, err)
+	next := maps.Clone(a.bindings)
+	changed := false
+	for _, e := range events {
+		// Events of our own changes may be older than the present state, so the store is asked, not the event.
+		_, had := next[e.Key]
+		now, err := a.meta.Get(ctx, e.Key)
+		switch {
+		case isNotFound(err) && had:
+			delete(next, e.Key)
+			changed = true
+		case isNotFound(err):
+		case err != nil:
+			return err
+		case !had:
+			b, err := DecodeBinding(now.Value)
+			if err != nil {
+				return fmt.Errorf("metadata key %q: %w", e.Key, err)
+			}
+			next[e.Key] = b
+			changed = true
 		}
-		next := maps.Clone(a.bindings)
-		next[e.Key] = b
+	}
+	if changed {
 		a.publish(next)
 	}
 	return nil

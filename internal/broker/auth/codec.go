@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
 
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/kafka/acl"
 )
 
@@ -36,7 +36,7 @@ const (
 )
 
 // errBadBinding marks a stored value that this package cannot have written.
-var errBadBinding = errors.New("damaged access control binding")
+var errBadBinding = fmt.Errorf("damaged access control binding: %w", meta.ErrCorrupt)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

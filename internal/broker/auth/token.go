@@ -188,27 +188,39 @@ func (t *Tokens) idOf(proof []byte) (string, bool) {
 	return found, found != ""
 }
 
-// change makes one token what f says; nil deletes it.
+// changeAttempts is how often a change is tried again because another broker changed the same token.
+const changeAttempts = 5
+
+// change makes one token what f says; nil deletes it. f is asked again if another broker has changed the token meanwhile.
 func (t *Tokens) change(ctx context.Context, id string, f func(Token, bool) (*Token, error)) error {
 	u := t.users
 	if err := u.begin(ctx); err != nil {
 		return err
 	}
 	defer u.end()
-	old, exists := u.view.Load().tokens[id]
-	next, err := f(old, exists)
-	if err != nil {
-		return err
+	for range changeAttempts {
+		v := u.view.Load()
+		old, exists := v.tokens[id]
+		next, err := f(old, exists)
+		if err != nil {
+			return err
+		}
+		op := meta.Op{Kind: meta.Delete, Key: tokenPrefix + id}
+		if next != nil {
+			op.Kind, op.Value = meta.Put, encodeToken(*next)
+		}
+		r, err := u.meta.Txn(ctx, []meta.Compare{{Key: op.Key, Revision: v.revisions[id]}}, []meta.Op{op})
+		if err != nil {
+			return fmt.Errorf("write delegation token: %w", err)
+		}
+		if err := u.reload(ctx); err != nil || r.Succeeded {
+			return err
+		}
 	}
-	op := meta.Op{Kind: meta.Delete, Key: tokenPrefix + id}
-	if next != nil {
-		op.Kind, op.Value = meta.Put, encodeToken(*next)
-	}
-	if _, err := u.meta.Txn(ctx, nil, []meta.Op{op}); err != nil {
-		return fmt.Errorf("write delegation token: %w", err)
-	}
-	return u.reload(ctx)
+	return fmt.Errorf("delegation token %s: %w", id, errContended)
 }
+
+var errContended = errors.New("changed by others at the same time")
 
 // List returns the tokens in force for which keep says yes, in order of id.
 func (t *Tokens) List(keep func(Token) bool) []Token {

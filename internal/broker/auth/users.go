@@ -53,6 +53,8 @@ type Users struct {
 type usersView struct {
 	users  map[string]map[ScramMechanism]Credential
 	tokens map[string]Token
+	// revisions are those of the tokens' keys.
+	revisions map[string]int64
 	// usual is what most credentials look like, for the answer to an unknown user.
 	usual map[ScramMechanism]credentialShape
 }
@@ -104,32 +106,11 @@ func (u *Users) loadSeed(ctx context.Context) error {
 
 // Run follows what other brokers change in a shared metadata store. It is a service.Service.
 func (u *Users) Run(ctx context.Context, ready func()) error {
-	for first := true; ; first = false {
-		watching, stop := context.WithCancel(ctx)
-		events, err := u.meta.Watch(watching, "", 0)
-		if err == nil {
-			err = u.refresh(ctx) // watch first, then read: nothing falls between
-		}
-		if err == nil && first {
-			ready()
-		}
-		for err == nil {
-			e, ok := <-events
-			if !ok {
-				break // too slow, or the end: watch anew
-			}
-			if strings.HasPrefix(e.Key, userPrefix) || strings.HasPrefix(e.Key, tokenPrefix) {
-				err = u.refresh(ctx)
-			}
-		}
-		stop()
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to end
-		}
-		if err != nil {
-			return fmt.Errorf("follow credentials: %w", err)
-		}
+	f := meta.Follower{
+		Store: u.meta, What: "credentials", Prefixes: []string{userPrefix, tokenPrefix}, Reload: u.refresh, Logger: u.logger,
+		Apply: func(ctx context.Context, _ []meta.Event) error { return u.refresh(ctx) },
 	}
+	return f.Run(ctx, ready)
 }
 
 func (u *Users) begin(ctx context.Context) error {
@@ -153,7 +134,7 @@ func (u *Users) refresh(ctx context.Context) error {
 
 // reload is for who has the turn. A damaged value is an error: who may log in must not be a guess.
 func (u *Users) reload(ctx context.Context) error {
-	v := &usersView{users: map[string]map[ScramMechanism]Credential{}, tokens: map[string]Token{}}
+	v := &usersView{users: map[string]map[ScramMechanism]Credential{}, tokens: map[string]Token{}, revisions: map[string]int64{}}
 	entries, err := u.meta.Range(ctx, userPrefix, "", 0)
 	if err != nil {
 		return fmt.Errorf("read credentials: %w", err)
@@ -180,7 +161,7 @@ func (u *Users) reload(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("metadata key %q: %w", e.Key, err)
 		}
-		v.tokens[t.ID] = t
+		v.tokens[t.ID], v.revisions[t.ID] = t, e.Revision
 	}
 	v.usual = usualShapes(v.users)
 	u.view.Store(v)

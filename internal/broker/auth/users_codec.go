@@ -2,12 +2,12 @@ package auth
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/secret"
 )
 
@@ -25,7 +25,7 @@ import (
 const valueVersion = 1
 
 // errBadValue marks a stored value that this package cannot have written.
-var errBadValue = errors.New("damaged metadata value")
+var errBadValue = fmt.Errorf("damaged value: %w", meta.ErrCorrupt)
 
 const valueHeaderBytes = 5
 
