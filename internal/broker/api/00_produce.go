@@ -62,7 +62,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	res := &kmsg.ProduceResponse{Version: h.Version, Topics: make([]kmsg.ProduceResponseTopic, 0, len(req.Topics))}
 	var last wal.Ticket
 	refused := false
-	found := s.produceTargets(c, req)
+	found := s.produceTargets(ctx, c, req)
 	claims, err := s.claimPartitions(ctx, req, found)
 	if err != nil {
 		return refuseProduce(h, req, err), nil
@@ -170,8 +170,15 @@ type produceTarget struct {
 	err   error
 }
 
-func (s *Server) produceTargets(c *Conn, req *kmsg.ProduceRequest) []produceTarget {
+func (s *Server) produceTargets(ctx context.Context, c *Conn, req *kmsg.ProduceRequest) []produceTarget {
 	view := s.topics.View()
+	for i := range req.Topics {
+		if t := &req.Topics[i]; topicOf(view, req.Version >= produceVersionIDs, t.Topic, t.TopicID) == nil {
+			s.topics.LookAgain(ctx) // another broker may have made it just now
+			view = s.topics.View()
+			break
+		}
+	}
 	found := make([]produceTarget, len(req.Topics))
 	for i := range req.Topics {
 		found[i].topic, found[i].err = s.produceTopic(c, view, req.Version, &req.Topics[i])

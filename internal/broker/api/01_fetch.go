@@ -14,6 +14,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -123,11 +124,16 @@ func (s *Server) fetchPlan(h wire.RequestHeader, req *kmsg.FetchRequest) (sessio
 	return session, partitions, false, err
 }
 
-// deniedFetches are the topics of a fetch that the client may not read, by name or by id as the request has them.
-type deniedFetches map[fetchKey]bool
+// deniedFetches are the topics of a fetch that the client may not read, by name or by id as the request has them, and why: ids that
+// were not known when it was asked are among them, since nobody has said that they may be read.
+type deniedFetches map[fetchKey]kafka.Error
 
-func (d deniedFetches) has(p *fetchPartition) bool {
-	return len(d) > 0 && d[fetchKey{topic: p.topic, id: p.topicID}]
+// of returns why a partition is not read; None if it may be.
+func (d deniedFetches) of(p *fetchPartition) kafka.Error {
+	if len(d) == 0 {
+		return kafka.None
+	}
+	return d[fetchKey{topic: p.topic, id: p.topicID}]
 }
 
 // fetchRights asks once for each topic what the client may read. A fetch in the name of a replica is for brokers: it takes
@@ -147,23 +153,23 @@ func (s *Server) fetchRights(c *Conn, req *kmsg.FetchRequest, partitions []*fetc
 			continue
 		}
 		last = key
-		name := p.topic
+		name, code := p.topic, kafka.TopicAuthorizationFailed
 		if name == "" {
 			topic, ok := view.ByID(p.topicID)
-			if !ok && !replica {
-				continue
-			}
-			if ok {
+			switch {
+			case ok:
 				name = topic.Name
+			case !replica:
+				code = kafka.UnknownTopicID
 			}
 		}
-		if allowed && (replica || s.allow(c, auth.Read, auth.Topic, name)) {
+		if allowed && (replica || code != kafka.UnknownTopicID && s.allow(c, auth.Read, auth.Topic, name)) {
 			continue
 		}
 		if denied == nil {
 			denied = deniedFetches{}
 		}
-		denied[key] = true
+		denied[key] = code
 	}
 	return denied
 }
@@ -178,7 +184,18 @@ func fetchReplica(req *kmsg.FetchRequest) int32 {
 
 // awaitFetch reads, and where that gives too little waits for more and reads again.
 func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) []fetchResult {
+	before := s.topics.View()
 	results, bytes, final := s.readAll(ctx, req, partitions, denied)
+	if slices.ContainsFunc(results, func(r fetchResult) bool { return r.topic == nil && r.code != kafka.TopicAuthorizationFailed }) {
+		s.topics.LookAgain(ctx) // another broker may have made it just now
+		if s.topics.View() != before {
+			for i := range results {
+				results[i].read.Drop()
+			}
+			denied = s.fetchRights(c, req, partitions)
+			results, bytes, final = s.readAll(ctx, req, partitions, denied)
+		}
+	}
 	if final || bytes >= int64(req.MinBytes) || req.MaxWaitMillis <= 0 || len(partitions) == 0 {
 		return results
 	}
@@ -214,8 +231,10 @@ func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions
 	for i, p := range partitions {
 		r := &results[i]
 		r.partition = p
-		err := error(kafka.TopicAuthorizationFailed)
-		if !denied.has(p) {
+		var err error
+		if code := denied.of(p); code != kafka.None {
+			err = code
+		} else {
 			err = s.readPartition(ctx, view, r, partition.ReadRequest{
 				Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
 				AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1,

@@ -17,6 +17,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -57,6 +58,14 @@ func (s *Server) metadata(ctx context.Context, c *Conn, req *kmsg.MetadataReques
 		return res, nil
 	}
 	names, ids := metadataTargets(req.Topics)
+	unknown := func() bool {
+		return slices.ContainsFunc(ids, func(id kafka.TopicID) bool { _, ok := view.ByID(id); return !ok }) ||
+			slices.ContainsFunc(names, func(name string) bool { _, ok := view.ByName(name); return !ok })
+	}
+	if unknown() { // another broker may have made it just now
+		s.topics.LookAgain(ctx)
+		view = s.topics.View()
+	}
 	for _, id := range ids {
 		res.Topics = append(res.Topics, s.metadataByID(m, view, id))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -554,5 +555,77 @@ func TestPartitionMetricsAreOfWhatTheBrokerOwns(t *testing.T) {
 		if !slices.Equal(got[name], want) {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
+	}
+}
+
+// madeElsewhere makes a topic on another broker, which this one has not heard of.
+func (s *clusterServer) madeElsewhere(name string) *topics.Topic {
+	s.t.Helper()
+	other, err := topics.Open(s.t.Context(), s.meta, topics.Options{Values: s.Values(), Shards: 6})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made, err := other.Create(s.t.Context(), topics.Spec{Name: name, Partitions: 1, ReplicationFactor: -1}, false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, ok := s.topics.View().ByName(name); ok {
+		s.t.Fatal("the topic is known already")
+	}
+	return made
+}
+
+func TestTopicsThatAnotherBrokerJustMadeAreLookedFor(t *testing.T) {
+	t.Parallel()
+	for what, ask := range map[string]func(*clusterServer, *topics.Topic) int16{
+		"Metadata by name": func(s *clusterServer, made *topics.Topic) int16 {
+			req := &kmsg.MetadataRequest{Version: 12, Topics: []kmsg.MetadataRequestTopic{{Topic: &made.Name}}}
+			return handled(t, (*Server).metadata, s, s.outside, req).Topics[0].ErrorCode
+		},
+		"Metadata by id": func(s *clusterServer, made *topics.Topic) int16 {
+			req := &kmsg.MetadataRequest{Version: 12, Topics: []kmsg.MetadataRequestTopic{{TopicID: made.ID}}}
+			return handled(t, (*Server).metadata, s, s.outside, req).Topics[0].ErrorCode
+		},
+		"Produce by id": func(s *clusterServer, made *topics.Topic) int16 {
+			s.topic = made
+			return s.producing(13, nil, oneBatch(t)).Topics[0].Partitions[0].ErrorCode
+		},
+		"Fetch by id": func(s *clusterServer, made *topics.Topic) int16 {
+			s.topic = made
+			return s.fetching(17, s.outside, 0, -1, 0, 0).Topics[0].Partitions[0].ErrorCode
+		},
+	} {
+		s := newClusterServer(t)
+		s.owners(1, 1, 1, 1, 1, 1)
+		if code := kafka.Error(ask(s, s.madeElsewhere("new"))); code != kafka.None {
+			t.Errorf("%s: %v", what, code)
+		}
+	}
+}
+
+func TestATopicIsNotReadBeforeItIsAskedWhoMay(t *testing.T) {
+	t.Parallel()
+	s := newClusterServer(t)
+	s.owners(1, 1, 1, 1, 1, 1)
+	access, err := auth.Open(t.Context(), auth.Options{Meta: s.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.access = access
+	made := s.madeElsewhere("secret")
+	p := &fetchPartition{topicID: made.ID, FetchRequestTopicPartition: kmsg.FetchRequestTopicPartition{PartitionMaxBytes: 100, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}}
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.MaxBytes = 17, 1<<20
+	denied := s.fetchRights(s.outside, req, []*fetchPartition{p})
+	if err := s.topics.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The topic has become known since the client's rights were looked at.
+	results, _, final := s.readAll(t.Context(), req, []*fetchPartition{p}, denied)
+	if results[0].code != kafka.UnknownTopicID || !final {
+		t.Errorf("got %v", results[0].code)
+	}
+	if got := s.fetchRights(s.outside, req, []*fetchPartition{p}).of(p); got != kafka.TopicAuthorizationFailed {
+		t.Errorf("asked again: %v", got)
 	}
 }

@@ -67,6 +67,7 @@ type dataServer struct {
 	t           *testing.T
 	topic       *topics.Topic
 	coordinator *askedCoordinator
+	meta        meta.Store // that other brokers may share
 }
 
 func newDataServer(t *testing.T) *dataServer { return newShardedServer(t, 1, 2) }
@@ -78,7 +79,10 @@ func newShardedServer(t *testing.T, shards, partitions int32) *dataServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := topics.Open(t.Context(), meta.NewMem(nil), topics.Options{Values: schema.Defaults(), Shards: shards})
+	directory, shared := alone(1, shards), meta.NewMem(nil)
+	store, err := topics.Open(t.Context(), shared, topics.Options{Values: schema.Defaults(), Shards: shards, Brokers: func() []int32 {
+		return make([]int32, len(directory.View().Brokers))
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +114,8 @@ func newShardedServer(t *testing.T, shards, partitions int32) *dataServer {
 		}
 	})
 	c := &askedCoordinator{}
-	s := New(Options{Topics: store, Cluster: alone(1, shards), Storage: storage, Transactions: c, Now: time.Now, Logger: quiet, Registerer: prometheus.NewRegistry()})
-	return &dataServer{s, t, topic, c}
+	s := New(Options{Topics: store, Cluster: directory, Storage: storage, Transactions: c, Now: time.Now, Logger: quiet, Registerer: prometheus.NewRegistry()})
+	return &dataServer{s, t, topic, c, shared}
 }
 
 func (d *dataServer) log(p int32) *partition.Log {

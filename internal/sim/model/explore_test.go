@@ -64,7 +64,7 @@ var mutations = []struct {
 	{TrimByCheckpoint, one, "I7"},
 	{TrimIgnoresHistory, one, "I1"},
 	{TrimToTail, staleGC, "I1"},
-	{HandOverWithoutEnd, one, "I2"},
+	{HandOverWithoutEnd, one, "I1"},
 	{HandOverIntakeOpen, one, "I1"},
 	{HandOverEarly, one, "I7"},
 	{HandOverResumed, one, "I1"},
@@ -127,7 +127,6 @@ func TestProtocolHoldsWithoutTheseToo(t *testing.T) {
 		{CloseWithoutSeal, one},
 		{GoneIsSuccess, one},
 		{NoEndButStopped, one},
-		{NoRelease, one},
 		{MissingIsEnd, elders},
 		{EpochIgnored, elders},
 		{SealTxnUnconditional, elders},
@@ -162,7 +161,7 @@ func TestProtocolHoldsOnRandomWalks(t *testing.T) {
 	t.Parallel()
 	steps := 200_000
 	if os.Getenv("WEIR_MODEL") != "" {
-		steps = 30_000_000
+		steps = 100_000_000
 	}
 	walk(t, large, 0, 1, steps)
 	walk(t, large, SealByAnyone, 2, steps)

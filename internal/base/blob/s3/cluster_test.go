@@ -42,27 +42,3 @@ func TestRealStoreKeepsTheRules(t *testing.T) {
 		return openReal(t, server, fmt.Sprintf("test/%d", n.Add(1)))
 	})
 }
-
-func TestRealStorePassesTheProbe(t *testing.T) {
-	t.Parallel()
-	server := servertest.StartS3(t)
-	s := openReal(t, server, "")
-	report, err := Probe(t.Context(), s)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, c := range report {
-		t.Logf("%-50s %v %v", c.Name, c.Took, c.Err)
-	}
-	found, err := Measure(t.Context(), s, 10)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, l := range found {
-		t.Logf("%+v", l)
-	}
-	left, err := s.List(t.Context(), "", "", 0)
-	if err != nil || len(left) > 0 {
-		t.Errorf("left after the probe: %v, %v", left, err)
-	}
-}
