@@ -92,7 +92,7 @@ cluster-test:
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
 	  $(GO) test -tags cluster -count=1 -timeout 10m $(CLUSTER_PACKAGES)
 
-## model: the protocol that fences brokers, explored within larger bounds; minutes, and up to 5 GB of memory
+## model: the protocol that fences brokers, explored within larger bounds; ten minutes, and 4 GB of memory
 model:
 	WEIR_MODEL=1 $(GO) test -count=1 -v -timeout 60m -run 'TestDeep|TestProtocolHoldsOnRandomWalks' ./internal/sim/model
 

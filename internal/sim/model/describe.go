@@ -90,7 +90,11 @@ func (p *protocol) describeOwnership(s *state, st step, who func(uint8) string, 
 	case releaseSent:
 		return fmt.Sprintf("%s stops intake of shard %d and sends PUT %s: RELEASE", who(a), b, key(a, s.incs[a].next))
 	case handOverSent:
-		return fmt.Sprintf("%s sends transaction: shard %d to %s, epoch %d ends at %s", who(a), b, who(c), s.incs[a].owns[b].epoch, key(a, s.incs[a].owns[b].end))
+		own, end := &s.incs[a].owns[b], "somewhere"
+		if !p.lacks(HandOverWithoutEnd | NoEndButStopped) {
+			end = "at " + key(a, own.end)
+		}
+		return fmt.Sprintf("%s sends transaction: shard %d to %s, epoch %d ends %s", who(a), b, who(c), own.epoch, end)
 	case handOverApplies:
 		h := s.handOvers[a]
 		ok := s.pointers[a].epoch == h.epoch && s.pointers[a].version == h.version

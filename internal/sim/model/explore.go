@@ -23,7 +23,7 @@ type Result struct {
 }
 
 // Explore visits every state of the protocol without the given rules, breadth first, up to the first in which an invariant does
-// not hold. It holds about 24 bytes for each state, and 700 for each of the widest level. statesMax 0 means no limit;
+// not hold. It holds about 30 bytes for each state, and 800 for each of the two widest levels. statesMax 0 means no limit;
 // ErrTooLarge comes with what was seen until then.
 func Explore(b Bounds, without Mutation, statesMax int) (Result, error) {
 	if err := b.validate(); err != nil {
@@ -47,6 +47,7 @@ type explorer struct {
 	depth   int
 	problem violation
 	last    uint32 // index of the state with the problem
+	list    []step
 }
 
 type node struct {
@@ -54,42 +55,84 @@ type node struct {
 	index uint32
 }
 
+// queue is a level of the search in pieces, which the next level reuses as this one is worked off.
+type queue struct {
+	pieces [][]node
+}
+
+const pieceNodes = 1 << 10
+
+func (q *queue) push(n *node, spare *queue) {
+	last := len(q.pieces) - 1
+	if last < 0 || len(q.pieces[last]) == pieceNodes {
+		piece := spare.pop()
+		if piece == nil {
+			piece = make([]node, 0, pieceNodes)
+		}
+		q.pieces = append(q.pieces, piece[:0])
+		last++
+	}
+	q.pieces[last] = append(q.pieces[last], *n)
+}
+
+// pop returns nil if nothing is left.
+func (q *queue) pop() []node {
+	last := len(q.pieces) - 1
+	if last < 0 {
+		return nil
+	}
+	piece := q.pieces[last]
+	q.pieces[last] = nil
+	q.pieces = q.pieces[:last]
+	return piece
+}
+
 func (e *explorer) run() error {
-	first := initial(&e.p)
-	e.add(&first, 0, step{})
-	level, next := []node{{state: first}}, []node(nil)
-	var list []step
-	for len(level) > 0 {
-		for i := range level {
-			n := &level[i]
-			list = e.p.steps(&n.state, list[:0])
-			for _, st := range list {
-				e.taken[st.kind]++
-				after := n.state
-				problem := e.p.take(&after, st)
-				if !e.add(&after, n.index, st) {
-					continue
-				}
-				index := uint32(len(e.parents) - 1)
-				if problem == "" {
-					problem = e.p.check(&after)
-				}
-				if problem != "" {
-					e.problem, e.last = problem, index
+	var level, next, spare queue
+	first := node{state: initial(&e.p)}
+	e.add(&first.state, 0, step{})
+	level.push(&first, &spare)
+	for {
+		for piece := level.pop(); piece != nil; piece = level.pop() {
+			for i := range piece {
+				if e.expand(&piece[i], &next, &spare); e.problem != "" {
 					return nil
 				}
-				next = append(next, node{state: after, index: index})
 			}
+			spare.pieces = append(spare.pieces, piece)
 			if e.statesMax > 0 && len(e.parents) > e.statesMax {
 				return fmt.Errorf("%d states at depth %d: %w", len(e.parents), e.depth, ErrTooLarge)
 			}
 		}
-		level, next = next, level[:0]
-		if len(level) > 0 {
-			e.depth++
+		if len(next.pieces) == 0 {
+			return nil
 		}
+		level, next = next, level
+		e.depth++
 	}
-	return nil
+}
+
+// expand takes every step that a state allows.
+func (e *explorer) expand(n *node, next, spare *queue) {
+	var after node
+	e.list = e.p.steps(&n.state, e.list[:0])
+	for _, st := range e.list {
+		e.taken[st.kind]++
+		after.state = n.state
+		problem := e.p.take(&after.state, st)
+		if !e.add(&after.state, n.index, st) {
+			continue
+		}
+		after.index = uint32(len(e.parents) - 1)
+		if problem == "" {
+			problem = e.p.check(&after.state)
+		}
+		if problem != "" {
+			e.problem, e.last = problem, after.index
+			return
+		}
+		next.push(&after, spare)
+	}
 }
 
 // add keeps a state that was not seen before, and says whether that was so.

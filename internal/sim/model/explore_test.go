@@ -26,6 +26,9 @@ func TestProtocolHoldsInEveryState(t *testing.T) {
 	t.Parallel()
 	taken := map[string]int{}
 	for _, b := range []Bounds{one, late, wide, staleGC, rivals, successors, neighbours} {
+		if underRace && b != one && b != staleGC {
+			continue // nothing here runs at once, and it takes twenty times as long
+		}
 		r := explore(t, b, 0)
 		if r.Violation != "" {
 			t.Errorf("%+v: %s", b, schedule(r))
@@ -36,7 +39,7 @@ func TestProtocolHoldsInEveryState(t *testing.T) {
 	}
 	// Nothing is shown by steps that never happen. These two belong to mutations.
 	for _, kind := range stepNames {
-		if taken[kind] == 0 && kind != stepNames[handOverGivenUp] && kind != stepNames[closedUnsealed] {
+		if taken[kind] == 0 && !underRace && kind != stepNames[handOverGivenUp] && kind != stepNames[closedUnsealed] {
 			t.Errorf("no step %q was ever taken", kind)
 		}
 	}
@@ -64,7 +67,7 @@ var mutations = []struct {
 	{TrimByCheckpoint, one, "I7"},
 	{TrimIgnoresHistory, one, "I1"},
 	{TrimToTail, staleGC, "I1"},
-	{HandOverWithoutEnd, one, "I1"},
+	{HandOverWithoutEnd, one, "I2"},
 	{HandOverIntakeOpen, one, "I1"},
 	{HandOverEarly, one, "I7"},
 	{HandOverResumed, one, "I1"},
@@ -82,6 +85,9 @@ func TestEveryRuleTakenOutIsFound(t *testing.T) {
 	t.Parallel()
 	found := map[string]bool{}
 	for _, m := range mutations {
+		if underRace && m.in == successors {
+			continue
+		}
 		r := explore(t, m.in, m.without)
 		if !strings.HasPrefix(r.Violation, m.want) {
 			t.Errorf("%v: got %q after %d states, want %s; %s", m.without, r.Violation, r.States, m.want, schedule(r))
@@ -127,12 +133,16 @@ func TestProtocolHoldsWithoutTheseToo(t *testing.T) {
 		{CloseWithoutSeal, one},
 		{GoneIsSuccess, one},
 		{NoEndButStopped, one},
+		{NoRelease, one},
 		{MissingIsEnd, elders},
 		{EpochIgnored, elders},
 		{SealTxnUnconditional, elders},
 		{SealIgnoresTrim, elders},
 		{SealByAnyone, alone},
 	} {
+		if underRace && row.in != alone {
+			continue
+		}
 		if r := explore(t, row.in, row.without); r.Violation != "" {
 			t.Errorf("%v: %s", row.without, schedule(r))
 		}
@@ -160,8 +170,11 @@ var large = Bounds{Incarnations: 4, Shards: 2, Seqs: 6, Window: 3, Produces: 6, 
 func TestProtocolHoldsOnRandomWalks(t *testing.T) {
 	t.Parallel()
 	steps := 200_000
+	if underRace {
+		steps = 5_000
+	}
 	if os.Getenv("WEIR_MODEL") != "" {
-		steps = 100_000_000
+		steps = 30_000_000
 	}
 	walk(t, large, 0, 1, steps)
 	walk(t, large, SealByAnyone, 2, steps)

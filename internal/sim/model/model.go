@@ -95,6 +95,7 @@ const (
 	CloseWithoutSeal // a broker that has dropped its state notes inc/<i> = sealed@acked by itself and writes no seal
 	GoneIsSuccess    // a 412 whose object is gone by the time it is read counts as done
 	NoEndButStopped  // the history entry of a hand-over has no end, but intake has stopped
+	NoRelease        // a hand-over ends behind the last PUT that was sent, without an object that says so
 	MissingIsEnd     // a recovery takes an object that is gone for the end of the log
 	SealByAnyone     // any process seals any incarnation at any time, whether it owns a shard of it or not
 	EpochIgnored     // readers do not compare the epoch of a section with that of the entry
@@ -109,7 +110,7 @@ var mutationNames = []string{
 	"checkpoint ahead of the durable prefix", "objects of an undecided checkpoint deleted", "take-over keeps the epoch",
 	"checkpoint leaves out what was recovered",
 	"own incarnation closed without a seal", "412 and then 404 is success", "hand-over without an end, intake stopped",
-	"recovery takes a missing object for the end", "anyone may seal", "readers do not look at the epoch of a section",
+	"hand-over without RELEASE", "recovery takes a missing object for the end", "anyone may seal", "readers do not look at the epoch of a section",
 }
 
 // String names the first rule of the set.

@@ -128,7 +128,9 @@ func (p *protocol) handOverStep(s *state, st step) {
 	inc, own := &s.incs[i], &s.incs[i].owns[shard]
 	switch st.kind {
 	case releaseSent:
-		inc.send(section{kind: releaseSection, shard: uint8(shard), epoch: own.epoch})
+		if !p.lacks(NoRelease) {
+			inc.send(section{kind: releaseSection, shard: uint8(shard), epoch: own.epoch})
+		}
 		own.phase, own.end = releasing, inc.next
 	case handOverSent:
 		end := own.end

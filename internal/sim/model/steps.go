@@ -147,7 +147,11 @@ func (p *protocol) handOverSteps(s *state, i, shard int, list []step) []step {
 	if own.phase == handing && s.handOvers[shard].sent != 0 && s.faults < uint8(p.Faults) && p.lacks(HandOverResumed) {
 		list = append(list, at(handOverGivenUp, i, shard))
 	}
-	// The way back: a new epoch, once the sections of the old one are durable, by a transaction of the owner's own.
+	// The way back: a new epoch, once the sections of the old one are durable, by a transaction of the owner's own. It
+	// needs intake to have stopped as the hand-over does, and would be the shorter schedule.
+	if p.lacks(HandOverIntakeOpen | HandOverWithoutEnd) {
+		return list
+	}
 	if inc.acked >= own.end && int(ptr.owner) == i && ptr.epoch == own.epoch && ptr.version == own.version &&
 		s.moves < uint8(p.Moves) && ptr.entries < maxHistory {
 		list = append(list, at(renewed, i, shard))
