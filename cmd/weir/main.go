@@ -86,6 +86,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newQuotaCommand(s),
 		newClusterCommand(s),
 		newBenchCommand(s),
+		newDoctorCommand(s),
 		newDumpCommand(s),
 		newConfigCommand(s),
 		newCompletionCommand(s),

@@ -228,7 +228,7 @@ func (s *Store) hedged(ctx context.Context, r request) (*answer, error) {
 	type result struct {
 		answer *answer
 		err    error
-		second bool
+		number int // 0 or 1
 	}
 	results := make(chan result, 2)
 	var ends [2]context.CancelFunc
@@ -241,7 +241,7 @@ func (s *Store) hedged(ctx context.Context, r request) (*answer, error) {
 			if err == nil {
 				s.latency.add(time.Since(started))
 			}
-			results <- result{a, err, i == 1}
+			results <- result{a, err, i}
 		})
 	}
 	s.hedges.earn(hedgePerRequest)
@@ -259,30 +259,27 @@ func (s *Store) hedged(ctx context.Context, r request) (*answer, error) {
 			running++
 		case got := <-results:
 			running--
+			if got.err != nil {
+				ends[got.number]() // nothing of it is left to be read
+			}
 			if got.err != nil && running > 0 && passing(got.err) {
 				continue // the other may do better
 			}
-			loser := 1
-			if got.second {
-				loser = 0
-			}
 			if ends[1] != nil && got.err == nil {
-				s.metrics.hedges.WithLabelValues(map[bool]string{true: "won", false: "lost"}[got.second]).Inc()
+				s.metrics.hedges.WithLabelValues([]string{"lost", "won"}[got.number]).Inc()
 			}
 			if running > 0 {
-				ends[loser]()
+				ends[1-got.number]()
 				s.background.Go(func() {
 					if other := <-results; other.err == nil {
 						_ = other.answer.body.Close()
 					}
 				})
 			}
-			winner := ends[1-loser]
 			if got.err != nil {
-				winner()
 				return nil, got.err
 			}
-			got.answer.body = &endingBody{ReadCloser: got.answer.body, end: winner}
+			got.answer.body = &endingBody{ReadCloser: got.answer.body, end: ends[got.number]}
 			return got.answer, nil
 		}
 	}

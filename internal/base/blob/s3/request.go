@@ -58,12 +58,17 @@ type answer struct {
 }
 
 // limit is the time that one try has.
-func (r *request) limit() time.Duration {
-	d := firstByteLimit
+func (s *Store) limit(r *request) time.Duration {
+	d := s.firstByte
 	if r.op == opComplete {
 		d = completeLimit
 	}
-	return d + time.Duration(int64(len(r.body))+r.bytes)*time.Second/slowestRate
+	return d + moving(int64(len(r.body))) + moving(r.bytes)
+}
+
+// moving is the time that n bytes may take.
+func moving(n int64) time.Duration {
+	return time.Duration(n/slowestRate)*time.Second + time.Duration(n%slowestRate)*time.Second/slowestRate
 }
 
 // send makes one try and returns its answer, whose body has the rest of the try's time. An answer other than 2xx is an
@@ -72,7 +77,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	// The answer must begin in its time, also if it is a long one that may then take more.
-	first := time.AfterFunc(r.limit()-time.Duration(r.bytes)*time.Second/slowestRate, func() { cancel(errSlow) })
+	first := time.AfterFunc(s.limit(r)-moving(r.bytes), func() { cancel(errSlow) })
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	res, err := s.roundTrip(traced, r)
@@ -93,7 +98,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	s.metrics.requests.WithLabelValues(r.op, codeLabel(res.StatusCode)).Inc()
 	s.metrics.seconds.WithLabelValues(r.op).Observe(took.Seconds())
 	s.metrics.bytes.WithLabelValues("out").Add(float64(len(r.body)))
-	rest := time.AfterFunc(r.limit()-took, func() { cancel(errSlow) })
+	rest := time.AfterFunc(s.limit(r)-took, func() { cancel(errSlow) })
 	body := &timedBody{ReadCloser: res.Body, done: func() { rest.Stop(); cancel(nil) }, cause: func() error { return context.Cause(ctx) }}
 	if res.StatusCode/100 == 2 {
 		return &answer{status: res.StatusCode, header: res.Header, length: res.ContentLength, body: body}, nil

@@ -32,6 +32,7 @@ type Store struct {
 	retries   *budget
 	hedges    *budget
 	latency   latencies
+	firstByte time.Duration // firstByteLimit, but in tests
 
 	// background are the ends of requests that lost a race, and of uploads given up.
 	background sync.WaitGroup
@@ -66,6 +67,8 @@ func Open(_ context.Context, o Options) (*Store, error) {
 		metrics: m,
 		retries: newBudget(retryBurst, retryPerSecond),
 		hedges:  newBudget(hedgeBurst, 0),
+
+		firstByte: firstByteLimit,
 	}
 	if o.PathStyle {
 		endpoint.Path = "/" + o.Bucket
