@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -26,6 +27,7 @@ func TestEveryErrorHasTheCodeThatClientsActOnRightly(t *testing.T) {
 		{wal.ErrClosed, kafka.StorageError},
 		{context.Canceled, kafka.RequestTimedOut},
 		{context.DeadlineExceeded, kafka.RequestTimedOut},
+		{meta.ErrUnknown, kafka.RequestTimedOut},
 		{kafka.OffsetOutOfRange, kafka.OffsetOutOfRange},
 		{kafka.Errorf(kafka.InvalidConfig, "no"), kafka.InvalidConfig},
 		{&partition.RecordsError{Err: kafka.InvalidTimestamp}, kafka.InvalidTimestamp},

@@ -2,7 +2,6 @@ package topics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +23,8 @@ const maxConfigBytes = 64 << 10
 // attempts is how often a change is tried again because another broker changed the same key.
 const attempts = 5
 
-var errContended = errors.New("metadata changes under our hands")
+// errContended is for a change that others were faster than, again and again. Clients try it anew.
+var errContended = kafka.Errorf(kafka.RequestTimedOut, "Other brokers change the same metadata at the same time.")
 
 // Spec describes a topic to be created.
 type Spec struct {

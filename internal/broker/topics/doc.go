@@ -16,6 +16,9 @@
 // newest view, written in one transaction, published as a new view, told to the functions given to OnChange, and only
 // then answered: whoever is answered finds the topic everywhere in this process.
 //
+// Changes of other brokers come as events of the metadata store, key by key (follow.go), a moment after they were answered
+// there. A change that meets one it did not know of is checked again on what is there now.
+//
 // Changes run one at a time, in the order in which they take the turn, a channel that holds one token. It is no lock
 // because I/O and callbacks happen under it; a callback must not start a change, it would wait for itself. Producer ids
 // have a turn of their own. Nothing else waits: readers only ever load the view.
