@@ -71,5 +71,8 @@ func (s *Server) writeMarker(ctx context.Context, tp kafka.TopicPartition, m mac
 		// Who writes markers knows the errors of partitions, not those of the coordinator behind this one.
 		return kafka.NotLeaderOrFollower
 	}
+	if t, ok := s.topics.View().ByName(tp.Topic); ok {
+		err = s.moved(t.ID, err)
+	}
 	return codeOf(err)
 }

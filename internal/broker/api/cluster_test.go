@@ -13,7 +13,9 @@ import (
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/broker/sharepartition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/wire"
@@ -627,5 +629,50 @@ func TestATopicIsNotReadBeforeItIsAskedWhoMay(t *testing.T) {
 	}
 	if got := s.fetchRights(s.outside, req, []*fetchPartition{p}).of(p); got != kafka.TopicAuthorizationFailed {
 		t.Errorf("asked again: %v", got)
+	}
+}
+
+func TestShareFetchOfAnotherBrokersPartitionNamesTheLeader(t *testing.T) {
+	t.Parallel()
+	s := newClusterServer(t)
+	s.owners(1, 2, 3, cluster.Nobody, 2, 1)
+	at := func(i int32) sharepartition.ID { return sharepartition.ID{Topic: s.topic.ID, Partition: i} }
+	res := &wire.ShareFetchResponse{}
+	s.fillShareFetch(s.inside, res, &sharePlan{}, []sharepartition.Result{
+		{ID: at(0), Err: kafka.InvalidRecordState},
+		{ID: at(1), Err: kafka.NotLeaderOrFollower},
+		{ID: at(2), Err: kafka.NotLeaderOrFollower},
+		{ID: at(3), Err: kafka.NotLeaderOrFollower},
+		{ID: at(5), Err: partition.ErrClosed},
+	}, []ackResult{{at(4), kafka.NotLeaderOrFollower}})
+	want := map[int32]wire.CurrentLeader{1: {LeaderID: 2, LeaderEpoch: 11}, 4: {LeaderID: 2, LeaderEpoch: 14}, 5: {LeaderID: 1, LeaderEpoch: 15}}
+	for _, p := range res.Topics[0].Partitions {
+		if p.Leader != want[p.Partition] {
+			t.Errorf("partition %d: %+v, want %+v", p.Partition, p.Leader, want[p.Partition])
+		}
+		if p.Partition == 5 && p.Err != kafka.NotLeaderOrFollower {
+			t.Errorf("a log that is gone: %v", p.Err)
+		}
+	}
+	if len(res.Brokers) != 2 || res.Brokers[0].Host != "two.in" || res.Brokers[1].Host != "me.in" {
+		t.Errorf("brokers %+v", res.Brokers)
+	}
+}
+
+// closedMarkers are markers whose logs are taken away while they are written.
+type closedMarkers struct{}
+
+func (closedMarkers) Write(context.Context, kafka.TopicPartition, machine.Marker, bool) error {
+	return partition.ErrClosed
+}
+
+func TestMarkersForALogThatIsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newClusterServer(t)
+	s.markers = closedMarkers{}
+	for topic, want := range map[string]kafka.Error{"t": kafka.NotLeaderOrFollower, "gone": kafka.UnknownTopicOrPartition} {
+		if got := s.writeMarker(t.Context(), kafka.TopicPartition{Topic: topic}, machine.Marker{}, false); got != want {
+			t.Errorf("topic %s: %v, want %v", topic, got, want)
+		}
 	}
 }
