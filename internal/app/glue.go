@@ -41,6 +41,8 @@ func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) 
 	}, t.Partitions, true
 }
 
+func (l logTopics) Sync(ctx context.Context) error { return l.store.Refresh(ctx) }
+
 func (l logTopics) Shard(id kafka.TopicID, index int32) int32 { return l.store.Shard(id, index) }
 
 // internalTopic is the topic of a coordinator as that sees it.

@@ -48,6 +48,8 @@ func (a *askedCoordinator) AddPartitions(_ context.Context, c TransactionClaim) 
 // logTopics gives storage the topics of a test.
 type logTopics struct{ store *topics.Store }
 
+func (l logTopics) Sync(ctx context.Context) error { return l.store.Refresh(ctx) }
+
 func (l logTopics) LogConfig(id kafka.TopicID) (*partition.Config, int32, bool) {
 	t, ok := l.store.View().ByID(id)
 	if !ok {

@@ -54,6 +54,10 @@ func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
 type Ownership struct {
 	Broker int32
 	Epoch  int32
+	// Incarnation is the one that the shard's pointer names, dead or alive; 0 if it was released or never owned. Revision is that
+	// of the pointer in the metadata store.
+	Incarnation uint64
+	Revision    int64
 }
 
 // View is the cluster at one moment. It must not be changed once it is published.
@@ -62,6 +66,26 @@ type View struct {
 	Controller int32    // the broker that decides who owns what; Nobody while that is not known
 	Brokers    []Broker // ascending by id
 	Shards     []Ownership
+	// Assigned is, for each shard, the broker that is to have it; Nobody if none is.
+	Assigned []int32
+}
+
+// Wanted returns the broker that is to have a shard.
+func (v *View) Wanted(shard int32) int32 {
+	if shard < 0 || int(shard) >= len(v.Assigned) {
+		return Nobody
+	}
+	return v.Assigned[shard]
+}
+
+// Alive reports whether an incarnation is that of a live broker, as far as leases tell.
+func (v *View) Alive(incarnation uint64) bool {
+	for i := range v.Brokers {
+		if v.Brokers[i].Incarnation == incarnation {
+			return true
+		}
+	}
+	return false
 }
 
 // Broker returns a broker by its id.
@@ -76,7 +100,7 @@ func (v *View) Broker(id int32) (*Broker, bool) {
 // Owner returns who has a shard: Nobody, with epoch -1, for one that the view does not know.
 func (v *View) Owner(shard int32) Ownership {
 	if shard < 0 || int(shard) >= len(v.Shards) {
-		return Ownership{Nobody, -1}
+		return Ownership{Broker: Nobody, Epoch: -1}
 	}
 	return v.Shards[shard]
 }

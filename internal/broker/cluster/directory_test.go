@@ -4,8 +4,8 @@ import "testing"
 
 func TestViewAnswersForUnknownShardsAndBrokers(t *testing.T) {
 	t.Parallel()
-	v := &View{Self: 2, Brokers: []Broker{{ID: 1}, {ID: 2, Endpoints: []Endpoint{{"A", "h", 1}, {"B", "h", 2}}}}, Shards: []Ownership{{1, 5}, {2, 7}}}
-	for shard, want := range map[int32]Ownership{-1: {Nobody, -1}, 0: {1, 5}, 1: {2, 7}, 2: {Nobody, -1}} {
+	v := &View{Self: 2, Brokers: []Broker{{ID: 1}, {ID: 2, Endpoints: []Endpoint{{"A", "h", 1}, {"B", "h", 2}}}}, Shards: []Ownership{{Broker: 1, Epoch: 5}, {Broker: 2, Epoch: 7}}}
+	for shard, want := range map[int32]Ownership{-1: {Broker: Nobody, Epoch: -1}, 0: {Broker: 1, Epoch: 5}, 1: {Broker: 2, Epoch: 7}, 2: {Broker: Nobody, Epoch: -1}} {
 		if got := v.Owner(shard); got != want {
 			t.Errorf("owner of %d is %v, want %v", shard, got, want)
 		}
@@ -37,7 +37,7 @@ func TestDirectoryTellsOfChanges(t *testing.T) {
 	var before, after *View
 	d.OnChange(func(b, a *View) { before, after = b, a })
 	first, changed := d.View(), d.Changed()
-	next := &View{Self: 4, Shards: []Ownership{{4, 1}}}
+	next := &View{Self: 4, Shards: []Ownership{{Broker: 4, Epoch: 1}}}
 	d.Publish(next)
 	select {
 	case <-changed:

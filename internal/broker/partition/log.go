@@ -26,6 +26,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,9 +45,18 @@ import (
 // ErrClosed is returned by calls on a log whose topic was deleted or whose node has stopped.
 var ErrClosed = errors.New("partition log is closed")
 
+// WAL is the write-ahead log as a partition uses it: files (wal.Log) or objects (wal.ObjectLog). The methods are those of wal.Log.
+type WAL interface {
+	Append(s *wal.Stream, batch []byte, info wal.BatchInfo) (wal.Ticket, error)
+	AppendControl(c wal.Control) (wal.Ticket, error)
+	Barrier() wal.Ticket
+	Recent(pos wal.Position, n int64) (p []byte, release func(), ok bool)
+	Pin(ctx context.Context, pos wal.Position) (wal.Pinned, error)
+}
+
 // Env is what the logs of a node share. WAL is set once recovery has ended and before the first Append or Read.
 type Env struct {
-	WAL      *wal.Log
+	WAL      WAL
 	Segments *segment.Cache
 	// Blocks is through which everything is read that is not in the WAL's memory.
 	Blocks *blockcache.Cache

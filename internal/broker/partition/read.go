@@ -320,13 +320,13 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 		src.bytes, src.done = b, release
 		return src, nil
 	}
-	pin, err := l.env.WAL.Pin(s.pos)
+	pin, err := l.env.WAL.Pin(ctx, s.pos)
 	if err != nil {
 		return nil, fmt.Errorf("pin WAL position %d for %s: %w", s.pos, l.id, err)
 	}
 	src.done, src.base = pin.Release, pin.Off
-	src.blocks = l.env.Blocks.Reader(pin.Base, pin.File, pin.Durable, func() (func(), bool) {
-		again, err := l.env.WAL.Pin(s.pos)
+	src.blocks = l.env.Blocks.Reader(pin.ID, pin.Source, pin.Durable, func() (func(), bool) {
+		again, err := l.env.WAL.Pin(context.WithoutCancel(ctx), s.pos)
 		return again.Release, err == nil
 	})
 	return src, nil

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"math"
 	"slices"
 
 	"github.com/weir-stream/weir/internal/broker/segment"
@@ -8,9 +9,13 @@ import (
 	"github.com/weir-stream/weir/internal/broker/wal"
 )
 
+// nowhere is the position of a damaged extent whose frame cannot be found any more.
+const nowhere = wal.Position(-1)
+
 // Snapshot returns the log's state for a checkpoint; object gives the ordinal of an object in the manifest. The state
-// may know batches that are not durable yet: the checkpoint must not be published before they are.
-func (l *Log) Snapshot(object func(*Object) int) state.Partition {
+// may know batches that are not durable yet: the checkpoint must not be published before they are. Extents at or above below are
+// left out, for replay to find; where that is not the end of all positions, those of the others mean nothing to who restores them.
+func (l *Log) Snapshot(object func(*Object) int, below wal.Position) state.Partition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := state.Partition{
@@ -29,6 +34,12 @@ func (l *Log) Snapshot(object func(*Object) int) state.Partition {
 		p.Segments = append(p.Segments, state.Segment{BaseOffset: s.base, Bytes: s.bytes, MaxTimestamp: s.maxTimestamp, CreatedAt: s.firstAppend})
 	}
 	for _, e := range slices.Concat(l.quarantined, l.extents) {
+		if e.pos >= below {
+			continue
+		}
+		if below != math.MaxInt64 {
+			e.pos = nowhere // only damage is not moved into an object
+		}
 		p.Extents = append(p.Extents, state.Extent{
 			BaseOffset: e.base, NextOffset: e.next, Position: int64(e.pos), Bytes: int64(e.bytes),
 			MaxTimestamp: e.maxTimestamp, CRC: e.crc, RecordCount: int64(e.records),
@@ -96,6 +107,9 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 		x := extent{
 			base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,
 			bytes: uint32(e.Bytes), records: uint32(e.RecordCount), crc: e.CRC,
+		}
+		if x.pos == nowhere {
+			x.state = extentCorrupt
 		}
 		if len(l.runs) > 0 && x.next <= inObjects {
 			x.state = extentCorrupt // a cut has passed over it

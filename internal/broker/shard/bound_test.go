@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"github.com/weir-stream/weir/internal/broker/ownership"
 	"testing"
 
 	"github.com/weir-stream/weir/internal/kafka"
@@ -44,7 +45,7 @@ func TestColdPartitionDoesNotPinTheWAL(t *testing.T) {
 		if err := n.do(t.Context(), n.cutIfDue); err != nil {
 			t.Fatal(err)
 		}
-		if held := n.wal.Bytes(); held > keep+300_000 {
+		if held := n.present.Load().files.Bytes(); held > keep+300_000 {
 			t.Fatalf("the WAL holds %d bytes, its bound is %d", held, keep)
 		}
 	}
@@ -82,7 +83,7 @@ func TestDamagedExtentPinsOnlyItsFile(t *testing.T) {
 		if err := n.do(t.Context(), n.cutAll); err != nil {
 			t.Fatal(err)
 		}
-		if held := n.wal.Bytes(); held > 3*fileBytes {
+		if held := n.present.Load().files.Bytes(); held > 3*fileBytes {
 			t.Errorf("the WAL holds %d bytes after a cut of all", held)
 		}
 		n.appendMany(t, topicA, 10)
@@ -118,7 +119,7 @@ func TestOldIncarnationsAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lives, err := w.meta.Range(t.Context(), incarnationPrefix, "", 0)
+	lives, err := w.meta.Range(t.Context(), ownership.IncarnationPrefix, "", 0)
 	if err != nil || len(lives) > livesKept+2 {
 		t.Errorf("%d records of incarnations after %d starts, %v", len(lives), 3*livesKept, err)
 	}

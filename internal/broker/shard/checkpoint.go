@@ -3,10 +3,13 @@ package shard
 import (
 	"context"
 	"fmt"
+	"math"
 
+	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/shard/state"
+	"github.com/weir-stream/weir/internal/broker/wal"
 )
 
 // Kinds of objects in the blob store: KIND/SHARD/EPOCH.NUMBER.
@@ -20,12 +23,40 @@ func objectKey(kind string, shard int32, epoch int32, number uint64) string {
 	return fmt.Sprintf("%s/%05d/%08x.%016x", kind, shard, epoch, number)
 }
 
+// checkpointIfChanged writes a checkpoint of a shard. In a cluster, where each costs requests, a shard to which nothing was
+// written gets none; its pointer is moved on once it holds back too much of the log.
+func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState) error {
+	if sh.life.objects == nil {
+		return s.checkpoint(ctx, sh)
+	}
+	if sh.changed.Swap(false) {
+		return s.checkpoint(ctx, sh)
+	}
+	mark := sh.life.mark()
+	from, _ := sh.pointer.Needs(sh.life.incarnation)
+	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 {
+		return nil
+	}
+	return s.publish(ctx, sh, sh.pointer.Publish(sh.version, sh.pointer.Manifest, sh.pointer.Checkpoint, mark.Seq))
+}
+
 // checkpoint writes the shard's manifest and checkpoint and moves its pointer to them.
 //
 // The replay position is read before the logs are, and everything that the logs knew is made durable before the pointer
 // moves: a snapshot may be ahead of the position, which replay passes over, but never ahead of the disk.
+//
+// In a log of objects, whose places only this process knows, what lies below the replay position is cut first, and what lies above
+// is left to replay.
 func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
-	replay := s.durable.Load()
+	replay, below := s.durable.Load(), wal.Position(math.MaxInt64)
+	var mark wal.Mark
+	if sh.life.objects != nil {
+		mark = sh.life.mark()
+		if err := s.cut(ctx, sh, mark.Pos); err != nil {
+			return err
+		}
+		replay, below = 0, mark.Pos
+	}
 	ordinals := make(map[*partition.Object]int, len(sh.objects))
 	for i, o := range sh.objects {
 		ordinals[o] = i
@@ -33,13 +64,13 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	c := &state.Checkpoint{Shard: sh.id, Epoch: uint64(sh.epoch), WALPosition: replay}
 	live := make([]int64, len(sh.objects))
 	for _, l := range s.logsOf(sh.id) {
-		p := l.Snapshot(func(o *partition.Object) int { return ordinals[o] })
+		p := l.Snapshot(func(o *partition.Object) int { return ordinals[o] }, below)
 		for _, r := range p.Runs {
 			live[r.Object] += r.Bytes
 		}
 		c.Partitions = append(c.Partitions, p)
 	}
-	barrier := s.wal.Barrier()
+	barrier := sh.life.wal.Barrier()
 	if err := barrier.Wait(ctx); err != nil {
 		return fmt.Errorf("wait for what the checkpoint knows: %w", err)
 	}
@@ -48,11 +79,8 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	for i, o := range sh.objects {
 		m.Objects = append(m.Objects, state.Object{Key: o.Key, Level: o.Level, Bytes: o.Bytes, LiveBytes: live[i], CreatorEpoch: uint64(sh.epoch)})
 	}
-	p := pointer{
-		Epoch: sh.epoch, Owner: s.incarnation, Version: sh.version, Replay: replay,
-		Manifest: objectKey(manifestPrefix, sh.id, sh.epoch, sh.version), Checkpoint: objectKey(checkpointPrefix, sh.id, sh.epoch, sh.version),
-		History: []tenure{{sh.epoch, s.incarnation}},
-	}
+	p := sh.pointer.Publish(sh.version, objectKey(manifestPrefix, sh.id, sh.epoch, sh.version), objectKey(checkpointPrefix, sh.id, sh.epoch, sh.version), mark.Seq)
+	p.Replay = replay
 	mb, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
@@ -71,7 +99,7 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	s.discard(ctx, old.Manifest, old.Checkpoint)
 	for _, key := range sh.unused {
 		s.discard(ctx, key)
-		s.env.Segments.Forget(key)
+		s.segments.Forget(key)
 		delete(sh.damaged, key)
 	}
 	sh.unused = nil
@@ -79,7 +107,7 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 }
 
 // commit makes manifest and checkpoint durable and moves the pointer to them.
-func (s *Store) commit(ctx context.Context, sh *shardState, p pointer, manifest, checkpoint []byte) error {
+func (s *Store) commit(ctx context.Context, sh *shardState, p ownership.Pointer, manifest, checkpoint []byte) error {
 	if err := s.o.Blob.PutIfAbsent(ctx, p.Manifest, manifest); err != nil {
 		return fmt.Errorf("write %s: %w", p.Manifest, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/compaction"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
+	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
 
@@ -105,7 +106,11 @@ func (c *cleaning) each(ctx context.Context, from, to int64, visit func(b []byte
 		}
 		b, next, err := c.l.ReadBytes(ctx, from, cleanReadBytes)
 		if err != nil {
-			return asUncleanable(ctx, fmt.Errorf("read %s at offset %d: %w", c.l.Identity(), from, err))
+			err = fmt.Errorf("read %s at offset %d: %w", c.l.Identity(), from, err)
+			if c.s.o.Cluster != nil && !errors.Is(err, kafka.CorruptMessage) {
+				return err // the object store may answer at the next look
+			}
+			return asUncleanable(ctx, err)
 		}
 		if next <= from {
 			return fmt.Errorf("read %s at offset %d: %w", c.l.Identity(), from, errMoved)
@@ -146,7 +151,11 @@ func groupStretches(all []partition.Stretch, maxBytes int64) []partition.Cleaned
 // rewrite makes an object of what stays of [g.Start, g.End) and installs it. The last batch stays in any case, if only its
 // offsets: the log's next offset must be known from what it keeps.
 func (c *cleaning) rewrite(ctx context.Context, filter *compaction.Filter, g *partition.Cleaned) error {
-	sh, id := c.s.shards[c.l.Identity().Shard], c.l.Identity()
+	id := c.l.Identity()
+	sh := c.s.shard(id.Shard)
+	if sh == nil {
+		return partition.ErrClosed
+	}
 	g.Removed = map[int64]int64{}
 	object, footer, err := c.s.writeObject(ctx, sh, segment.L2, func(w *segment.Writer) error {
 		if err := w.BeginRun(id.Topic, id.Partition); err != nil {
@@ -177,9 +186,11 @@ func (c *cleaning) rewrite(ctx context.Context, filter *compaction.Filter, g *pa
 	g.Object, g.Info, g.AbortedFrom = object, footer.Runs[0], runsByLog(&footer)[logKey{id.Topic, id.Partition}].abortedFrom
 	installed := false
 	err = c.s.inMaintenance(ctx, func(ctx context.Context) error {
-		var err error
-		installed, err = c.s.installCleaned(ctx, sh, c.l, g)
-		return err
+		return c.s.onShard(ctx, sh, func(ctx context.Context) error {
+			var err error
+			installed, err = c.s.installCleaned(ctx, sh, c.l, g)
+			return err
+		})
 	})
 	if installed || err != nil && ctx.Err() == nil {
 		return err

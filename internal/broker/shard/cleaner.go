@@ -68,7 +68,10 @@ func (s *Store) runCleaner(ctx context.Context) error {
 		if !o.Disabled {
 			var err error
 			if cleaned, err = c.cleanOne(ctx, o); ctx.Err() == nil && err != nil && !noSpace(err) {
-				return fmt.Errorf("clean logs: %w", err)
+				if s.o.Cluster == nil {
+					return fmt.Errorf("clean logs: %w", err)
+				}
+				s.o.Logger.Warn("compaction failed, it is tried again", "err", err)
 			} else if err != nil && ctx.Err() == nil {
 				s.o.Logger.Warn("no space for compaction; it goes on when there is", "err", err)
 			}

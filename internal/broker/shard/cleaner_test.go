@@ -303,7 +303,7 @@ func TestPolicyMayChangeBothWays(t *testing.T) {
 	n.topics.mu.Unlock()
 	n.Reconfigure(topicA)
 	n.retain(n.o.Now().Add(time.Hour))
-	if err := n.wal.Barrier().Wait(t.Context()); err != nil {
+	if err := n.present.Load().wal.Barrier().Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	n.want(topicA, 0, "")

@@ -33,7 +33,7 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 	}
 	object, footer, err := s.writeObject(ctx, sh, segment.L1, func(w *segment.Writer) error {
 		for _, c := range cuts {
-			if err := s.copyCut(ctx, w, c); err != nil {
+			if err := s.copyCut(ctx, sh, w, c); err != nil {
 				return err
 			}
 		}
@@ -57,7 +57,7 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 
 // copyCut copies the extents of one log. A damaged one is left out: it stays in the WAL, whose file is kept for it, and
 // the log answers its offsets with an error. Waiting for it would pin the WAL until the disk is full.
-func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut) error {
+func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, c partition.Cut) error {
 	id := c.Log.Identity()
 	begun := false
 	var buf []byte
@@ -70,11 +70,11 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 			buf = make([]byte, e.Bytes)
 		}
 		buf = buf[:e.Bytes]
-		if err := s.readExtent(buf, e); err != nil {
+		if err := s.readExtent(ctx, sh, buf, e); err != nil {
 			if e.NextOffset <= c.Log.Offsets().LogStart {
 				continue // DeleteRecords or retention has overtaken the cut
 			}
-			if errors.Is(err, wal.ErrTrimmed) || errors.Is(err, wal.ErrClosed) {
+			if errors.Is(err, wal.ErrTrimmed) || errors.Is(err, wal.ErrClosed) || s.o.Cluster != nil && !errors.Is(err, errDamaged) {
 				return fmt.Errorf("read WAL position %d for %s: %w", e.Pos, id, err)
 			}
 			s.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d) of %s: %w", e.Pos, e.BaseOffset, e.NextOffset, id, err))
@@ -106,10 +106,10 @@ func (s *Store) copyCut(ctx context.Context, w *segment.Writer, c partition.Cut)
 
 // readExtent fills buf with the bytes of e and checks them. A device that fails is asked twice: a second failure in a row
 // is taken for damage.
-func (s *Store) readExtent(buf []byte, e partition.CutExtent) error {
-	err := s.wal.Read(buf, e.Pos)
+func (s *Store) readExtent(ctx context.Context, sh *shardState, buf []byte, e partition.CutExtent) error {
+	err := sh.life.wal.Read(ctx, buf, e.Pos)
 	if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
-		err = s.wal.Read(buf, e.Pos)
+		err = sh.life.wal.Read(ctx, buf, e.Pos)
 	}
 	if err == nil && crc32.Checksum(buf, castagnoli) != e.CRC {
 		err = errDamaged

@@ -16,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -264,10 +265,10 @@ func (n *simNode) mergeAll(ctx context.Context) error {
 func TestDamagedPointerRefusesTheStart(t *testing.T) {
 	t.Parallel()
 	w, _ := oldWorld(t, 18)
-	if _, err := w.meta.Txn(t.Context(), nil, []meta.Op{{Kind: meta.Put, Key: shardKey(1), Value: []byte(`{"v":1,"epo`)}}); err != nil {
+	if _, err := w.meta.Txn(t.Context(), nil, []meta.Op{{Kind: meta.Put, Key: ownership.ShardKey(1), Value: []byte(`{"v":1,"epo`)}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.start(t.Context(), simSeams{}, nil); err == nil || !strings.Contains(err.Error(), shardKey(1)) {
+	if _, err := w.start(t.Context(), simSeams{}, nil); err == nil || !strings.Contains(err.Error(), ownership.ShardKey(1)) {
 		t.Errorf("start with a damaged pointer: %v, want an error that names the key", err)
 	}
 }

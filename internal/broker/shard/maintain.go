@@ -16,8 +16,18 @@ import (
 // lookInterval is how often the maintenance goroutine looks whether a cut or a checkpoint is due.
 const lookInterval = 500 * time.Millisecond
 
-// checkpointFrames bounds how many frames recovery replays, besides the checkpoint interval.
-const checkpointFrames = 100_000
+// How many frames recovery replays at the most, besides the checkpoint interval. Each of an object store's is a request or two.
+const (
+	checkpointFileFrames   = 100_000
+	checkpointObjectFrames = 512
+)
+
+func (s *Store) checkpointFrames() int64 {
+	if s.o.Cluster != nil {
+		return checkpointObjectFrames
+	}
+	return checkpointFileFrames
+}
 
 // fullTicks is for how many ticks maintenance rests when the disk is full.
 const fullTicks = 4
@@ -63,7 +73,7 @@ func (s *Store) maintain(ctx context.Context) error {
 			s.retain(now)
 		}
 		err := s.cutIfDue(ctx)
-		due := s.written.Load() > checkpointFrames || (s.written.Load() > 0 && now.Sub(checkpointed) >= s.o.CheckpointInterval)
+		due := s.written.Load() > s.checkpointFrames() || (s.written.Load() > 0 && now.Sub(checkpointed) >= s.o.CheckpointInterval)
 		if err == nil && (due || woken) {
 			checkpointed = now
 			err = s.checkpointAll(ctx)
@@ -131,9 +141,13 @@ func (s *Store) retain(now time.Time) {
 
 // cutIfDue moves the older part of the WAL into objects when the WAL or its index has grown past its bound.
 func (s *Store) cutIfDue(ctx context.Context) error {
-	extents := s.env.Extents()
+	l := s.present.Load()
+	extents := l.env.Extents()
 	s.metrics.extents.Set(float64(extents))
-	held, end := s.wal.Bytes(), wal.Position(s.durable.Load())
+	if l.objects != nil {
+		return nil // a checkpoint cuts
+	}
+	held, end := l.files.Bytes(), wal.Position(s.durable.Load())
 	switch {
 	case extents > int64(s.o.ExtentsMax):
 	case held > s.o.WALKeepBytes:
@@ -154,9 +168,15 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 
 // cutBelow moves what lies below end in the WAL into objects and gives its files back.
 func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
-	for _, sh := range s.shards {
-		if err := s.cut(ctx, sh, end); err != nil {
-			return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
+	for _, sh := range s.owned() {
+		err := s.onShard(ctx, sh, func(ctx context.Context) error {
+			if err := s.cut(ctx, sh, end); err != nil {
+				return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return s.checkpointAll(ctx)
@@ -166,9 +186,15 @@ func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
 func (s *Store) checkpointAll(ctx context.Context) error {
 	started := s.o.Now()
 	s.written.Store(0)
-	for _, sh := range s.shards {
-		if err := s.checkpoint(ctx, sh); err != nil {
-			return fmt.Errorf("checkpoint shard %d: %w", sh.id, err)
+	for _, sh := range s.owned() {
+		err := s.onShard(ctx, sh, func(ctx context.Context) error {
+			if err := s.checkpointIfChanged(ctx, sh); err != nil {
+				return fmt.Errorf("checkpoint shard %d: %w", sh.id, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	s.trim()
@@ -176,11 +202,53 @@ func (s *Store) checkpointAll(ctx context.Context) error {
 	return nil
 }
 
+// onShard does one piece of work on a shard, unless it is given up meanwhile: nobody else works on it then.
+//
+// In a cluster a failure is the shard's alone: a store that does not answer now may do so at the next look, and a shard that was
+// taken by another broker is given up.
+func (s *Store) onShard(ctx context.Context, sh *shardState, work func(context.Context) error) error {
+	select {
+	case sh.busy <- struct{}{}:
+		defer func() { <-sh.busy }()
+	case <-ctx.Done():
+		return nil //nolint:nilerr // the end was asked for
+	case <-sh.ctx.Done():
+		return nil
+	}
+	if sh.ctx.Err() != nil {
+		return nil
+	}
+	wctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(sh.ctx, cancel)()
+	sh.interrupt.Store(&cancel)
+	defer sh.interrupt.Store(nil)
+	err := work(wctx)
+	switch {
+	case err == nil, s.o.Cluster == nil:
+		return err
+	case wctx.Err() != nil:
+		sh.changed.Store(true)
+		return nil
+	case errors.Is(err, errLostShard):
+		s.o.Logger.Warn("a shard has been taken by another broker", "shard", sh.id, "epoch", sh.epoch)
+		s.dropShard(sh)
+		return nil
+	}
+	sh.changed.Store(true)
+	s.o.Logger.Warn("work on a shard failed, it is tried again", "shard", sh.id, "err", err)
+	return nil
+}
+
 // trim frees the WAL below what the pointers replay from and what any log still reads.
 func (s *Store) trim() {
+	if l := s.present.Load(); l.objects != nil {
+		s.trimObjects(l)
+		return
+	}
 	low := wal.Position(s.durable.Load())
 	var keep []wal.Position
-	for _, sh := range s.shards {
+	for _, sh := range s.owned() {
 		low = min(low, wal.Position(sh.pointer.Replay))
 	}
 	s.Logs(func(l *partition.Log) {
@@ -189,5 +257,5 @@ func (s *Store) trim() {
 		}
 		keep = append(keep, l.Quarantined()...)
 	})
-	s.wal.Trim(low, keep...)
+	s.present.Load().files.Trim(low, keep...)
 }

@@ -56,29 +56,33 @@ func planMerge(objects []mergeInput) (from, to int) {
 }
 
 func (s *Store) mergeIfDue(ctx context.Context) error {
-	for _, sh := range s.shards {
-		for {
-			from, to := planMerge(s.mergeInputs(sh))
-			if from == to {
-				break
-			}
-			err := s.merge(ctx, sh, from, to)
-			if d, ok := errors.AsType[*unreadableError](err); ok && ctx.Err() == nil {
-				// The object stays as it is, for whoever may rescue its bytes; the rest of the shard goes on. The mark is not
-				// kept over a restart, so each process tells of the damage anew.
-				sh.damaged[d.key] = true
-				s.corrupt(fmt.Errorf("an object is left out of merges: %w", err))
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("merge objects of shard %d: %w", sh.id, err)
-			}
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // the end was asked for
-			}
+	for _, sh := range s.owned() {
+		if err := s.onShard(ctx, sh, func(ctx context.Context) error { return s.mergeShard(ctx, sh) }); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// mergeShard merges objects of a shard until none are worth it.
+func (s *Store) mergeShard(ctx context.Context, sh *shardState) error {
+	for {
+		from, to := planMerge(s.mergeInputs(sh))
+		if from == to || ctx.Err() != nil {
+			return nil
+		}
+		err := s.merge(ctx, sh, from, to)
+		if d, ok := errors.AsType[*unreadableError](err); ok && ctx.Err() == nil {
+			// The object stays as it is, for whoever may rescue its bytes; the rest of the shard goes on. The mark is not
+			// kept over a restart, so each process tells of the damage anew.
+			sh.damaged[d.key] = true
+			s.corrupt(fmt.Errorf("an object is left out of merges: %w", err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("merge objects of shard %d: %w", sh.id, err)
+		}
+	}
 }
 
 func (s *Store) mergeInputs(sh *shardState) []mergeInput {
@@ -169,8 +173,14 @@ func (e *unreadableError) Unwrap() error { return e.err }
 // copyRun copies the batches of a run that reach beyond the log start, after their checksums were checked. Failures to
 // read are *unreadableError.
 func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Object, r segment.RunInfo, logStart int64) error {
-	unreadable := func(err error) error { return &unreadableError{o.Key, fmt.Errorf("object %s: %w", o.Key, err)} }
-	reader, release, err := s.env.Segments.Get(ctx, o.Key)
+	unreadable := func(err error) error {
+		err = fmt.Errorf("object %s: %w", o.Key, err)
+		if _, corrupt := errors.AsType[*segment.CorruptError](err); s.o.Cluster != nil && !corrupt {
+			return err // an object store that does not answer now may do so later
+		}
+		return &unreadableError{o.Key, err}
+	}
+	reader, release, err := s.segments.Get(ctx, o.Key)
 	if err != nil {
 		return unreadable(err)
 	}

@@ -385,7 +385,7 @@ func nodeAnswer(ctx context.Context, n *simNode, o *operation, m *modelLog, raw 
 		n.retain(n.Store.o.Now())
 		c.RetentionBytes = -1
 		l.SetConfig(&c)
-		if err := n.wal.Barrier().Wait(ctx); err != nil {
+		if err := n.present.Load().wal.Barrier().Wait(ctx); err != nil {
 			return err.Error()
 		}
 	case "epoch":

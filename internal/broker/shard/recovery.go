@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard/state"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -41,36 +42,41 @@ func (s *Store) recover(ctx context.Context) error {
 		return err
 	}
 	s.durable.Store(int64(start))
-	s.wal = wal.New(wal.Options{
-		FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: s.incarnation, Nonce: s.o.Nonce(),
+	l := s.present.Load()
+	l.files = wal.New(wal.Options{
+		FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: l.incarnation, Nonce: s.o.Nonce(),
 		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
 	})
-	s.env.WAL = s.wal
+	l.wal, l.env.WAL = l.files, l.files
 	for _, l := range s.logs {
 		l.SetLeaderEpoch(s.shards[l.Identity().Shard].epoch)
 	}
-	if err := s.sweepOrphans(ctx); err != nil {
-		return err
+	for _, sh := range s.shards {
+		if err := s.sweepOrphans(ctx, sh); err != nil {
+			return err
+		}
 	}
 	s.reserve.refill(s)
 	return nil
 }
 
 func (s *Store) loadShards(ctx context.Context) error {
-	entries, err := s.o.Meta.Range(ctx, shardPrefix, "", 0)
+	entries, err := s.o.Meta.Range(ctx, ownership.ShardPrefix, "", 0)
 	if err != nil {
 		return fmt.Errorf("read shard pointers: %w", err)
 	}
 	for id := range s.o.Shards {
-		s.shards = append(s.shards, &shardState{id: id, epoch: -1, pointer: pointer{Epoch: -1}, damaged: map[string]bool{}})
+		sh := newShardState(id, s.present.Load())
+		sh.ctx, sh.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		s.shards[id] = sh
 	}
 	for _, e := range entries {
 		var id int32
-		if _, err := fmt.Sscanf(strings.TrimPrefix(e.Key, shardPrefix), "%d", &id); err != nil || id < 0 || id >= s.o.Shards {
+		if _, err := fmt.Sscanf(strings.TrimPrefix(e.Key, ownership.ShardPrefix), "%d", &id); err != nil || id < 0 || id >= s.o.Shards {
 			return fmt.Errorf("metadata key %s is no shard of [0, %d): the data directory was made with another number of shards", e.Key, s.o.Shards)
 		}
 		sh := s.shards[id]
-		if sh.pointer, err = decodePointer(e); err != nil {
+		if sh.pointer, err = ownership.DecodePointer(e); err != nil {
 			return err
 		}
 		sh.revision, sh.version = e.Revision, sh.pointer.Version
@@ -81,38 +87,53 @@ func (s *Store) loadShards(ctx context.Context) error {
 	return nil
 }
 
+func newShardState(id int32, l *life) *shardState {
+	return &shardState{id: id, life: l, epoch: -1, pointer: ownership.None(), damaged: map[string]bool{}, busy: make(chan struct{}, 1)}
+}
+
 func (s *Store) loadShard(ctx context.Context, sh *shardState) error {
+	c, err := s.readState(ctx, sh)
+	if err != nil || c == nil {
+		return err
+	}
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		if l := s.recoveredLog(p.Topic, p.Partition); l != nil {
+			l.Restore(p, sh.objects)
+		}
+	}
+	return nil
+}
+
+// readState reads manifest and checkpoint of a shard: it fills sh.objects and returns the checkpoint, or nil if there is none.
+func (s *Store) readState(ctx context.Context, sh *shardState) (*state.Checkpoint, error) {
 	if sh.pointer.Manifest == "" {
-		return nil
+		return nil, nil //nolint:nilnil // a shard without state
 	}
 	b, err := readObject(ctx, s.o.Blob, sh.pointer.Manifest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := state.DecodeManifest(b)
 	if err != nil {
-		return fmt.Errorf("manifest %s: %w", sh.pointer.Manifest, err)
+		return nil, fmt.Errorf("manifest %s: %w", sh.pointer.Manifest, err)
 	}
 	for _, o := range m.Objects {
 		sh.objects = append(sh.objects, &partition.Object{Key: o.Key, Level: o.Level, Bytes: o.Bytes, Data: o.LiveBytes})
 	}
 	if b, err = readObject(ctx, s.o.Blob, sh.pointer.Checkpoint); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := state.DecodeCheckpoint(b)
 	if err != nil {
-		return fmt.Errorf("checkpoint %s: %w", sh.pointer.Checkpoint, err)
+		return nil, fmt.Errorf("checkpoint %s: %w", sh.pointer.Checkpoint, err)
 	}
 	for i := range c.Partitions {
-		p := &c.Partitions[i]
-		if l := s.recoveredLog(p.Topic, p.Partition); l != nil {
-			if err := checkOrdinals(p, len(sh.objects)); err != nil {
-				return err
-			}
-			l.Restore(p, sh.objects)
+		if err := checkOrdinals(&c.Partitions[i], len(sh.objects)); err != nil {
+			return nil, fmt.Errorf("checkpoint %s: %w", sh.pointer.Checkpoint, err)
 		}
 	}
-	return nil
+	return c, nil
 }
 
 func checkOrdinals(p *state.Partition, objects int) error {
@@ -137,14 +158,14 @@ func (s *Store) recoveredLog(topic kafka.TopicID, index int32) *partition.Log {
 	return l
 }
 
-func (s *Store) loadLives(ctx context.Context) (map[uint64]life, map[uint64]uint64, error) {
-	entries, err := s.o.Meta.Range(ctx, incarnationPrefix, "", 0)
+func (s *Store) loadLives(ctx context.Context) (map[uint64]ownership.Life, map[uint64]uint64, error) {
+	entries, err := s.o.Meta.Range(ctx, ownership.IncarnationPrefix, "", 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read incarnations: %w", err)
 	}
-	lives, sealed := map[uint64]life{}, map[uint64]uint64{}
+	lives, sealed := map[uint64]ownership.Life{}, map[uint64]uint64{}
 	for _, e := range entries {
-		n, l, err := decodeLife(e)
+		n, l, err := ownership.DecodeLife(e)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -179,7 +200,7 @@ func (s *Store) replay(f *wal.Frame) error {
 		if f.End() <= wal.Position(p.Replay) {
 			continue
 		}
-		epoch, ok := p.epochOf(f.Incarnation)
+		epoch, ok := p.EpochOf(f.Incarnation)
 		if !ok {
 			return fmt.Errorf("frame %d of incarnation %d holds shard %d, which it did not own", f.Seq, f.Incarnation, r.Shard)
 		}
@@ -199,21 +220,21 @@ func (s *Store) replay(f *wal.Frame) error {
 }
 
 // beginIncarnation seals the incarnations before this one, and takes all shards with the next epoch, in one transaction.
-func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res wal.ScanResult, start wal.Position) error {
+func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]ownership.Life, res wal.ScanResult, start wal.Position) error {
 	var compares []meta.Compare
 	var ops []meta.Op
 	number := uint64(1)
-	entry, err := s.o.Meta.Get(ctx, incarnationCounterKey)
+	entry, err := s.o.Meta.Get(ctx, ownership.CounterKey)
 	switch {
 	case err == nil && len(entry.Value) == 8:
 		number = binary.BigEndian.Uint64(entry.Value) + 1
 	case err == nil:
-		return fmt.Errorf("metadata key %s holds %d bytes, not 8", incarnationCounterKey, len(entry.Value))
+		return fmt.Errorf("metadata key %s holds %d bytes, not 8", ownership.CounterKey, len(entry.Value))
 	case !errors.Is(err, meta.ErrNotFound):
 		return fmt.Errorf("read the incarnation counter: %w", err)
 	}
-	compares = append(compares, meta.Compare{Key: incarnationCounterKey, Revision: entry.Revision})
-	ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationCounterKey, Value: binary.BigEndian.AppendUint64(nil, number)})
+	compares = append(compares, meta.Compare{Key: ownership.CounterKey, Revision: entry.Revision})
+	ops = append(ops, meta.Op{Kind: meta.Put, Key: ownership.CounterKey, Value: binary.BigEndian.AppendUint64(nil, number)})
 	for n, l := range lives {
 		if l.Sealed >= 0 {
 			continue
@@ -223,24 +244,24 @@ func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res
 			l.Sealed = int64(res.NextSeq)
 		}
 		lives[n] = l
-		ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(n), Value: l.encode()})
+		ops = append(ops, meta.Op{Kind: meta.Put, Key: ownership.IncarnationKey(n), Value: l.Encode()})
 	}
-	ops = append(ops, meta.Op{Kind: meta.Put, Key: incarnationKey(number), Value: life{Broker: s.o.Broker, Start: int64(start), Sealed: -1}.encode()})
+	ops = append(ops, meta.Op{Kind: meta.Put, Key: ownership.IncarnationKey(number), Value: ownership.Life{Broker: s.o.Broker, Start: int64(start), Sealed: -1}.Encode()})
 	for _, n := range pastLives(lives, s.replayFrom()) {
-		ops = append(ops, meta.Op{Kind: meta.Delete, Key: incarnationKey(n)})
+		ops = append(ops, meta.Op{Kind: meta.Delete, Key: ownership.IncarnationKey(n)})
 	}
 	for _, sh := range s.shards {
 		sh.epoch = sh.pointer.Epoch + 1
 		p := sh.pointer
 		p.Epoch, p.Owner = sh.epoch, number
 		// Lives without a frame need no tenure: a node that cannot stay up must not make its pointers grow.
-		p.History = slices.DeleteFunc(slices.Clone(p.History), func(t tenure) bool {
+		p.History = slices.DeleteFunc(slices.Clone(p.History), func(t ownership.Tenure) bool {
 			l, known := lives[t.Incarnation]
 			return known && l.Sealed == 0
 		})
-		p.History = append(p.History, tenure{sh.epoch, number})
-		compares = append(compares, meta.Compare{Key: shardKey(sh.id), Revision: sh.revision})
-		ops = append(ops, meta.Op{Kind: meta.Put, Key: shardKey(sh.id), Value: p.encode()})
+		p.History = append(p.History, ownership.Tenure{Epoch: sh.epoch, Incarnation: number})
+		compares = append(compares, meta.Compare{Key: ownership.ShardKey(sh.id), Revision: sh.revision})
+		ops = append(ops, meta.Op{Kind: meta.Put, Key: ownership.ShardKey(sh.id), Value: p.Encode()})
 		sh.pointer = p
 	}
 	r, err := s.o.Meta.Txn(ctx, compares, ops)
@@ -258,7 +279,7 @@ func (s *Store) beginIncarnation(ctx context.Context, lives map[uint64]life, res
 	for _, sh := range s.shards {
 		sh.revision = r.Revision
 	}
-	s.incarnation = number
+	s.present.Load().incarnation = number
 	return nil
 }
 
@@ -271,7 +292,7 @@ const (
 
 // pastLives returns incarnations all of whose frames lie below from, where no scan looks any more: a later one began
 // at or below it.
-func pastLives(lives map[uint64]life, from wal.Position) []uint64 {
+func pastLives(lives map[uint64]ownership.Life, from wal.Position) []uint64 {
 	numbers := slices.Sorted(maps.Keys(lives))
 	var past []uint64
 	for i, n := range numbers[:max(0, len(numbers)-livesKept)] {
@@ -282,33 +303,33 @@ func pastLives(lives map[uint64]life, from wal.Position) []uint64 {
 	return past
 }
 
-// sweepOrphans deletes the objects of this node's shards that no manifest names: a dead process left them between
-// writing and publishing. Nobody else makes objects for these shards in this epoch, and this process has made none yet.
-func (s *Store) sweepOrphans(ctx context.Context) error {
-	for _, sh := range s.shards {
-		live := map[string]bool{sh.pointer.Manifest: true, sh.pointer.Checkpoint: true}
-		for _, o := range sh.objects {
-			live[o.Key] = true
-		}
-		for _, kind := range []string{objectPrefix, manifestPrefix, checkpointPrefix} {
-			prefix := fmt.Sprintf("%s/%05d/", kind, sh.id)
-			for after := ""; ; {
-				infos, err := s.o.Blob.List(ctx, prefix, after, 1000)
-				if err != nil {
-					return fmt.Errorf("list %s: %w", prefix, err)
+// sweepOrphans deletes the objects of a shard that its manifest does not name: an owner before left them between writing and
+// publishing. Whatever such an owner, if it lives, still writes it can never publish.
+func (s *Store) sweepOrphans(ctx context.Context, sh *shardState) error {
+	live := map[string]bool{sh.pointer.Manifest: true, sh.pointer.Checkpoint: true}
+	for _, o := range sh.objects {
+		live[o.Key] = true
+	}
+	for _, kind := range []string{objectPrefix, manifestPrefix, checkpointPrefix} {
+		prefix := fmt.Sprintf("%s/%05d/", kind, sh.id)
+		// What this epoch makes comes behind it in the list.
+		end := objectKey(kind, sh.id, sh.epoch, 0)
+		for after := ""; ; {
+			infos, err := s.o.Blob.List(ctx, prefix, after, 1000)
+			if err != nil {
+				return fmt.Errorf("list %s: %w", prefix, err)
+			}
+			for _, i := range infos {
+				after = i.Key
+				if live[i.Key] || i.Key >= end {
+					continue
 				}
-				for _, i := range infos {
-					after = i.Key
-					if live[i.Key] {
-						continue
-					}
-					if err := s.o.Blob.Delete(ctx, i.Key); err != nil {
-						return fmt.Errorf("delete orphan %s: %w", i.Key, err)
-					}
+				if err := s.o.Blob.Delete(ctx, i.Key); err != nil {
+					return fmt.Errorf("delete orphan %s: %w", i.Key, err)
 				}
-				if len(infos) < 1000 {
-					break
-				}
+			}
+			if len(infos) < 1000 || after >= end {
+				break
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // stateOf is what a log knows, without where its bytes lie.
 func stateOf(l *partition.Log) state.Partition {
-	p := l.Snapshot(func(*partition.Object) int { return 0 })
+	p := l.Snapshot(func(*partition.Object) int { return 0 }, math.MaxInt64)
 	p.Runs, p.Extents = nil, nil
 	// An epoch in which nothing is left says what the next one says.
 	p.Epochs = slices.DeleteFunc(slices.Clone(p.Epochs), func(e state.EpochStart) bool {

@@ -19,7 +19,7 @@ type reserve struct{ held bool }
 
 // refill takes the reserve if there is plenty of space. It is an aid: without it nothing else fails.
 func (r *reserve) refill(s *Store) {
-	if r.held {
+	if r.held || s.o.Cluster != nil {
 		return
 	}
 	if err := r.take(s); err != nil {

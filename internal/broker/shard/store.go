@@ -38,6 +38,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/vfs"
+	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -48,6 +49,8 @@ import (
 type Topics interface {
 	// LogConfig returns the configuration of a topic's logs and the number of its partitions; false if there is no such topic.
 	LogConfig(id kafka.TopicID) (config *partition.Config, partitions int32, ok bool)
+	// Sync returns once everything that was changed before the call is known here, whoever changed it.
+	Sync(ctx context.Context) error
 	// Shard returns the shard of a topic's partition, in [0, shards).
 	Shard(id kafka.TopicID, partition int32) int32
 }
@@ -91,6 +94,9 @@ type Options struct {
 	BlockCacheBytes int64
 	// OpenObjects bounds the objects that are open for reading, 0 for 64.
 	OpenObjects int
+	// Cluster, if not nil, makes the store one of several on the same stores: its log lies in Blob, and it has the shards that
+	// are assigned to it. FS, WALDir and the sizes of the log in files are then not used.
+	Cluster *ClusterOptions
 	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for
 	// 32 MiB. The metadata store wants some free space for each transaction, which must be a good deal less.
 	ReserveBytes int64
@@ -132,12 +138,23 @@ type logKey struct {
 	partition int32
 }
 
-// shardState is what the maintenance goroutine knows of one shard. Nothing else touches it after recovery, but id and epoch,
-// which never change in a process's life, and nextObject.
+// shardState is what maintenance knows of one shard. Who works on it holds busy; id, epoch, life and ctx never change once the
+// shard is served, and nextObject and changed belong to nobody.
 type shardState struct {
-	id      int32
-	epoch   int32
-	pointer pointer
+	id    int32
+	epoch int32
+	life  *life
+	// ctx ends when the shard is given up or lost.
+	ctx    context.Context
+	cancel context.CancelFunc
+	busy   chan struct{} // holds one token
+	// interrupt ends the work that is being done.
+	interrupt atomic.Pointer[context.CancelFunc]
+	// changed says that something was written since the last checkpoint.
+	changed atomic.Bool
+	// published is revision, for those who do not hold busy.
+	published atomic.Int64
+	pointer   ownership.Pointer
 	// revision of the pointer in the metadata store, for the next compare-and-swap.
 	revision int64
 	// objects of the manifest, oldest data first.
@@ -151,20 +168,41 @@ type shardState struct {
 	nextObject atomic.Uint64
 }
 
+// device is the write-ahead log: wal.Log or wal.ObjectLog.
+type device interface {
+	partition.WAL
+	Admit(ctx context.Context, n int64) error
+	Read(ctx context.Context, p []byte, pos wal.Position) error
+	Run(ctx context.Context, ready func()) error
+}
+
+// life is one incarnation of the broker: its log, and what its partitions' logs share.
+type life struct {
+	incarnation uint64
+	env         *partition.Env
+	wal         device
+	files       *wal.Log       // wal, or nil
+	objects     *wal.ObjectLog // wal, or nil
+	// applied is the end of the last frame of objects whose runs have reached their logs.
+	applied atomic.Pointer[wal.Mark]
+}
+
 // Store is the storage of one broker.
 type Store struct {
-	o       Options
-	env     *partition.Env
-	wal     *wal.Log
-	metrics *metrics
+	o        Options
+	segments *segment.Cache
+	blocks   *blockcache.Cache
+	metrics  *metrics
 
-	incarnation uint64
-	shards      []*shardState
+	// present is the incarnation; with a log of files there is one in a process's life.
+	present atomic.Pointer[life]
 	// cutEnd is where the last cut for the sake of the WAL's size ended. Maintenance alone uses it.
 	cutEnd wal.Position
 
 	mu   sync.RWMutex
 	logs map[logKey]*partition.Log
+	// shards by id; nil: not owned, or not loaded yet.
+	shards []*shardState
 
 	// durable is the end of the last frame whose runs have reached their logs.
 	durable atomic.Int64
@@ -176,6 +214,10 @@ type Store struct {
 
 	reserve reserve
 
+	// loads counts the shards that are being loaded: what they adopted into the log is in nobody else's sight.
+	loads     atomic.Int64
+	listeners []func(shard, epoch int32, owned bool)
+
 	corruptMu sync.Mutex
 	// reported are the damages that have been logged and counted, by text.
 	reported map[string]struct{}
@@ -186,11 +228,53 @@ func New(o Options) *Store {
 	o = o.withDefaults()
 	s := &Store{
 		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer, o.Now),
-		reported: map[string]struct{}{},
+		reported: map[string]struct{}{}, segments: segment.NewCache(o.Blob, o.OpenObjects), blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),
 	}
-	s.env = &partition.Env{Segments: segment.NewCache(o.Blob, o.OpenObjects), Blocks: blockcache.New(o.BlockCacheBytes), Now: o.Now, Logger: o.Logger, OnCorrupt: s.corrupt}
-	registerCaches(o.Registerer, s.env.Segments, s.env.Blocks)
+	s.present.Store(&life{env: s.newEnv()})
+	registerCaches(o.Registerer, s.segments, s.blocks)
 	return s
+}
+
+func (s *Store) newEnv() *partition.Env {
+	return &partition.Env{Segments: s.segments, Blocks: s.blocks, Now: s.o.Now, Logger: s.o.Logger, OnCorrupt: s.corrupt}
+}
+
+// OnOwnership registers f, before Run. It is called when the shard is served from now on, with its epoch, and when it is not any
+// more; the calls for one shard follow each other. It must not take long.
+func (s *Store) OnOwnership(f func(shard, epoch int32, owned bool)) {
+	s.listeners = append(s.listeners, f)
+}
+
+func (s *Store) tellOwnership(shard, epoch int32, owned bool) {
+	for _, f := range s.listeners {
+		f(shard, epoch, owned)
+	}
+}
+
+// shard returns a shard that this broker serves, or nil.
+func (s *Store) shard(id int32) *shardState {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if id < 0 || int(id) >= len(s.shards) {
+		return nil
+	}
+	return s.shards[id]
+}
+
+// owned returns the shards that this broker serves, ascending.
+func (s *Store) owned() []*shardState {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.DeleteFunc(slices.Clone(s.shards), func(sh *shardState) bool { return sh == nil })
+}
+
+// Owned returns the ids of the shards that this broker serves, ascending.
+func (s *Store) Owned() []int32 {
+	var ids []int32
+	for _, sh := range s.owned() {
+		ids = append(ids, sh.id)
+	}
+	return ids
 }
 
 // ErrNotReady is returned while recovery has not ended.
@@ -199,6 +283,9 @@ var ErrNotReady = errors.New("storage is not recovered yet")
 // Run recovers, calls ready, and then writes and maintains the store until ctx ends. It returns after a last checkpoint
 // when asked to end, and at once with the cause when storage fails.
 func (s *Store) Run(ctx context.Context, ready func()) error {
+	if s.o.Cluster != nil {
+		return s.runCluster(ctx, ready)
+	}
 	start := s.o.Now()
 	if err := s.recover(ctx); err != nil {
 		return fmt.Errorf("recover storage: %w", err)
@@ -211,7 +298,8 @@ func (s *Store) Run(ctx context.Context, ready func()) error {
 	walDone := make(chan error, 1)
 	started := make(chan struct{})
 	var once sync.Once
-	go func() { walDone <- s.wal.Run(walCtx, func() { once.Do(func() { close(started) }) }) }()
+	l := s.present.Load()
+	go func() { walDone <- l.wal.Run(walCtx, func() { once.Do(func() { close(started) }) }) }()
 	select {
 	case <-started:
 	case err := <-walDone:
@@ -219,6 +307,9 @@ func (s *Store) Run(ctx context.Context, ready func()) error {
 	}
 	s.ready.Store(true)
 	defer s.ready.Store(false)
+	for _, sh := range s.owned() {
+		s.tellOwnership(sh.id, sh.epoch, true)
+	}
 	ready()
 	g.Go(func() error { return s.maintain(gctx) })
 	g.Go(func() error { return s.runCleaner(gctx) })
@@ -249,7 +340,8 @@ func (s *Store) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Log returns the log of a partition, made at its first use. UnknownTopicOrPartition if there is no such partition.
+// Log returns the log of a partition, made at its first use. UnknownTopicOrPartition if there is no such partition,
+// NotLeaderOrFollower if this broker does not have its shard. A log whose shard is lost is closed.
 func (s *Store) Log(topic kafka.TopicID, index int32) (*partition.Log, error) {
 	key := logKey{topic, index}
 	s.mu.RLock()
@@ -270,6 +362,9 @@ func (s *Store) makeLog(key logKey) (*partition.Log, error) {
 		return nil, kafka.UnknownTopicOrPartition
 	}
 	id := partition.Identity{Shard: s.o.Topics.Shard(key.topic, key.partition), Topic: key.topic, Partition: key.partition}
+	if id.Shard < 0 || int(id.Shard) >= len(s.shards) {
+		return nil, fmt.Errorf("%s is of shard %d, there are %d: %w", id, id.Shard, len(s.shards), kafka.UnknownServerError)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.logs[key]; l != nil {
@@ -279,7 +374,11 @@ func (s *Store) makeLog(key logKey) (*partition.Log, error) {
 	if _, _, ok := s.o.Topics.LogConfig(key.topic); !ok {
 		return nil, kafka.UnknownTopicOrPartition
 	}
-	l := partition.New(id, s.env, s.shards[id.Shard].epoch, config)
+	sh := s.shards[id.Shard]
+	if sh == nil {
+		return nil, kafka.NotLeaderOrFollower
+	}
+	l := partition.New(id, sh.life.env, sh.epoch, config)
 	s.logs[key] = l
 	return l, nil
 }
@@ -329,10 +428,21 @@ func (s *Store) poke() {
 }
 
 // Admit blocks while the WAL has too many bytes queued. n is the size of what is about to be appended.
-func (s *Store) Admit(ctx context.Context, n int64) error { return s.wal.Admit(ctx, n) }
+func (s *Store) Admit(ctx context.Context, n int64) error {
+	w := s.present.Load().wal
+	if w == nil {
+		return ErrNotReady
+	}
+	return w.Admit(ctx, n)
+}
 
-// LeaderEpoch returns the epoch of a shard, which is the leader epoch of its partitions.
-func (s *Store) LeaderEpoch(shard int32) int32 { return s.shards[shard].epoch }
+// LeaderEpoch returns the epoch of a shard, which is the leader epoch of its partitions; -1 if this broker does not have it.
+func (s *Store) LeaderEpoch(shard int32) int32 {
+	if sh := s.shard(shard); sh != nil {
+		return sh.epoch
+	}
+	return -1
+}
 
 // Logs visits the logs that are in use, in no order, without a lock held.
 func (s *Store) Logs(visit func(*partition.Log)) {
@@ -365,8 +475,15 @@ func (s *Store) logsOf(shard int32) []*partition.Log {
 	return out
 }
 
-// onDurable is the WAL's call for each frame, in order.
+// onDurable is the call of a log of files for each frame, in order.
 func (s *Store) onDurable(f *wal.Frame) {
+	s.apply(f)
+	s.durable.Store(int64(f.End()))
+	s.written.Add(1)
+}
+
+// apply tells the logs what has become durable.
+func (s *Store) apply(f *wal.Frame) {
 	for i := range f.Runs {
 		f.Runs[i].Stream.Owner.(*partition.Log).Committed(&f.Runs[i])
 	}
@@ -378,8 +495,6 @@ func (s *Store) onDurable(f *wal.Frame) {
 			l.Controlled(c)
 		}
 	}
-	s.durable.Store(int64(f.End()))
-	s.written.Add(1)
 }
 
 // reportedMax bounds the damages that are remembered; past it they are forgotten and may be told once more.

@@ -251,13 +251,13 @@ func TestAbortedTransactionsInMemoryAreBoundedByCuts(t *testing.T) {
 		s.txn(1, i, 0)
 		s.mark(1, i+1, false)
 	}
-	before := s.node.env.Extents()
+	before := s.node.present.Load().env.Extents()
 	s.do(s.node.cutAll)
-	if after := s.node.env.Extents(); before < 40 || after != 0 {
+	if after := s.node.present.Load().env.Extents(); before < 40 || after != 0 {
 		t.Errorf("%d extents and aborted transactions, %d after a cut; want 40 at least and none", before, after)
 	}
 	s.restart(false)
-	if n := s.node.env.Extents(); n != 0 {
+	if n := s.node.present.Load().env.Extents(); n != 0 {
 		t.Errorf("%d after a restart", n)
 	}
 	s.check("after the cut")

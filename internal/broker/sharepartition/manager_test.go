@@ -55,6 +55,8 @@ func (m *memStates) set(f func()) {
 // fixedTopic is one topic with one partition.
 type fixedTopic struct{}
 
+func (fixedTopic) Sync(context.Context) error { return nil }
+
 func (fixedTopic) LogConfig(kafka.TopicID) (*partition.Config, int32, bool) {
 	return &partition.Config{MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, RetentionMs: -1, RetentionBytes: -1, TimestampBeforeMaxMs: 1 << 60, TimestampAfterMaxMs: 1 << 60}, 1, true
 }

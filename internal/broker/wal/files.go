@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -56,15 +57,21 @@ func (l *Log) fileAt(p Position) *file {
 
 // Pinned is a place in a file that stays readable until Release, which must be called once.
 type Pinned struct {
-	File    vfs.File // read only what is below Durable
-	Off     int64    // of the position in File
-	Base    Position // of the file; never that of another one
-	Durable int64    // bytes of File that do not change any more
+	Source  Source // read only what is below Durable
+	Off     int64  // of the position in Source
+	ID      any    // of Source, comparable; never that of another one
+	Durable int64  // bytes of Source that do not change any more
 	Release func()
 }
 
+// Source is a file or an object with frames in it. Its methods are those of vfs.File.
+type Source interface {
+	ReadAt(p []byte, off int64) (int, error)
+	ReadRange(buf []byte, off int64, n int) ([]byte, error)
+}
+
 // Pin keeps the file that holds pos from being recycled. pos must lie below Tail. ErrTrimmed if the file is gone.
-func (l *Log) Pin(pos Position) (Pinned, error) {
+func (l *Log) Pin(_ context.Context, pos Position) (Pinned, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -78,7 +85,7 @@ func (l *Log) Pin(pos Position) (Pinned, error) {
 		return Pinned{}, fmt.Errorf("%w: %v", ErrTrimmed, pos)
 	}
 	f.pins++
-	return Pinned{File: f.f, Off: int64(pos - f.base), Base: f.base, Durable: min(int64(l.durable-f.base), f.bytes), Release: func() { l.unpin(f) }}, nil
+	return Pinned{Source: f.f, Off: int64(pos - f.base), ID: f.base, Durable: min(int64(l.durable-f.base), f.bytes), Release: func() { l.unpin(f) }}, nil
 }
 
 func (l *Log) unpin(f *file) {
@@ -97,31 +104,16 @@ func (l *Log) unpin(f *file) {
 
 // Read fills p with the bytes of the log at pos. The range must lie in one frame, below Tail. ErrTrimmed if the file is gone.
 // The bytes are as the disk gives them: their checksum is that of their Run.
-func (l *Log) Read(p []byte, pos Position) error {
-	pin, err := l.Pin(pos)
+func (l *Log) Read(ctx context.Context, p []byte, pos Position) error {
+	pin, err := l.Pin(ctx, pos)
 	if err != nil {
 		return err
 	}
 	defer pin.Release()
-	if _, err := pin.File.ReadAt(p, pin.Off); err != nil {
+	if _, err := pin.Source.ReadAt(p, pin.Off); err != nil {
 		return fmt.Errorf("wal: read %d bytes at %v: %w", len(p), pos, err)
 	}
 	return nil
-}
-
-// ReadRange returns the n bytes of the log at pos, past the page cache. buf is as in vfs.File; the
-// result may be a part of it. Conditions and errors are those of Read.
-func (l *Log) ReadRange(buf []byte, pos Position, n int) ([]byte, error) {
-	pin, err := l.Pin(pos)
-	if err != nil {
-		return nil, err
-	}
-	defer pin.Release()
-	p, err := pin.File.ReadRange(buf, pin.Off, n)
-	if err != nil {
-		return nil, fmt.Errorf("wal: read %d bytes at %v: %w", n, pos, err)
-	}
-	return p, nil
 }
 
 // Trim gives up the log below before, but for the files that hold one of the positions keep. Files wholly below it are recycled

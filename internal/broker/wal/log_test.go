@@ -393,10 +393,10 @@ func TestPinnedFileIsNotRecycled(t *testing.T) {
 		}
 		mustWait(t, ticket)
 		got := make([]byte, 5000)
-		if err := l.Read(got, first.Pos); err != nil || string(got) != string(want) {
+		if err := l.Read(t.Context(), got, first.Pos); err != nil || string(got) != string(want) {
 			t.Fatalf("read: %v", err)
 		}
-		pin, err := l.Pin(first.Pos)
+		pin, err := l.Pin(t.Context(), first.Pos)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,13 +406,13 @@ func TestPinnedFileIsNotRecycled(t *testing.T) {
 			synctest.Wait()
 		}
 		clear(got)
-		if _, err := pin.File.ReadAt(got, pin.Off); err != nil || string(got) != string(want) {
+		if _, err := pin.Source.ReadAt(got, pin.Off); err != nil || string(got) != string(want) {
 			t.Errorf("pinned bytes have changed: %v", err)
 		}
-		if _, err := l.Pin(first.Pos); !errors.Is(err, ErrTrimmed) {
+		if _, err := l.Pin(t.Context(), first.Pos); !errors.Is(err, ErrTrimmed) {
 			t.Errorf("Pin of a trimmed position: %v", err)
 		}
-		if _, err := l.Pin(l.Tail()); !errors.Is(err, ErrNotWritten) {
+		if _, err := l.Pin(t.Context(), l.Tail()); !errors.Is(err, ErrNotWritten) {
 			t.Errorf("Pin of the tail: %v", err)
 		}
 		names, _ := mem.List(testDir)

@@ -21,6 +21,9 @@ type Stream struct {
 	Partition int32
 	// Owner is the caller's, who finds it in the runs that OnDurable gets; the log does not touch it.
 	Owner any
+	// Urgent says that somebody waits for each batch: it is not held back to be written with others. It is set before the first
+	// Append, and again only by who serialises the appends.
+	Urgent bool
 
 	// Both are guarded by Log.mu: run is the index of this partition's run in the group numbered group.
 	group uint64
