@@ -121,8 +121,10 @@ func TestBatcherForgetsNobody(t *testing.T) {
 			}}
 			var asking sync.WaitGroup
 			for i := range 200 {
+				mu.Lock()
 				begin, end := time.Duration(random.Int64N(100)), time.Duration(random.Int64N(200))
 				patient := random.IntN(2) == 0
+				mu.Unlock()
 				asking.Go(func() {
 					<-time.After(begin)
 					ctx := t.Context()
