@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -54,10 +55,14 @@ func (a *App) newAudit(store *topics.Store, storage *shard.Store, r prometheus.R
 type auditTopic struct {
 	internalTopic
 	now func() time.Time
+	// at is the log whose end Last has read: each time that this broker comes to own the partition it is another one, and others
+	// may have written before. nil: there was no topic.
+	at *partition.Log
 }
 
 // Last reads the last batch of the partition.
 func (t *auditTopic) Last(ctx context.Context) ([]byte, error) {
+	t.at = nil
 	if _, ok := t.Lookup(); !ok {
 		return nil, nil
 	}
@@ -65,6 +70,7 @@ func (t *auditTopic) Last(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.at = l
 	o := l.Offsets()
 	if o.HighWatermark == o.LogStart {
 		return nil, nil
@@ -96,16 +102,27 @@ func (t *auditTopic) Append(ctx context.Context, values [][]byte) error {
 	if err != nil {
 		return err
 	}
+	if l != t.at && l.Offsets().LogEnd > 0 {
+		return audit.ErrMoved
+	}
+	t.at = l
 	b := record.NewBuilder(record.None, 0)
 	for _, value := range values {
 		b.Append(t.now().UnixMilli(), nil, value, nil)
 	}
 	appended, err := l.AppendInternal(b.Build(record.BuildOptions{}))
+	if errors.Is(err, partition.ErrClosed) {
+		return fmt.Errorf("write %s: %w: %w", auditevent.Topic, audit.ErrMoved, err)
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", auditevent.Topic, err)
 	}
-	// What was handed to the log will be durable, or the server ends: to give up waiting would write events twice.
-	return appended.Ticket.Wait(context.WithoutCancel(ctx))
+	// What was handed to the log will be durable, unless the log is lost or the server ends: to give up waiting would write
+	// events twice. Of what was lost the end of the log tells, which is read again.
+	if err := appended.Ticket.Wait(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("write %s: %w: %w", auditevent.Topic, audit.ErrMoved, err)
+	}
+	return nil
 }
 
 // log finds the partition anew each time: the topic may have been deleted and made again.

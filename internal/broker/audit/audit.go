@@ -30,9 +30,13 @@ import (
 type Topic interface {
 	// Last returns the value of the newest record, or nil if there is none, or no topic.
 	Last(ctx context.Context) ([]byte, error)
-	// Append makes values durable in this order, all or none, and the topic first if need be.
+	// Append makes values durable in this order, all or none, and the topic first if need be. ErrMoved says that others may have
+	// written since Last, which is to be asked again.
 	Append(ctx context.Context, values [][]byte) error
 }
+
+// ErrMoved is what a Topic returns whose partition was another broker's meanwhile.
+var ErrMoved = errors.New("the end of the audit log is another one now")
 
 // Options of a Log. Topic is required.
 type Options struct {
@@ -62,6 +66,7 @@ type Log struct {
 	wanted  map[Category]bool
 	queue   chan *auditevent.Event
 	lost    atomic.Int64 // dropped since the last event that tells of it
+	moved   bool         // the end of the chain is to be read again; Run's alone
 	metrics *metrics
 }
 
@@ -164,18 +169,25 @@ func (l *Log) finish(ctx context.Context, chain auditevent.Chain) {
 
 // resume finds the end of the chain. It returns false when ctx ended first.
 func (l *Log) resume(ctx context.Context) (chain auditevent.Chain, ok bool) {
+	var err error
 	ok = l.insist(ctx, func() error {
-		last, err := l.o.Topic.Last(ctx)
-		if err != nil || last == nil {
-			return err
-		}
-		if chain, err = auditevent.Resume(last); err != nil {
-			// Somebody else wrote into the topic. A new chain begins, which a look at the topic shows.
-			l.o.Logger.Error("the audit log ends in something else; a new chain begins", "err", err)
-		}
-		return nil
+		chain, err = l.end(ctx)
+		return err
 	})
 	return chain, ok
+}
+
+// end reads the end of the chain.
+func (l *Log) end(ctx context.Context) (chain auditevent.Chain, err error) {
+	last, err := l.o.Topic.Last(ctx)
+	if err != nil || last == nil {
+		return chain, err
+	}
+	if chain, err = auditevent.Resume(last); err != nil {
+		// Somebody else wrote into the topic. A new chain begins, which a look at the topic shows.
+		l.o.Logger.Error("the audit log ends in something else; a new chain begins", "err", err)
+	}
+	return chain, nil
 }
 
 // gather takes what else is waiting, up to what one write holds.
@@ -209,6 +221,13 @@ func (l *Log) write(ctx context.Context, chain *auditevent.Chain, events []*audi
 
 // try chains and writes events once. The chain moves only if it succeeds.
 func (l *Log) try(ctx context.Context, chain *auditevent.Chain, events []*auditevent.Event) error {
+	if l.moved {
+		end, err := l.end(ctx)
+		if err != nil {
+			return err
+		}
+		*chain, l.moved = end, false
+	}
 	next := *chain
 	values := make([][]byte, 0, len(events))
 	for _, e := range events {
@@ -220,6 +239,7 @@ func (l *Log) try(ctx context.Context, chain *auditevent.Chain, events []*audite
 	}
 	if err := l.o.Topic.Append(ctx, values); err != nil {
 		l.metrics.failures.Inc()
+		l.moved = errors.Is(err, ErrMoved)
 		return fmt.Errorf("write %d audit events: %w", len(events), err)
 	}
 	*chain = next

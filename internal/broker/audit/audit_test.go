@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,53 @@ func (m *memory) Append(_ context.Context, values [][]byte) error {
 		m.values = append(m.values, values...)
 	}
 	return m.fails
+}
+
+// movingTopic is a topic whose partition another broker has, and writes to, before the first write after each move.
+type movingTopic struct {
+	memory
+	other *Log // of the other broker, which writes itself
+	moved bool
+}
+
+func (m *movingTopic) Append(ctx context.Context, values [][]byte) error {
+	if m.moved {
+		m.moved = false
+		end, err := m.other.end(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.other.try(ctx, &end, []*auditevent.Event{m.other.lostEvent(1)}); err != nil {
+			return err
+		}
+		return fmt.Errorf("write: %w", ErrMoved)
+	}
+	return m.memory.Append(ctx, values)
+}
+
+func TestTheChainGoesOnBehindOtherBrokers(t *testing.T) {
+	t.Parallel()
+	m := &movingTopic{}
+	m.other = newLog(&m.memory, 1)
+	l := newLog(&m.memory, 1)
+	l.o.Topic = m
+	var chain auditevent.Chain
+	for i := range 6 {
+		m.moved = i%2 == 1
+		err := l.try(t.Context(), &chain, []*auditevent.Event{l.lostEvent(1)})
+		if moved := i%2 == 1; moved {
+			if !errors.Is(err, ErrMoved) {
+				t.Fatalf("write after a move: %v", err)
+			}
+			err = l.try(t.Context(), &chain, []*auditevent.Event{l.lostEvent(1)})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.events(t)); n != 9 {
+		t.Errorf("%d events in the chain, want 9", n)
+	}
 }
 
 func (m *memory) fail(err error) {
