@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/broker/group"
 	"github.com/weir-stream/weir/internal/broker/machine"
+	"github.com/weir-stream/weir/internal/broker/txn"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/txnrecord"
 )
@@ -321,6 +322,126 @@ func flip(t *testing.T, seed uint64) {
 	clients.Wait()
 	stop()
 	mover.Wait()
+}
+
+// fencedMarkers are partitions as they take markers: none of an older coordinator than they have seen.
+type fencedMarkers struct {
+	t     *testing.T
+	delay func() time.Duration
+
+	mu      sync.Mutex
+	newest  int32
+	decided map[txn.Producer]bool // whether the marker commits
+}
+
+func (f *fencedMarkers) Write(ctx context.Context, _ kafka.TopicPartition, m machine.Marker, _ bool) error {
+	select {
+	case <-time.After(f.delay()):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.CoordinatorEpoch < f.newest {
+		return kafka.TransactionCoordinatorFenced
+	}
+	f.newest = m.CoordinatorEpoch
+	if before, ok := f.decided[m.Producer]; ok && before != m.Commit {
+		f.t.Errorf("transaction %v ended twice, not alike", m.Producer)
+	}
+	f.decided[m.Producer] = m.Commit
+	return nil
+}
+
+// Each outcome that a client was told is the one that the partitions get, whoever coordinated meanwhile.
+func TestTransactionsEndAsToldWhileOwnershipFlips(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { flipTransactions(t, seed) })
+		})
+	}
+}
+
+func flipTransactions(t *testing.T, seed uint64) {
+	t.Helper()
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 11))
+	draw := func(d time.Duration) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(random.Int64N(int64(d)))
+	}
+	w := newWorld(1)
+	w.syncTime = func() time.Duration { return draw(20 * time.Millisecond) }
+	markers := &fencedMarkers{t: t, delay: func() time.Duration { return draw(30 * time.Millisecond) }, decided: map[txn.Producer]bool{}}
+	brokers, from := map[int]*Transactions{}, &ids{}
+	for b := 1; b <= 2; b++ {
+		brokers[b] = NewTransactions(TransactionsOptions{
+			Options: Options{Topics: inWorld{w, b}, Logger: slog.New(slog.DiscardHandler)}, Markers: markers, NewProducerID: from.next,
+			GroupPartition: func(context.Context, string) (int32, error) { return 4, nil },
+		})
+		inBackground(t, brokers[b].Run)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var mover sync.WaitGroup
+	mover.Go(func() {
+		for ctx.Err() == nil {
+			w.move(0, 1+int(draw(2)), int(draw(4)))
+			for _, b := range []int{1, 2} {
+				<-time.After(draw(20 * time.Millisecond))
+				w.tell(b)
+			}
+			<-time.After(draw(200 * time.Millisecond))
+		}
+	})
+	insist := func(what string, ask func(*Transactions) error) {
+		for tries := 0; ; tries++ {
+			owner := brokers[max(w.owner(0), 1)]
+			err := ask(owner)
+			if err == nil {
+				return
+			}
+			if !retriable(err) && !errors.Is(err, kafka.ConcurrentTransactions) || tries == 10_000 {
+				t.Errorf("%s: %v", what, err)
+				return
+			}
+			<-time.After(1 + draw(10*time.Millisecond))
+		}
+	}
+	told := map[txn.Producer]bool{}
+	var p txn.Producer
+	insist("init", func(x *Transactions) (err error) {
+		p, err = x.Init(t.Context(), txn.Init{TransactionalID: "x", TimeoutMillis: 600_000})
+		return err
+	})
+	for n := range 25 {
+		insist("add", func(x *Transactions) error {
+			return x.AddPartitions(t.Context(), txn.AddPartitions{TransactionalID: "x", Producer: p, Bumps: true, Partitions: []kafka.TopicPartition{{Topic: "a"}, {Topic: "b"}}})
+		})
+		insist("end", func(x *Transactions) error {
+			next, err := end(t, x, "x", p, n%3 > 0)
+			if err == nil {
+				told[txn.Producer{ID: p.ID, Epoch: p.Epoch + 1}] = n%3 > 0
+				p = next
+			}
+			return err
+		})
+	}
+	stop()
+	mover.Wait()
+	<-time.After(time.Minute)
+	markers.mu.Lock()
+	defer markers.mu.Unlock()
+	for producer, commit := range told {
+		if got, ok := markers.decided[producer]; !ok || got != commit {
+			t.Errorf("transaction %v: told commit=%t, markers say %t (there: %t)", producer, commit, got, ok)
+		}
+	}
+	if len(told) != 25 {
+		t.Errorf("%d transactions ended, want 25", len(told))
+	}
 }
 
 // commitAlong commits ascending offsets to one group, and checks that each reading is what was acknowledged, or what was
