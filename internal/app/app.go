@@ -231,6 +231,12 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	})
 	a.groups = groups
 	shares, windows := a.newShares(tps, storage, moves, groups, a.peers, follower.noteLoaded(kafka.ShareGroupStateTopic), registry) //nolint:contextcheck // what a window writes outlives who made it
+	storage.OnOwnership(func(shard, _ int32, owned bool) {
+		if !owned {
+			windows.Lost(shard)
+		}
+		moves.tell()
+	})
 	markers := markers{tps, storage, groups}                                                                                        // those of this broker
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry},
