@@ -3,9 +3,12 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/meta/metatest"
+	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/base/servertest"
 )
 
@@ -63,5 +67,27 @@ func TestForgottenPastIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+func TestSealedStoreConforms(t *testing.T) {
+	t.Parallel()
+	endpoint, _ := servertest.StartEtcd(t)
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, bytes.Repeat([]byte{7}, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := seal.OpenKeyFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.OpenRing(t.Context(), open(t, endpoint), keeper, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metatest.Run(t, func(t *testing.T) metatest.Subject {
+		m := seal.NewMeta(open(t, endpoint), ring)
+		t.Cleanup(m.EndWatches)
+		return metatest.Subject{Store: m, Advance: pass, Gaps: true}
 	})
 }

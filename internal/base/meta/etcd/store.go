@@ -198,6 +198,9 @@ func (s *Store) told(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
+		if errors.Is(err, ctx.Err()) {
+			return err
+		}
 		return fmt.Errorf("%w: %w", ctx.Err(), plain(err))
 	case s.life.Err() != nil:
 		return meta.ErrClosed
