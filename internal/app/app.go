@@ -237,7 +237,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		}
 		moves.tell()
 	})
-	markers := markers{tps, storage, groups}                                                                                        // those of this broker
+	markers := markers{tps, storage, groups} // those of this broker
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry},
 		Transactions: transactionOptions(v), Markers: newClusterMarkers(markers, a.peers), NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
