@@ -81,6 +81,9 @@ func TestProbeNamesWhatAStoreDoesNotDo(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), KnownToWork) {
 				t.Fatalf("got %v, want the check %q and stores that work", err, tt.want)
 			}
+			if name == "races" && !strings.Contains(err.Error(), "both won") {
+				t.Errorf("got %v, want two winners", err)
+			}
 			if last := report[len(report)-1]; last.Name != tt.want || last.Err == nil {
 				t.Errorf("the report ends with %+v", last)
 			}

@@ -240,3 +240,15 @@ func TestPartsInFlightAreBounded(t *testing.T) {
 		t.Errorf("%d parts in flight, want at most 2", most)
 	}
 }
+
+func TestUploadThatIsGoneMayHaveBecomeTheObject(t *testing.T) {
+	t.Parallel()
+	body := someParts()
+	f := newFake(t)
+	f.blind = true // the upload is looked for first
+	f.intercept = loseAnswers(opComplete, 1)
+	if err := begin(t, f.open(t, smallParts), body).Commit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantObject(t, f, body)
+}
