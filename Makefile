@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -91,6 +91,10 @@ CLUSTER_PACKAGES ?= $$(grep -rlE '^//go:build .*\bcluster\b' --include='*_test.g
 cluster-test:
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
 	  $(GO) test -tags cluster -count=1 -timeout 10m $(CLUSTER_PACKAGES)
+
+## cluster: three brokers, etcd and an S3 server on loopback, until it is interrupted
+cluster: build
+	test/cluster.sh $(CLUSTER)
 
 ## model: the protocol that fences brokers, explored within larger bounds; ten minutes, and 4 GB of memory
 model:

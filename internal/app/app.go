@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,6 +62,8 @@ type Options struct {
 	Now  func() time.Time
 	// NoRunFile leaves out run.json; the server then writes nothing outside its stores.
 	NoRunFile bool
+	// Cluster makes the server one of several on Blob and Meta, which must be given.
+	Cluster bool
 }
 
 // App is a server.
@@ -72,6 +75,10 @@ type App struct {
 	handlers  *api.Server
 	admin     *admin
 	authn     *authentication
+	// member is nil where there are no other brokers.
+	member   *cluster.Member
+	storage  *shard.Store
+	measured measurement
 	peers     *peers
 	groups    *coordinator.Groups
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
@@ -129,7 +136,14 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	if err != nil {
 		return err
 	}
-	err = g.Run(ctx, func() {
+	// The shards go to others while this broker still serves them; then it stops.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		a.drain(ctx)
+		stop()
+	})()
+	err = g.Run(serving, func() {
 		a.admin.isReady.Store(true)
 		if werr := a.announce(); werr != nil {
 			a.o.Logger.Warn("run file not written", "err", werr)
@@ -177,18 +191,36 @@ func (c *closers) close() error {
 // assemble opens the stores and returns the parts of the server.
 func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error) {
 	v := a.o.Values
-	stores, err := a.openStores(ctx, c)
+	gatherer := prometheus.NewRegistry()
+	registry := cmp.Or[prometheus.Registerer](a.registerer, gatherer)
+	stores, err := a.openStores(ctx, c, registry)
 	if err != nil {
 		return nil, err
 	}
 	store := stores.meta
-	shards, err := shardCount(ctx, store, Shards.Get(v))
+	wanted := Shards.Get(v)
+	_, named := v.Explicit(Shards.Name())
+	switch {
+	case a.inCluster() && !named:
+		wanted = clusterShards
+	case !a.inCluster() && wanted > aloneShards:
+		return nil, fmt.Errorf("setting %s is %d: a broker alone has at most %d", Shards.Name(), wanted, aloneShards)
+	}
+	shards, err := shardCount(ctx, store, wanted)
 	if err != nil {
 		return nil, err
 	}
 	nodeID := int32(NodeID.Get(v))
-	gatherer := prometheus.NewRegistry()
-	registry := cmp.Or[prometheus.Registerer](a.registerer, gatherer)
+	directory := cluster.NewDirectory(nodeID)
+	if a.member, err = a.joinCluster(ctx, store, shards); err != nil {
+		return nil, err
+	}
+	if a.member != nil {
+		nodeID, directory = a.member.ID(), a.member.Directory()
+		if v, err = v.With(config.FromFlag, map[string]string{NodeID.Name(): strconv.Itoa(int(nodeID))}); err != nil {
+			return nil, err
+		}
+	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	specs, err := listenersOf(v)
 	if err != nil {
@@ -197,7 +229,6 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	if a.authn, err = a.openAuthentication(ctx, store, registry); err != nil {
 		return nil, err
 	}
-	directory := cluster.NewDirectory(nodeID)
 	tps, err := topics.Open(ctx, store, topics.Options{
 		Values: v, Shards: shards, NodeID: nodeID, Brokers: brokersOf(directory), Now: a.o.Now, Logger: a.o.Logger, Level: a.o.Level, CheckBroker: a.authn.check,
 	})
@@ -215,7 +246,9 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: func() time.Duration { return ProducerExpiry.Get(tps.Values()) },
 		Cleaner: func() shard.CleanerOptions { return cleanerOptions(tps.Values()) },
+		Cluster: a.clusterStorage(a.member),
 	})
+	a.storage = storage
 	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)
 	if err != nil {
 		return nil, err
@@ -272,17 +305,28 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		listeners = append(listeners, internal)
 	}
 	tps.OnChange(a.authn.changed)
-	bound := func(served []broker.Listener) {
+	storage.OnOwnership(func(int32, int32, bool) { moves.tell() })
+	bound := func(ctx context.Context, served []broker.Listener) error {
+		if a.member != nil {
+			return a.setEndpoints(ctx, a.member, served)
+		}
 		publishAlone(directory, Rack.Get(v), shards, storage.LeaderEpoch, served)
+		return nil
 	}
 	a.kafka = broker.New(broker.Options{Listeners: listeners, Bound: bound, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger}
-	return []service.Member{
+	var members []service.Member
+	storageNeeds := []string{"topics"}
+	if a.member != nil {
+		members = append(members, service.Member{Name: "member", Service: a.member})
+		storageNeeds = append(storageNeeds, "member")
+	}
+	return append(members, []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},
 		{Name: "users", Service: a.authn.users},
 		{Name: "tokens", Needs: []string{"users"}, Service: a.authn.tokens},
-		{Name: "storage", Needs: []string{"topics"}, Service: storage, StopTimeout: storageStopTimeout},
+		{Name: "storage", Needs: storageNeeds, Service: storage, StopTimeout: storageStopTimeout},
 		{Name: "peers", Needs: []string{"storage"}, Service: a.peers},
 		{Name: "groups", Needs: []string{"storage", "peers"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},
@@ -292,7 +336,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "windows", Needs: []string{"shares"}, Service: windows, StopTimeout: groupsStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups", "shares"}, Service: follower},
 		{Name: "kafka", Needs: []string{"groups", "transactions", "windows", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
-	}, nil
+	}...), nil
 }
 
 // ErrInUse is returned by Run if another server uses the data directory.
@@ -307,13 +351,12 @@ func (a *App) inUse() error {
 	return fmt.Errorf("data directory %s: %w: process %d, with Kafka at %s", a.data, ErrInUse, r.PID, r.Addresses["kafka"])
 }
 
-func checkBlob(v any) error {
-	s, ok := v.(string)
-	if dir, file := strings.CutPrefix(s, "file:"); !ok || (s != "" && (!file || dir == "")) {
-		return errors.New("not of the form file:DIR")
-	}
-	return nil
-}
+// clusterShards is how many shards a new cluster has: enough for a dozen of brokers to share them evenly. aloneShards bounds those of
+// a broker that has no others; it takes them all in one transaction.
+const (
+	clusterShards = 64
+	aloneShards   = 16
+)
 
 // shardsKey holds the number of shards of a data directory, which the place of every partition depends on.
 const shardsKey = "shards"
@@ -328,9 +371,12 @@ func shardCount(ctx context.Context, store meta.Store, wanted int) (int32, error
 	case !errors.Is(err, meta.ErrNotFound):
 		return 0, fmt.Errorf("read the number of shards: %w", err)
 	}
-	_, err = store.Txn(ctx, []meta.Compare{{Key: shardsKey}}, []meta.Op{{Kind: meta.Put, Key: shardsKey, Value: binary.BigEndian.AppendUint32(nil, uint32(wanted))}})
+	r, err := store.Txn(ctx, []meta.Compare{{Key: shardsKey}}, []meta.Op{{Kind: meta.Put, Key: shardsKey, Value: binary.BigEndian.AppendUint32(nil, uint32(wanted))}})
 	if err != nil {
 		return 0, fmt.Errorf("keep the number of shards: %w", err)
+	}
+	if !r.Succeeded { // another broker was faster
+		return shardCount(ctx, store, wanted)
 	}
 	return int32(wanted), nil
 }

@@ -72,7 +72,7 @@ func (a *App) openPeers(ctx context.Context, store meta.Store, t *topics.Store, 
 }
 
 // hasPeers says whether other brokers may be there.
-func (a *App) hasPeers() bool { return ClusterListen.Get(a.o.Values) != "" }
+func (a *App) hasPeers() bool { return a.inCluster() || ClusterListen.Get(a.o.Values) != "" }
 
 // Run keeps the connections to other brokers. It is a service.Service.
 func (p *peers) Run(ctx context.Context, ready func()) error {

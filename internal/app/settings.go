@@ -24,10 +24,10 @@ var (
 		"Directory for everything that is kept. One process at a time may use it.")
 	Roles = config.List("roles", []string{"broker"}, config.OneOf("broker"), config.Common,
 		"Parts of Weir that run in this process.")
-	Blob = config.String("blob", "", config.Check("empty, or file:DIR", checkBlob), config.Common,
-		"Where segments are kept: file:DIR, by default a folder of the data directory.")
-	Meta = config.String("meta", "embedded", config.OneOf("embedded"), config.Common,
-		"Where metadata is kept: embedded is a store in the data directory.")
+	Blob = config.String("blob", "", config.Check("empty, file:DIR, or s3://BUCKET/PREFIX?endpoint=URL", checkBlob), config.Common,
+		"Where segments are kept, and in a cluster the write-ahead log: file:DIR, by default a folder of the data directory, or s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=true. Credentials come from the environment or files.")
+	Meta = config.String("meta", "embedded", config.Check("embedded, or etcd://HOST:PORT,…/PREFIX", checkMeta), config.Common,
+		"Where metadata is kept: embedded is a store in the data directory; etcd://HOST:PORT,…/PREFIX makes this broker one of a cluster, whose data lies in blob.")
 	EncryptionKey = config.String("encryption.key", "", config.Check("empty, or "+kms.Form, checkKeyURL), config.Common,
 		"Key by which everything that is kept is encrypted: a file of 32 bytes, or a key of Vault or of a cloud. Empty: data is kept in the clear.")
 	EncryptionKeyPrevious = config.String("encryption.key.previous", "", config.Check("empty, or "+kms.Form, checkKeyURL),
@@ -41,7 +41,7 @@ var (
 	AdminProfiling = config.Bool("admin.pprof", false,
 		"Serve Go's profiles under /debug/pprof/ on the admin address.")
 	NodeID = config.Int("node.id", 1, config.AtLeast(0), config.Common,
-		"Id of this broker in the answers to clients.")
+		"Id of this broker in the answers to clients. A broker of a cluster takes one that is free if this is not set.")
 	Rack = config.String("broker.rack", "", config.NoDefault,
 		"Rack, or zone, of this broker.")
 	BrokerID = config.Int("broker.id", -1, config.DefaultFunc("node.id", func(v *config.Values) string { return strconv.Itoa(NodeID.Get(v)) }),
@@ -51,8 +51,8 @@ var (
 	LogFormat = config.String("log.format", "text", config.OneOf("text", "json"), config.Common,
 		"Form of the log on standard error.")
 
-	Shards = config.Int("storage.shards", 4, config.Range(1, 16),
-		"Shards of a new data directory; it keeps the number it was made with.")
+	Shards = config.Int("storage.shards", 4, config.Range(1, 65_536),
+		"Shards of a new data directory or, 64 by default, of a new cluster; it keeps the number it was made with.")
 	WALFileBytes = config.Long("storage.wal.file.bytes", 128<<20, config.Range(1<<20, 4<<30),
 		"Size of a file of the write-ahead log, a multiple of 4096. It holds the largest request.")
 	WALGroupBytes = config.Int("storage.wal.group.bytes", 1<<20, config.Range(64<<10, 64<<20),
@@ -120,6 +120,7 @@ var (
 func Schema() (*config.Schema, error) {
 	keys := []config.Declared{
 		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, BrokerID, Rack, LogLevel, LogFormat,
+		Join, ClusterLease, FlushInterval, FlushUrgent, FlushBytes, FlushPuts,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, StreamsSessionTimeout, StreamsHeartbeatInterval, StreamsAssignmentInterval, StreamsInitialDelay, StreamsStandbyReplicas, StreamsMaxSize,

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -23,8 +25,12 @@ type stores struct {
 }
 
 // openStores takes the data directory and opens what keeps metadata, objects and the log.
-func (a *App) openStores(ctx context.Context, c *closers) (s stores, err error) {
-	for _, dir := range []string{a.data, filepath.Join(a.data, "wal")} {
+func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Registerer) (s stores, err error) {
+	dirs := []string{a.data}
+	if !a.inCluster() {
+		dirs = append(dirs, filepath.Join(a.data, "wal"))
+	}
+	for _, dir := range dirs {
 		if err := vfs.MakeDirs(a.o.FS, dir); err != nil {
 			return s, fmt.Errorf("make %s: %w", dir, err)
 		}
@@ -38,11 +44,30 @@ func (a *App) openStores(ctx context.Context, c *closers) (s stores, err error) 
 	}
 	c.add(lock)
 	s = stores{files: a.o.FS, objects: a.o.Blob, meta: a.o.Meta}
+	if s.meta == nil && a.inCluster() {
+		store, err := a.openEtcd(ctx, registry)
+		if err != nil {
+			return s, fmt.Errorf("open the metadata store: %w", err)
+		}
+		c.add(store)
+		s.meta = store
+	}
 	if s.meta == nil {
 		if s.meta, err = meta.OpenPebble(filepath.Join(a.data, "meta"), meta.PebbleOptions{Logger: a.o.Logger}); err != nil {
 			return s, fmt.Errorf("open the metadata store: %w", err)
 		}
 		c.add(s.meta)
+	}
+	if s.objects == nil && strings.HasPrefix(Blob.Get(a.o.Values), "s3://") {
+		store, err := a.openS3(ctx, registry)
+		if err != nil {
+			return s, fmt.Errorf("open the object store: %w", err)
+		}
+		c.add(store)
+		s.objects = store
+	}
+	if s.objects == nil && a.inCluster() && Blob.Get(a.o.Values) == "" {
+		return s, fmt.Errorf("setting %s is empty: the brokers of a cluster share an object store, s3://BUCKET/PREFIX or, on one machine, file:DIR", Blob.Name())
 	}
 	if s.objects == nil {
 		root := filepath.Join(a.data, "segments")

@@ -77,8 +77,8 @@ type Listener struct {
 type Options struct {
 	Listeners []Listener
 	// Bound, if not nil, is told of the listeners as clients are, once all of them are bound and before the first connection is
-	// accepted.
-	Bound      func([]Listener)
+	// accepted. Its error ends Run.
+	Bound      func(context.Context, []Listener) error
 	API        *api.Server
 	Values     *config.Values
 	Quotas     *quota.Manager
@@ -139,7 +139,10 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 		b.mu.Unlock()
 	}
 	if b.o.Bound != nil {
-		b.o.Bound(served)
+		if err := b.o.Bound(ctx, served); err != nil {
+			closeAll()
+			return fmt.Errorf("tell of the listeners: %w", err)
+		}
 	}
 	var wg sync.WaitGroup
 	connCtx, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -143,13 +143,13 @@ func (s *Store) begin(ctx context.Context) (*life, error) {
 func (s *Store) newLife(number uint64) *life {
 	l := &life{incarnation: number, env: s.newEnv()}
 	o := s.o.Cluster.Log
-	o.Blob, o.ClusterID, o.Incarnation, o.Nonce, o.Logger = s.o.Blob, s.o.ClusterID, number, s.o.Nonce(), s.o.Logger
+	o.Blob, o.ClusterID, o.Incarnation, o.Nonce, o.Logger, o.Metrics = s.o.Blob, s.o.ClusterID, number, s.o.Nonce(), s.o.Logger, s.logMetrics
 	o.OnDurable = func(f *wal.Frame) {
 		for i := range f.Runs {
-			s.noteChange(f.Runs[i].Shard)
+			s.noteChange(f.Runs[i].Shard, f.Runs[i].Bytes)
 		}
 		for _, c := range f.Controls {
-			s.noteChange(c.Shard)
+			s.noteChange(c.Shard, 0)
 		}
 		s.apply(f)
 		l.applied.Store(&wal.Mark{Pos: f.End(), Seq: f.Seq + 1})
@@ -160,10 +160,20 @@ func (s *Store) newLife(number uint64) *life {
 	return l
 }
 
-func (s *Store) noteChange(id int32) {
+func (s *Store) noteChange(id int32, bytes int64) {
 	if sh := s.shard(id); sh != nil {
 		sh.changed.Store(true)
+		sh.bytesIn.Add(bytes)
 	}
+}
+
+// Written returns how many bytes of batches were written to each shard that this broker serves, since it does.
+func (s *Store) Written() map[int32]int64 {
+	out := map[int32]int64{}
+	for _, sh := range s.owned() {
+		out[sh.id] = sh.bytesIn.Load()
+	}
+	return out
 }
 
 // mark is the end of what is durable and known to the logs.

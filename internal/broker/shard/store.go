@@ -152,6 +152,8 @@ type shardState struct {
 	interrupt atomic.Pointer[context.CancelFunc]
 	// changed says that something was written since the last checkpoint.
 	changed atomic.Bool
+	// bytesIn counts what was written to the shard.
+	bytesIn atomic.Int64
 	// published is revision, for those who do not hold busy.
 	published atomic.Int64
 	pointer   ownership.Pointer
@@ -195,7 +197,8 @@ type Store struct {
 	metrics  *metrics
 
 	// present is the incarnation; with a log of files there is one in a process's life.
-	present atomic.Pointer[life]
+	present    atomic.Pointer[life]
+	logMetrics *wal.ObjectMetrics // in a cluster
 	// cutEnd is where the last cut for the sake of the WAL's size ended. Maintenance alone uses it.
 	cutEnd wal.Position
 
@@ -231,6 +234,9 @@ func New(o Options) *Store {
 		reported: map[string]struct{}{}, segments: segment.NewCache(o.Blob, o.OpenObjects), blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),
 	}
 	s.present.Store(&life{env: s.newEnv()})
+	if o.Cluster != nil {
+		s.logMetrics = wal.NewObjectMetrics(o.Registerer)
+	}
 	registerCaches(o.Registerer, s.segments, s.blocks)
 	return s
 }
@@ -519,3 +525,6 @@ func (s *Store) corrupt(err error) {
 
 // Free returns the free and total bytes of the file system that holds the WAL.
 func (s *Store) Free() (vfs.Usage, error) { return s.o.FS.Usage(s.o.WALDir) }
+
+// Partitions returns how many logs of a shard are in use.
+func (s *Store) Partitions(shard int32) int32 { return int32(len(s.logsOf(shard))) }

@@ -387,6 +387,18 @@ func (s *Store) readProducerBlock(ctx context.Context) (next, revision int64, er
 	return next, e.Revision, err
 }
 
+// HasCluster tells whether a metadata store holds a cluster already.
+func HasCluster(ctx context.Context, m meta.Store) (bool, error) {
+	_, err := m.Get(ctx, clusterIDKey)
+	if errors.Is(err, meta.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the cluster's id: %w", err)
+	}
+	return true, nil
+}
+
 func (s *Store) loadClusterID(ctx context.Context) (kafka.TopicID, error) {
 	for {
 		e, err := s.meta.Get(ctx, clusterIDKey)

@@ -275,14 +275,15 @@ func (b *bucket) take(now time.Time) {
 	}
 }
 
-// objectMetrics are the figures of one ObjectLog.
-type objectMetrics struct {
+// ObjectMetrics are the figures of the ObjectLogs of a broker, one after the other.
+type ObjectMetrics struct {
 	bytes, objects, retries prometheus.Counter
 	putSeconds, groupBytes  prometheus.Histogram
 }
 
-func newObjectMetrics(reg prometheus.Registerer) *objectMetrics {
-	m := &objectMetrics{
+// NewObjectMetrics makes the metrics and registers them, unless reg is nil.
+func NewObjectMetrics(reg prometheus.Registerer) *ObjectMetrics {
+	m := &ObjectMetrics{
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_wal_bytes_total",
 			Help: "Bytes written to the write-ahead log, with headers, footers and padding.",

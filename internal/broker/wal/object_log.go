@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/weir-stream/weir/internal/base/blob"
 )
 
@@ -35,8 +33,8 @@ type ObjectOptions struct {
 	// OnDurable is as in Options.
 	OnDurable func(*Frame)
 
-	Logger     *slog.Logger          // nil: none
-	Registerer prometheus.Registerer // nil: metrics are not registered
+	Logger  *slog.Logger   // nil: none
+	Metrics *ObjectMetrics // nil: nobody measures
 }
 
 func (o ObjectOptions) withDefaults() ObjectOptions {
@@ -60,6 +58,9 @@ func (o ObjectOptions) withDefaults() ObjectOptions {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Metrics == nil {
+		o.Metrics = NewObjectMetrics(nil)
+	}
 	return o
 }
 
@@ -75,7 +76,7 @@ func (o ObjectOptions) withDefaults() ObjectOptions {
 // ticket that is not complete fails, and the broker begins a new incarnation.
 type ObjectLog struct {
 	o       ObjectOptions
-	metrics *objectMetrics
+	metrics *ObjectMetrics
 
 	mu sync.Mutex
 
@@ -121,7 +122,7 @@ const OwnStart Position = 1 << 60
 // NewObjectLog returns a log that has written nothing. It is written to once Run is ready.
 func NewObjectLog(o ObjectOptions) *ObjectLog {
 	o = o.withDefaults()
-	l := &ObjectLog{o: o, metrics: newObjectMetrics(o.Registerer), durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond)}
+	l := &ObjectLog{o: o, metrics: o.Metrics, durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond)}
 	l.ring.limit = o.RingBytes
 	l.open = l.newGroup()
 	return l

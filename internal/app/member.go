@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/base/blob/s3"
+	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/meta/etcd"
+	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/cluster"
+	"github.com/weir-stream/weir/internal/broker/placement"
+	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/broker/wal"
+)
+
+// Settings of a broker in a cluster.
+var (
+	Join = config.Bool("join", false, config.Common,
+		"Join the cluster that meta and blob name, which must be there, under an id that is free.")
+	ClusterLease = config.Millis("cluster.lease.ms", 5*time.Second, config.Range(1000, 300_000),
+		"Time after its last sign of life after which a broker of a cluster is taken for dead.")
+	FlushInterval = config.Millis("storage.flush.interval.ms", 250*time.Millisecond, config.Range(1, 60_000),
+		"Time that batches wait for others in a cluster, while an object of the write-ahead log is being written.")
+	FlushUrgent = config.Millis("storage.flush.urgent.ms", 20*time.Millisecond, config.Range(1, 60_000),
+		"The same for what coordinators write and for markers of transactions.")
+	FlushBytes = config.Int("storage.flush.bytes", 4<<20, config.Range(64<<10, 256<<20),
+		"Bytes of batches at which an object of the write-ahead log is written at once in a cluster.")
+	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0),
+		"Objects of the write-ahead log that a broker of a cluster may write a second, on average over a minute; 0 is any number. Each is a request that the object store charges for.")
+)
+
+// inCluster says whether this broker is one of several on the same stores.
+func (a *App) inCluster() bool { return a.o.Cluster || strings.HasPrefix(Meta.Get(a.o.Values), "etcd://") }
+
+func checkMeta(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return errors.New("not a text")
+	}
+	if s == "embedded" {
+		return nil
+	}
+	_, err := etcd.ParseURL(s)
+	return err
+}
+
+func checkBlob(v any) error {
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		return errors.New("not a text")
+	case s == "":
+		return nil
+	case strings.HasPrefix(s, "s3://"):
+		_, err := s3.ParseURL(s)
+		return err
+	}
+	if dir, file := strings.CutPrefix(s, "file:"); !file || dir == "" {
+		return errors.New("not of the form file:DIR or s3://BUCKET/PREFIX?endpoint=URL")
+	}
+	return nil
+}
+
+// openEtcd opens the metadata store of a cluster.
+func (a *App) openEtcd(ctx context.Context, registry prometheus.Registerer) (*etcd.Store, error) {
+	location, err := etcd.ParseURL(Meta.Get(a.o.Values))
+	if err != nil {
+		return nil, err
+	}
+	user, password, err := location.Credentials(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return etcd.Open(ctx, etcd.Options{Location: location, Username: user, Password: password, Compact: user == "", Logger: a.o.Logger, Registerer: registry})
+}
+
+// openS3 opens an object store, and refuses one that does not keep the promises that safety rests on.
+func (a *App) openS3(ctx context.Context, registry prometheus.Registerer) (*s3.Store, error) {
+	o, err := s3.ParseURL(Blob.Get(a.o.Values))
+	if err != nil {
+		return nil, err
+	}
+	o.Registerer, o.Log = registry, a.o.Logger
+	store, err := s3.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s3.Probe(ctx, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// joinCluster makes this broker a member. Its id is the one of the settings if they name one, else one that is free.
+func (a *App) joinCluster(ctx context.Context, store meta.Store, shards int32) (*cluster.Member, error) {
+	v := a.o.Values
+	if Join.Get(v) {
+		if !a.inCluster() {
+			return nil, fmt.Errorf("setting %s: there is no cluster to join: meta is %q, not etcd://…", Join.Name(), Meta.Get(v))
+		}
+		if exists, err := topics.HasCluster(ctx, store); err != nil {
+			return nil, err
+		} else if !exists {
+			return nil, fmt.Errorf("setting %s: meta names no cluster yet: start the first broker without it", Join.Name())
+		}
+	}
+	if !a.inCluster() {
+		return nil, nil //nolint:nilnil // a broker alone
+	}
+	id := int32(-1)
+	if _, named := v.Explicit(NodeID.Name()); named {
+		id = int32(NodeID.Get(v))
+	}
+	n := nonce()
+	return cluster.Join(ctx, cluster.Options{
+		Meta: store, Nonce: hex.EncodeToString(n[:]), ID: id, Rack: Rack.Get(v), Shards: shards, Lease: ClusterLease.Get(v), Now: a.o.Now, Logger: a.o.Logger,
+		Loads: a.loads,
+	})
+}
+
+// clusterStorage are the options of storage in a cluster, nil for a broker alone.
+func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {
+	if m == nil {
+		return nil
+	}
+	v := a.o.Values
+	return &shard.ClusterOptions{Directory: m.Directory(), Announce: m.Announce, Log: wal.ObjectOptions{
+		GroupBytes: FlushBytes.Get(v), Interval: FlushInterval.Get(v), Urgent: FlushUrgent.Get(v), PutsPerSecond: FlushPuts.Get(v),
+	}}
+}
+
+// setEndpoints tells the others where this broker's listeners are.
+func (a *App) setEndpoints(ctx context.Context, m *cluster.Member, listeners []broker.Listener) error {
+	endpoints := make([]cluster.Endpoint, 0, len(listeners))
+	for _, l := range listeners {
+		endpoints = append(endpoints, cluster.Endpoint{Listener: l.Name, Host: l.AdvertisedHost, Port: l.AdvertisedPort})
+	}
+	return m.SetEndpoints(ctx, endpoints)
+}
+
+// loadSeconds is over how long a shard's load is averaged.
+const loadSeconds = 60
+
+// loads returns what the shards of this broker cause. It is called by one goroutine.
+func (a *App) loads() map[int32]placement.Load {
+	now, written := a.o.Now(), a.storage.Written()
+	took := now.Sub(a.measured.at).Seconds()
+	out := map[int32]placement.Load{}
+	for id, n := range written {
+		l := a.measured.loads[id]
+		if before, ok := a.measured.written[id]; ok && n >= before && took > 0 {
+			weight := min(took/loadSeconds, 1)
+			l.BytesInPerSecond += weight * (float64(n-before)/took - l.BytesInPerSecond)
+		}
+		l.Partitions = a.storage.Partitions(id)
+		out[id] = l
+	}
+	a.measured = measurement{now, written, out}
+	return out
+}
+
+// measurement is what loads saw last.
+type measurement struct {
+	at      time.Time
+	written map[int32]int64
+	loads   map[int32]placement.Load
+}
+
+// drainTimeout is for how long a broker that is asked to end waits for others to take its shards.
+const drainTimeout = 2500 * time.Millisecond
+
+// drain gives the shards of this broker to others while it still serves.
+func (a *App) drain(ctx context.Context) {
+	if a.member == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := a.member.Drain(ctx); err != nil {
+		a.o.Logger.Warn("not all shards were taken by other brokers; they are released", "err", err)
+	}
+}

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
+#   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
+# The command finds BOOTSTRAP, the addresses of all brokers, and CLUSTER_DIR in its environment. Broker i serves Kafka on FIRST_PORT + i - 1
+# and writes DIR/broker-i.log. Binaries of etcd and the S3 server are built at the first use.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+weir=${WEIR:-$root/dist/weir}
+brokers=3 dir= first=19092 settings=
+while getopts n:d:p:s: o; do
+  case $o in
+    n) brokers=$OPTARG ;;
+    d) dir=$OPTARG ;;
+    p) first=$OPTARG ;;
+    s) settings=$OPTARG ;;
+    *) exit 2 ;;
+  esac
+done
+shift $((OPTIND - 1))
+temporary=
+[[ $dir ]] || { dir=$(mktemp -d) && temporary=$dir; }
+mkdir -p "$dir/s3/weir" "$dir/etcd" # a folder is a bucket
+eval "$("$root/test/servers/build.sh")"
+etcd=$WEIR_TEST_ETCD s3=$WEIR_TEST_VERSITYGW
+unset WEIR_TEST_ETCD WEIR_TEST_VERSITYGW # no settings of the server
+
+pids=()
+finish() {
+  trap - EXIT
+  # The brokers first, which hand over and flush.
+  kill "${pids[@]:2}" 2>/dev/null || true
+  wait "${pids[@]:2}" 2>/dev/null || true
+  kill "${pids[@]:0:2}" 2>/dev/null || true
+  wait || true
+  [[ -z $temporary ]] || rm -rf "$temporary"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+etcd_port=$((first + 100)) peer_port=$((first + 101)) s3_port=$((first + 102))
+"$etcd" --data-dir "$dir/etcd" --listen-client-urls "http://127.0.0.1:$etcd_port" --advertise-client-urls "http://127.0.0.1:$etcd_port" \
+  --listen-peer-urls "http://127.0.0.1:$peer_port" --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" \
+  --initial-cluster "default=http://127.0.0.1:$peer_port" --log-level error >"$dir/etcd.log" 2>&1 &
+pids+=($!)
+export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
+"$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet posix "$dir/s3" >"$dir/s3.log" 2>&1 &
+pids+=($!)
+
+options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$s3_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir")
+if [[ $settings ]]; then
+  while read -r line; do
+    line=${line%%#*}
+    [[ ${line// /} ]] && options+=(--set "$line")
+  done <"$settings"
+fi
+for _ in $(seq 200); do
+  (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$s3_port") 2>/dev/null && break
+  sleep 0.05
+done
+start() { # NUMBER
+  "$weir" server --data "$dir/broker-$1" --kafka-listen "127.0.0.1:$((first + $1 - 1))" --admin-listen 127.0.0.1:0 "${options[@]}" >>"$dir/broker-$1.log" 2>&1 &
+  pids+=($!)
+  echo $! >"$dir/broker-$1.pid"
+}
+BOOTSTRAP=
+for i in $(seq "$brokers"); do
+  rm -f "$dir/broker-$i/run.json"
+  start "$i"
+  BOOTSTRAP+=${BOOTSTRAP:+,}127.0.0.1:$((first + i - 1))
+done
+for i in $(seq "$brokers"); do
+  for _ in $(seq 600); do
+    [[ -e $dir/broker-$i/run.json ]] && break
+    kill -0 "${pids[i + 1]}" 2>/dev/null || { cat "$dir/broker-$i.log" >&2; exit 1; }
+    sleep 0.05
+  done
+done
+export BOOTSTRAP CLUSTER_DIR=$dir
+if (($# > 0)); then
+  "$@"
+  exit
+fi
+echo "a cluster of $brokers brokers is up: $BOOTSTRAP (logs in $dir; interrupt to stop it)"
+wait
