@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop peer peer-record fault torture model cluster-test nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -72,6 +72,15 @@ interop: build
 ## peer: the same exchanges with the binary and with Apache Kafka, compared
 peer: build
 	test/with-broker.sh kafka $(SETTINGS) KAFKA_PEER test/with-broker.sh weir $(SETTINGS) WEIR_PEER \
+	  $(GO) test -tags peer -count=1 -v -run TestAnswersEqualKafkas ./test/peer
+
+## interop-cluster: the same clients against three brokers with etcd and an S3 server
+interop-cluster: build
+	test/with-broker.sh cluster $(SETTINGS) BROKER bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
+
+## peer-cluster: the same exchanges with a cluster of CLUSTER_BROKERS (1)
+peer-cluster: build
+	PEER_CLUSTER=1 CLUSTER_BROKERS=$${CLUSTER_BROKERS:-1} test/with-broker.sh cluster $(SETTINGS) WEIR_PEER \
 	  $(GO) test -tags peer -count=1 -v -run TestAnswersEqualKafkas ./test/peer
 
 ## peer-record: records the answers of Apache Kafka anew

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
 #   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
+# A node.id among the settings is the first broker's; the others count on from it.
 # The command finds BOOTSTRAP, the addresses of all brokers, and CLUSTER_DIR in its environment. Broker i serves Kafka on FIRST_PORT + i - 1
 # and writes DIR/broker-i.log. Binaries of etcd and the S3 server are built at the first use.
 set -euo pipefail
@@ -45,10 +46,13 @@ export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
 "$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet posix "$dir/s3" >"$dir/s3.log" 2>&1 &
 pids+=($!)
 
-options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$s3_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir")
+options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$s3_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
+  --set cluster.balance.settle.ms=0) # the first broker gives to the others at once
+node=
 if [[ $settings ]]; then
   while read -r line; do
     line=${line%%#*}
+    [[ $line != node.id=* ]] || { node=${line#*=} && continue; }
     [[ ${line// /} ]] && options+=(--set "$line")
   done <"$settings"
 fi
@@ -57,7 +61,9 @@ for _ in $(seq 200); do
   sleep 0.05
 done
 start() { # NUMBER
-  "$weir" server --data "$dir/broker-$1" --kafka-listen "127.0.0.1:$((first + $1 - 1))" --admin-listen 127.0.0.1:0 "${options[@]}" >>"$dir/broker-$1.log" 2>&1 &
+  local own=()
+  [[ -z $node ]] || own=(--set "node.id=$((node + $1 - 1))")
+  "$weir" server --data "$dir/broker-$1" --kafka-listen "127.0.0.1:$((first + $1 - 1))" --admin-listen 127.0.0.1:0 "${options[@]}" "${own[@]}" >>"$dir/broker-$1.log" 2>&1 &
   pids+=($!)
   echo $! >"$dir/broker-$1.pid"
 }

@@ -29,6 +29,10 @@ var (
 		"Join the cluster that meta and blob name, which must be there, under an id that is free.")
 	ClusterLease = config.Millis("cluster.lease.ms", 5*time.Second, config.Range(1000, 300_000),
 		"Time after its last sign of life after which a broker of a cluster is taken for dead.")
+	BalanceSettle = config.Millis("cluster.balance.settle.ms", 30*time.Second, config.Range(0, 3_600_000),
+		"Time that a broker must have been there before shards are moved because of how busy it is.")
+	BalanceCooldown = config.Millis("cluster.balance.cooldown.ms", 5*time.Minute, config.Range(0, 86_400_000),
+		"Time that a shard stays where it was moved before it is moved again because of how busy brokers are.")
 	FlushInterval = config.Millis("storage.flush.interval.ms", 250*time.Millisecond, config.Range(1, 60_000),
 		"Time that batches wait for others in a cluster, while an object of the write-ahead log is being written.")
 	FlushUrgent = config.Millis("storage.flush.urgent.ms", 20*time.Millisecond, config.Range(1, 60_000),
@@ -40,7 +44,9 @@ var (
 )
 
 // inCluster says whether this broker is one of several on the same stores.
-func (a *App) inCluster() bool { return a.o.Cluster || strings.HasPrefix(Meta.Get(a.o.Values), "etcd://") }
+func (a *App) inCluster() bool {
+	return a.o.Cluster || strings.HasPrefix(Meta.Get(a.o.Values), "etcd://")
+}
 
 func checkMeta(v any) error {
 	s, ok := v.(string)
@@ -125,8 +131,14 @@ func (a *App) joinCluster(ctx context.Context, store meta.Store, shards int32) (
 	return cluster.Join(ctx, cluster.Options{
 		Meta: store, Nonce: hex.EncodeToString(n[:]), ID: id, Rack: Rack.Get(v), Shards: shards, Lease: ClusterLease.Get(v), Now: a.o.Now, Logger: a.o.Logger,
 		Loads: a.loads,
+		Placement: func() placement.Settings {
+			return placement.Settings{Settle: atLeastSome(BalanceSettle.Get(v)), Cooldown: atLeastSome(BalanceCooldown.Get(v))}
+		},
 	})
 }
+
+// atLeastSome makes a time of none one that is not taken for the default.
+func atLeastSome(d time.Duration) time.Duration { return max(d, 1) }
 
 // clusterStorage are the options of storage in a cluster, nil for a broker alone.
 func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs other people's clients against a broker: run.sh HOST:PORT [CLIENT...]. See README.md. Needs kcat, Python 3, Java 17,
-# Maven, Node and Go; what a client is made of is fetched once, into $TEST_CACHE (default ~/.cache/weir).
+# Runs other people's clients against a broker, or all of a cluster: run.sh HOST:PORT[,HOST:PORT...] [CLIENT...].
+# See README.md. Needs kcat, Python 3, Java 17, Maven, Node and Go; what a client is made of is fetched once, into $TEST_CACHE
+# (default ~/.cache/weir).
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [[ $# -ge 1 ]] || { echo "usage: $0 HOST:PORT [CLIENT...]" >&2; exit 2; }

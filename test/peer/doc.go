@@ -22,6 +22,6 @@
 // left out: an answer that does not encode back to the bytes received is marked, so that stray bytes cannot hide.
 //
 // The golden answers are recorded from Apache Kafka only (go test -tags peer -rewrite). Differences of another broker
-// that are known and justified are listed with their reasons in testdata/differences.txt; one that no longer occurs is an
-// error too. A Runner and its connections belong to one goroutine. The package does not start or stop brokers.
+// that are known and justified are listed with their reasons in testdata/differences.txt, and those of a cluster in
+// differences-cluster.txt; one that no longer occurs is an error too. A Runner and its connections belong to one goroutine. The package does not start or stop brokers.
 package peer

@@ -3,7 +3,7 @@ package api
 // DescribeLogDirs (key 35), versions 1-5.
 //
 // There is one log directory, the data directory. Only partitions that this broker owns are in it. The size of a partition is what
-// its log keeps, wherever the bytes lie.
+// its log keeps, wherever the bytes lie. In a cluster the bytes lie in an object store, whose size nobody knows: -1, as KIP-827 has it.
 //
 // 2: flexible. 3: top-level error. 4: total and usable bytes. 5: whether the directory takes no new replicas, which never
 // is so.
@@ -12,6 +12,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,7 +31,7 @@ func (s *Server) describeLogDirs(_ context.Context, c *Conn, req *kmsg.DescribeL
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = s.logDir, -1, -1
 	if u, err := s.storage.Free(); err == nil {
 		dir.TotalBytes, dir.UsableBytes = int64(u.TotalBytes), int64(u.FreeBytes)
-	} else {
+	} else if !errors.Is(err, errors.ErrUnsupported) {
 		dir.ErrorCode = codeOf(err).Code()
 	}
 	view := s.topics.View()

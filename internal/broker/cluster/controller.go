@@ -90,7 +90,9 @@ func (m *Member) assign(ctx context.Context, v *View, k *known, moved map[int32]
 		return err
 	}
 	for _, move := range d.Moves {
-		moved[move.Shard] = m.o.Now()
+		if move.From != Nobody { // what nobody had yet has no load that would have to follow it
+			moved[move.Shard] = m.o.Now()
+		}
 		m.o.Logger.Info("shard assigned", "shard", move.Shard, "from", move.From, "to", move.To, "kind", move.Kind.String(), "reason", move.Reason)
 	}
 	return nil

@@ -523,8 +523,13 @@ func (s *Store) corrupt(err error) {
 	s.o.Logger.Error("damaged bytes found; they are quarantined and not served", "err", err)
 }
 
-// Free returns the free and total bytes of the file system that holds the WAL.
-func (s *Store) Free() (vfs.Usage, error) { return s.o.FS.Usage(s.o.WALDir) }
+// Free returns the free and total bytes of the file system that holds the WAL. An object store has no bounds: errors.ErrUnsupported.
+func (s *Store) Free() (vfs.Usage, error) {
+	if s.o.Cluster != nil {
+		return vfs.Usage{}, errors.ErrUnsupported
+	}
+	return s.o.FS.Usage(s.o.WALDir)
+}
 
 // Partitions returns how many logs of a shard are in use.
 func (s *Store) Partitions(shard int32) int32 { return int32(len(s.logsOf(shard))) }

@@ -11,7 +11,7 @@ import (
 )
 
 func kafkagoChecks() {
-	cl := &kafka.Client{Addr: kafka.TCP(server), Timeout: 20 * time.Second}
+	cl := &kafka.Client{Addr: kafka.TCP(servers...), Timeout: 20 * time.Second}
 	for i, codec := range codecs {
 		check("produce "+codec, func() error { return kafkagoProduce(cl, codec, kafka.Compression(i)) })
 	}
@@ -36,7 +36,7 @@ func errorOf[R any](resp *R, f func(*R) error) error {
 }
 
 func kafkagoSend(topic string, codec kafka.Compression, vs []string) error {
-	w := &kafka.Writer{Addr: kafka.TCP(server), Topic: topic, Compression: codec, RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond, Balancer: &kafka.RoundRobin{}}
+	w := &kafka.Writer{Addr: kafka.TCP(servers...), Topic: topic, Compression: codec, RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond, Balancer: &kafka.RoundRobin{}}
 	defer w.Close()
 	var ms []kafka.Message
 	for _, v := range vs {
@@ -58,7 +58,7 @@ func kafkagoProduce(cl *kafka.Client, name string, codec kafka.Compression) erro
 }
 
 func kafkagoRead(topic string, want []string) error {
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{server}, Topic: topic, MaxWait: 200 * time.Millisecond})
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: servers, Topic: topic, MaxWait: 200 * time.Millisecond})
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -87,7 +87,7 @@ func kafkagoGroup(cl *kafka.Client) error {
 	)
 	for i := range got {
 		r := kafka.NewReader(kafka.ReaderConfig{
-			Brokers: []string{server}, GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset, MaxWait: 200 * time.Millisecond,
+			Brokers: servers, GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset, MaxWait: 200 * time.Millisecond,
 			HeartbeatInterval: 500 * time.Millisecond, JoinGroupBackoff: 200 * time.Millisecond, RebalanceTimeout: 10 * time.Second,
 		})
 		wg.Go(func() {

@@ -12,10 +12,10 @@ import (
 )
 
 var (
-	server = os.Getenv("BOOTSTRAP")
-	run    = os.Getenv("RUN")
-	seed   = os.Getenv("SEED")
-	codecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
+	servers = strings.Split(os.Getenv("BOOTSTRAP"), ",")
+	run     = os.Getenv("RUN")
+	seed    = os.Getenv("SEED")
+	codecs  = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 )
 
 func main() {

@@ -23,7 +23,7 @@ func saramaConfig() *sarama.Config {
 }
 
 func saramaChecks() {
-	admin, err := sarama.NewClusterAdmin([]string{server}, saramaConfig())
+	admin, err := sarama.NewClusterAdmin(servers, saramaConfig())
 	if err != nil {
 		fmt.Printf("FAIL connect: %v\n", err)
 		return
@@ -40,7 +40,7 @@ func saramaChecks() {
 }
 
 func saramaSend(conf *sarama.Config, topic string, vs []string) error {
-	p, err := sarama.NewSyncProducer([]string{server}, conf)
+	p, err := sarama.NewSyncProducer(servers, conf)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func saramaProduce(admin sarama.ClusterAdmin, name string, codec sarama.Compress
 
 // saramaRead reads partition 0 of topic from the start.
 func saramaRead(topic string, want []string) error {
-	c, err := sarama.NewConsumer([]string{server}, saramaConfig())
+	c, err := sarama.NewConsumer(servers, saramaConfig())
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func saramaGroup(admin sarama.ClusterAdmin) error {
 	var wg sync.WaitGroup
 	members := []*saramaMember{{}, {}}
 	for _, m := range members {
-		g, err := sarama.NewConsumerGroup([]string{server}, group, saramaConfig())
+		g, err := sarama.NewConsumerGroup(servers, group, saramaConfig())
 		if err != nil {
 			cancel()
 			return err

@@ -5,7 +5,8 @@ CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 
 const run = process.env.RUN + '-kafkajs'
 const seed = process.env.SEED
-const kafka = new Kafka({ clientId: 'weir-interop', brokers: [process.env.BOOTSTRAP], logLevel: logLevel.ERROR })
+const servers = process.env.BOOTSTRAP.split(',')
+const kafka = new Kafka({ clientId: 'weir-interop', brokers: servers, logLevel: logLevel.ERROR })
 const admin = kafka.admin()
 const codecs = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy }
 
@@ -109,7 +110,7 @@ async function configs() {
     const now = Object.fromEntries(resources[0].configEntries.map(e => [e.configName, e.configValue]))
     return now['segment.ms'] === '7200000' && now['retention.ms'] === '604800000'
   })
-  equal((await admin.describeCluster()).brokers.length, 1, 'brokers')
+  equal((await admin.describeCluster()).brokers.length, servers.length, 'brokers')
   const offsets = await admin.fetchTopicOffsets(seed)
   equal([offsets[0].low, offsets[0].high], ['0', '50'], 'offsets')
   await admin.deleteTopics({ topics: [topic, `${run}-group`] })

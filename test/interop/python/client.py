@@ -304,7 +304,7 @@ def records():
 
 def describe():
     cluster = admin.describe_cluster().result(20)
-    assert len(cluster.nodes) == 1 and cluster.cluster_id, cluster
+    assert len(cluster.nodes) == len(SERVER.split(",")) and cluster.cluster_id, cluster
     names = admin.list_topics(timeout=20).topics
     assert SEED in names, names
     try:
