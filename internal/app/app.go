@@ -79,8 +79,8 @@ type App struct {
 	member   *cluster.Member
 	storage  *shard.Store
 	measured measurement
-	peers     *peers
-	groups    *coordinator.Groups
+	peers    *peers
+	groups   *coordinator.Groups
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer
 }
@@ -256,7 +256,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	moves, follower := newMoves(tps), newFollower(tps, storage, a.o.Logger)
 	groups := coordinator.NewGroups(coordinator.GroupsOptions{
 		Options: coordinator.Options{
-			Topics: newOffsetsTopic(tps, storage, moves, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry, Loaded: follower.noteLoaded(kafka.GroupMetadataTopic),
+			Topics: newOffsetsTopic(tps, storage, moves, OffsetsPartitions.Get(v)), Logger: a.o.Logger, Registerer: registry, Confident: a.confident, Loaded: follower.noteLoaded(kafka.GroupMetadataTopic),
 		},
 		Streams: streamsgroup.Options{MaxSize: StreamsMaxSize.Get(v), SessionTimeout: StreamsSessionTimeout.Get(v), CleanupInterval: OffsetsCheckInterval.Get(v)},
 		Group:   groupOptions(v), Picture: func() group.Topics { return api.Picture(tps.View()) },
@@ -272,7 +272,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	})
 	markers := markers{tps, storage, groups} // those of this broker
 	transactions := coordinator.NewTransactions(coordinator.TransactionsOptions{
-		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry},
+		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Confident: a.confident},
 		Transactions: transactionOptions(v), Markers: newClusterMarkers(markers, a.peers), NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
 	})
 	log := a.newAudit(tps, storage, registry)
@@ -287,7 +287,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
-		Cluster: directory, LogDir: a.data, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
+		Cluster: directory, LogDir: a.data, Confident: a.confident, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	a.handlers = server
 	registry.MustRegister(api.NewCollector(server))

@@ -52,7 +52,7 @@ func (a *App) newShares(tps *topics.Store, storage *shard.Store, moves *moves, g
 		updates = -1 // to the machine 0 is the default
 	}
 	shares := coordinator.NewShares(coordinator.SharesOptions{
-		Options: coordinator.Options{Topics: newShareStateTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Loaded: loaded},
+		Options: coordinator.Options{Topics: newShareStateTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Confident: a.confident, Loaded: loaded},
 		Groups:  groups, State: share.StateOptions{UpdatesPerSnapshot: updates},
 		Elsewhere: p.askState,
 		Left:      func(e share.MemberLeft) { windows.MemberLeft(e) },

@@ -103,6 +103,9 @@ func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.Li
 	if err := checkLeaderEpoch(p.CurrentLeaderEpoch, o.LeaderEpoch); err != nil {
 		return none, err
 	}
+	if !s.confident() {
+		return none, kafka.NotLeaderOrFollower // there may be a newer owner, with newer records
+	}
 	limit := o.HighWatermark
 	if committed {
 		limit = o.LastStable

@@ -59,9 +59,11 @@ type Options struct {
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
 	LogDir        string
-	Now           func() time.Time
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
+	// Confident is as in coordinator.Options: without it no newest offset is told. Nil: always.
+	Confident  func() bool
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // Storage has the logs of the partitions that this broker owns.
@@ -97,6 +99,7 @@ type Server struct {
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
 	logDir        string
+	confident     func() bool
 	now           func() time.Time
 	logger        *slog.Logger
 
@@ -113,6 +116,9 @@ func New(o Options) *Server {
 		topics: o.Topics, groups: o.Groups, shares: o.Shares, windows: o.Windows, transactions: o.Transactions, transactional: o.Transactional, markers: o.Markers, storage: o.Storage, features: o.Features, users: o.Users, tokens: o.Tokens, access: o.Access, audit: o.Audit, records: o.Audit != nil, cluster: o.Cluster, logDir: o.LogDir,
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
+	}
+	if s.confident = o.Confident; s.confident == nil {
+		s.confident = func() bool { return true }
 	}
 	for _, name := range RebalanceProtocols.Get(o.Topics.Values()) {
 		s.protocols[group.Type(name)] = true

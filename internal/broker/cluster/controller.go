@@ -55,7 +55,7 @@ func (m *Member) snapshot(v *View, k *known, moved map[int32]time.Time) placemen
 	s := placement.Snapshot{Now: m.o.Now()}
 	for i := range v.Brokers {
 		b := &v.Brokers[i]
-		if b.Incarnation > 0 && len(b.Endpoints) > 0 {
+		if b.serves() {
 			s.Brokers = append(s.Brokers, placement.Broker{ID: b.ID, Rack: b.Rack, Draining: b.Draining, Joined: k.joined[b.ID]})
 		}
 	}

@@ -49,6 +49,9 @@ func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
 	return Endpoint{}, false
 }
 
+// serves reports whether the broker can be given shards.
+func (b *Broker) serves() bool { return b.Incarnation > 0 && len(b.Endpoints) > 0 }
+
 // Ownership says who has a shard. Epoch is the shard's epoch, which is the leader epoch of its partitions; it rises with each
 // owner. Broker is Nobody while a shard has no live owner.
 type Ownership struct {

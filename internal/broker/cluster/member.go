@@ -219,7 +219,7 @@ func (m *Member) Drain(ctx context.Context) error {
 	}
 	for {
 		changed, v := m.directory.Changed(), m.directory.View()
-		others := slices.ContainsFunc(v.Brokers, func(b Broker) bool { return b.ID != v.Self && !b.Draining })
+		others := slices.ContainsFunc(v.Brokers, func(b Broker) bool { return b.ID != v.Self && !b.Draining && b.serves() })
 		mine := slices.ContainsFunc(v.Shards, func(s Ownership) bool { return s.Broker == v.Self })
 		if !mine || !others {
 			return nil

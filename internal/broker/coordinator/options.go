@@ -51,6 +51,9 @@ type Options struct {
 	BatchBytes int
 	// ReplayBytes is the most that one batch may take when it is decompressed in a replay; default 256 MiB.
 	ReplayBytes int
+	// Confident reports whether this broker may rely on being what it believes to be: while it does not, another may answer for its
+	// partitions, and nothing is answered here. Nil: always.
+	Confident func() bool
 	// StopTimeout is how long batches that wait for the disk may take at shutdown, or when the partition is lost; default 3 s.
 	StopTimeout time.Duration
 	// Loads is how many partitions are loaded at a time; default 16.
@@ -71,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReplayBytes == 0 {
 		o.ReplayBytes = 256 << 20
+	}
+	if o.Confident == nil {
+		o.Confident = func() bool { return true }
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 3 * time.Second

@@ -95,6 +95,9 @@ func (s *shard) do(ctx context.Context, e any) (any, error) {
 	default:
 		return nil, kafka.NotCoordinator
 	}
+	if !s.options.Confident() {
+		return nil, kafka.CoordinatorNotAvailable
+	}
 	c := &call{event: e, reply: make(chan reply, 1)}
 	select {
 	case s.calls <- c: // also for a client that has gone: its last word is often that it leaves

@@ -2,8 +2,9 @@ package shard
 
 import (
 	"fmt"
-	"github.com/weir-stream/weir/internal/broker/ownership"
 	"testing"
+
+	"github.com/weir-stream/weir/internal/broker/ownership"
 
 	"github.com/weir-stream/weir/internal/kafka"
 )

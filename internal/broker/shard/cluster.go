@@ -251,6 +251,48 @@ func (s *Store) nextStep(view *cluster.View, l *life, id int32) func(context.Con
 // seen is the revision of the pointer as this broker wrote it last.
 func (sh *shardState) seen() int64 { return sh.published.Load() }
 
+// batched runs something that many ask for at the same time as few times as possible: each call waits for a run that began after it.
+type batched struct {
+	mu      sync.Mutex
+	running bool
+	next    *batchedRun
+}
+
+type batchedRun struct {
+	done chan struct{}
+	err  error
+}
+
+func (b *batched) do(ctx context.Context, f func(context.Context) error) error {
+	b.mu.Lock()
+	if b.next == nil {
+		b.next = &batchedRun{done: make(chan struct{})}
+	}
+	mine := b.next
+	lead := !b.running
+	b.running = true
+	b.mu.Unlock()
+	for lead {
+		b.mu.Lock()
+		r := b.next
+		b.next = nil
+		if r == nil {
+			b.running = false
+			b.mu.Unlock()
+			break
+		}
+		b.mu.Unlock()
+		r.err = f(ctx)
+		close(r.done)
+	}
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // shardSet is a set of shards that are being worked on.
 type shardSet struct {
 	mu  sync.Mutex
@@ -445,9 +487,13 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 	sh.ctx, sh.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r := &loading{s: s, sh: sh, logs: map[logKey]*partition.Log{}}
 	s.loads.Add(1)
-	defer s.loads.Add(-1)
+	defer func() {
+		if s.loads.Add(-1) == 0 {
+			s.frames.Clear()
+		}
+	}()
 	// A topic that is not known here would be passed over as a deleted one.
-	err := s.o.Topics.Sync(ctx)
+	err := s.syncing.do(ctx, s.o.Topics.Sync)
 	if err == nil {
 		err = r.read(ctx)
 	}
@@ -475,7 +521,8 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 	s.mu.Unlock()
 	s.tellOwnership(sh.id, sh.epoch, true)
 	s.poke()
-	return s.sweepOrphans(ctx, sh)
+	// What is not deleted now is for the next owner.
+	return s.onShard(ctx, sh, func(ctx context.Context) error { return s.sweepOrphans(ctx, sh) })
 }
 
 // loading is a shard that nobody sees yet.
@@ -499,7 +546,7 @@ func (r *loading) read(ctx context.Context) error {
 		}
 	}
 	for _, t := range r.sh.pointer.History[:len(r.sh.pointer.History)-1] {
-		scan := wal.ObjectScan{Blob: r.s.o.Blob, ClusterID: r.s.o.ClusterID, Incarnation: t.Incarnation, From: t.From, To: t.To}
+		scan := wal.ObjectScan{Blob: r.s.o.Blob, ClusterID: r.s.o.ClusterID, Incarnation: t.Incarnation, From: t.From, To: t.To, Cache: r.s.frames}
 		if err := wal.ScanObjects(ctx, scan, func(f *wal.ObjectFrame) error { return r.replay(f, t.Epoch) }); err != nil {
 			return fmt.Errorf("replay frames [%d, %d) of incarnation %d: %w", t.From, t.To, t.Incarnation, err)
 		}

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -32,19 +33,22 @@ func (s *Store) collect(ctx context.Context, l *life) error {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
+	silent := map[uint64]bool{}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if err := s.collectOnce(ctx, l); err != nil && ctx.Err() == nil {
+		if err := s.collectOnce(ctx, l, silent); err != nil && ctx.Err() == nil {
 			s.o.Logger.Warn("frames that are not needed any more were not deleted; that is tried again", "err", err)
 		}
 	}
 }
 
-func (s *Store) collectOnce(ctx context.Context, l *life) error {
+// collectOnce is one round. silent are the incarnations that were open and not alive in the round before: those that own nothing are
+// sealed by nobody else, and could keep their frames for ever.
+func (s *Store) collectOnce(ctx context.Context, l *life, silent map[uint64]bool) error {
 	// The incarnations are read before the pointers: one that is dead then gets into no pointer any more.
 	lives, err := s.o.Meta.Range(ctx, ownership.IncarnationPrefix, "", 0)
 	if err != nil {
@@ -56,6 +60,8 @@ func (s *Store) collectOnce(ctx context.Context, l *life) error {
 		return err
 	}
 	view := s.o.Cluster.Directory.View()
+	before := maps.Clone(silent)
+	clear(silent)
 	for _, e := range lives {
 		n, record, err := ownership.DecodeLife(e)
 		if err != nil {
@@ -68,6 +74,11 @@ func (s *Store) collectOnce(ctx context.Context, l *life) error {
 				low = end
 			}
 			err = s.deleteFrames(ctx, e, record, n, min(low, end))
+		case record.Sealed < 0 && !view.Alive(n) && view.Controller == view.Self:
+			silent[n] = true
+			if before[n] {
+				_, err = s.seal(ctx, n)
+			}
 		case record.Sealed >= 0 && view.Controller == view.Self:
 			if !isNeeded {
 				low = uint64(record.Sealed)

@@ -220,7 +220,7 @@ func (s *Store) onShard(ctx context.Context, sh *shardState, work func(context.C
 	}
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(sh.ctx, cancel)()
+	defer context.AfterFunc(sh.ctx, cancel)() //nolint:contextcheck // the shard's own end
 	sh.interrupt.Store(&cancel)
 	defer sh.interrupt.Store(nil)
 	err := work(wctx)

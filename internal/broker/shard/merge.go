@@ -69,7 +69,7 @@ func (s *Store) mergeShard(ctx context.Context, sh *shardState) error {
 	for {
 		from, to := planMerge(s.mergeInputs(sh))
 		if from == to || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end was asked for
 		}
 		err := s.merge(ctx, sh, from, to)
 		if d, ok := errors.AsType[*unreadableError](err); ok && ctx.Err() == nil {

@@ -67,7 +67,7 @@ func (s *Store) loadShards(ctx context.Context) error {
 	}
 	for id := range s.o.Shards {
 		sh := newShardState(id, s.present.Load())
-		sh.ctx, sh.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		sh.ctx, sh.cancel = context.WithCancel(context.WithoutCancel(ctx)) //nolint:fatcontext // one for each shard
 		s.shards[id] = sh
 	}
 	for _, e := range entries {

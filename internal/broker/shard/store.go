@@ -219,6 +219,8 @@ type Store struct {
 
 	// loads counts the shards that are being loaded: what they adopted into the log is in nobody else's sight.
 	loads     atomic.Int64
+	frames    *wal.FrameCache // that loads share
+	syncing   batched
 	listeners []func(shard, epoch int32, owned bool)
 
 	corruptMu sync.Mutex
@@ -235,11 +237,15 @@ func New(o Options) *Store {
 	}
 	s.present.Store(&life{env: s.newEnv()})
 	if o.Cluster != nil {
+		s.frames = wal.NewFrameCache(framesShared)
 		s.logMetrics = wal.NewObjectMetrics(o.Registerer)
 	}
 	registerCaches(o.Registerer, s.segments, s.blocks)
 	return s
 }
+
+// framesShared is how many frames loads share at the most: those of a minute or two.
+const framesShared = 1024
 
 func (s *Store) newEnv() *partition.Env {
 	return &partition.Env{Segments: s.segments, Blocks: s.blocks, Now: s.o.Now, Logger: s.o.Logger, OnCorrupt: s.corrupt}

@@ -42,13 +42,15 @@ type ObjectScan struct {
 	ClusterID   [16]byte
 	Incarnation uint64
 	From, To    uint64
+	// Cache, if not nil, is where frames are looked for, and put.
+	Cache *FrameCache
 }
 
 // scanParallel is how many objects are read at the same time.
 const scanParallel = 32
 
 // ScanObjects reads headers and footers of the frames and calls visit for each, in order. A frame that is missing or is not what it
-// should be is an error: all of them were there when To was fixed.
+// should be is an error: all of them were there when To was fixed. visit must not change a frame if there is a cache.
 func ScanObjects(ctx context.Context, s ObjectScan, visit func(*ObjectFrame) error) error {
 	frames := make([]*ObjectFrame, scanParallel)
 	for from := s.From; from < s.To; {
@@ -78,6 +80,13 @@ const wholeObjectBytes = 128 << 10
 
 func (s *ObjectScan) read(ctx context.Context, seq uint64) (*ObjectFrame, error) {
 	key := ObjectKey(s.Incarnation, seq)
+	if s.Cache != nil {
+		return s.Cache.get(ctx, key, func() (*ObjectFrame, error) { return s.readObject(ctx, key, seq) })
+	}
+	return s.readObject(ctx, key, seq)
+}
+
+func (s *ObjectScan) readObject(ctx context.Context, key string, seq uint64) (*ObjectFrame, error) {
 	r, err := s.Blob.Open(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("open frame %s: %w", key, err)
