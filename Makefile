@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test cluster-chaos nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -33,7 +33,7 @@ check: vet lint generate-check race fuzz-seeds
 
 vet:
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,peer,fault,torture,cluster ./...
+	$(GO) vet -tags invariants,peer,fault,torture,cluster,clusterchaos ./...
 	cd test/interop/go && $(GO) vet ./...
 
 ## lint: gofumpt, import order, staticcheck and the linters of .golangci.yml
@@ -104,6 +104,12 @@ cluster-test:
 ## cluster: three brokers, etcd and an S3 server on loopback, until it is interrupted
 cluster: build
 	test/cluster.sh $(CLUSTER)
+
+## cluster-chaos: three brokers, etcd and S3 under kills, stalls, cuts and storms, for CHAOS_SECONDS (600); CHAOS_SEED repeats a run,
+## CHAOS_FAULTS="kill,stall" makes only those. Then how long fail-over, moves and restarts take
+cluster-chaos: build
+	servers=$$(test/servers/build.sh) && eval "$$servers" && \
+	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 60m ./test/cluster
 
 ## model: the protocol that fences brokers, explored within larger bounds; ten minutes, and 4 GB of memory
 model:

@@ -115,6 +115,12 @@ func (b *Broker) Stop(limit time.Duration) (time.Duration, error) {
 	}
 }
 
+// Signal sends a signal to the process, as SIGSTOP and SIGCONT.
+func (b *Broker) Signal(s syscall.Signal) error { return b.cmd.Process.Signal(s) }
+
+// Exited is closed when the process has ended.
+func (b *Broker) Exited() <-chan struct{} { return b.exited }
+
 // Running tells whether the process has not ended yet.
 func (b *Broker) Running() bool {
 	select {

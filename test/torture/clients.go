@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,10 +22,11 @@ const transactionTimeout = 6 * time.Second
 // partitions of every topic.
 const partitions = 4
 
-// options of clients that come back quickly after a restart of the broker. Old ones speak the protocol of before KIP-890.
+// options of clients that come back quickly after a restart of the broker. Old ones speak the protocol of before KIP-890. addr
+// may name several brokers, with commas between them.
 func options(addr string, old bool, more ...kgo.Opt) []kgo.Opt {
 	o := []kgo.Opt{
-		kgo.SeedBrokers(addr), kgo.MetadataMinAge(50 * time.Millisecond), kgo.DialTimeout(time.Second), kgo.RetryTimeout(20 * time.Second),
+		kgo.SeedBrokers(strings.Split(addr, ",")...), kgo.MetadataMinAge(50 * time.Millisecond), kgo.DialTimeout(time.Second), kgo.RetryTimeout(20 * time.Second),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }), kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1),
 		kgo.TransactionTimeout(transactionTimeout), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200 * time.Millisecond),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,6 @@ type member struct {
 	group, name string
 	topic       string
 	topicID     [16]byte
-	broker      *kgo.Broker
 	client      *kgo.Client
 	ownership   *Ownership
 
@@ -57,18 +57,18 @@ type protocol interface {
 var errGone = errors.New("no member any more")
 
 func newMember(addr, group, topic, name string, o *Ownership) (*member, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DialTimeout(time.Second), kgo.RequestRetries(0), kgo.RequestTimeoutOverhead(2*time.Second), kgo.MetadataMinAge(50*time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(addr, ",")...), kgo.DialTimeout(time.Second), kgo.RequestRetries(0), kgo.RequestTimeoutOverhead(2*time.Second), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
-	return &member{group: group, name: name, topic: topic, client: cl, broker: cl.SeedBrokers()[0], ownership: o, claims: map[int32]*Claim{}, next: map[int32]int64{}}, nil
+	return &member{group: group, name: name, topic: topic, client: cl, ownership: o, claims: map[int32]*Claim{}, next: map[int32]int64{}}, nil
 }
 
-// send sends a request once.
+// send sends a request once, to the coordinator of the group as far as the client knows it.
 func send[Res kmsg.Response](ctx context.Context, m *member, req kmsg.Request, _ Res) (res Res, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*rebalance)
 	defer cancel()
-	answer, err := m.broker.Request(ctx, req)
+	answer, err := m.client.Request(ctx, req)
 	if err != nil {
 		return res, err
 	}
