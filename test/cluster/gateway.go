@@ -18,7 +18,7 @@ import (
 // Trouble is what a Gateway does to requests. Shares are of 1.
 type Trouble struct {
 	Cut    bool          // connections are closed without an answer
-	Frozen bool          // requests wait until the trouble is over
+	Frozen bool          // requests wait until the trouble is over, also those whose sender has given up
 	Delay  time.Duration // before each request, up to twice as long
 	Refuse float64       // share of requests that are answered 503 SlowDown
 	Lose   float64       // share of PUTs, POSTs and DELETEs that are done and not answered
