@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -36,7 +37,7 @@ func openAuthorizer(ctx context.Context, store meta.Store, v *config.Values, log
 }
 
 // newAudit returns the audit log, or nil where nothing is audited.
-func (a *App) newAudit(store *topics.Store, storage *shard.Store, r prometheus.Registerer) *audit.Log {
+func (a *App) newAudit(store *topics.Store, storage *shard.Store, node int32, r prometheus.Registerer) *audit.Log {
 	v := a.o.Values
 	o, on := audit.OptionsOf(v)
 	if !on {
@@ -45,8 +46,9 @@ func (a *App) newAudit(store *topics.Store, storage *shard.Store, r prometheus.R
 	spec := topics.Spec{Name: auditevent.Topic, Partitions: 1, ReplicationFactor: -1, Configs: map[string]string{
 		"cleanup.policy": "delete", "retention.ms": strconv.FormatInt(audit.Retention.Get(v).Milliseconds(), 10),
 	}}
-	o.Topic = &auditTopic{internalTopic: internalTopic{store: store, storage: storage, spec: spec}, now: a.o.Now}
-	o.Source = fmt.Sprintf("weir://%s/broker/%d", store.ClusterID(), NodeID.Get(v))
+	topic := &auditTopic{internalTopic: internalTopic{store: store, storage: storage, spec: spec}, peers: a.peers, now: a.o.Now}
+	o.Topic, o.Forward = topic, topic.Forward
+	o.Source = fmt.Sprintf("weir://%s/broker/%d", store.ClusterID(), node)
 	o.Scope, o.Now, o.Logger, o.Registerer = store.ClusterID(), a.o.Now, a.o.Logger, r
 	return audit.New(o)
 }
@@ -54,7 +56,8 @@ func (a *App) newAudit(store *topics.Store, storage *shard.Store, r prometheus.R
 // auditTopic is the topic of audit events as the audit log uses it, from one goroutine.
 type auditTopic struct {
 	internalTopic
-	now func() time.Time
+	peers *peers
+	now   func() time.Time
 	// at is the log whose end Last has read: each time that this broker comes to own the partition it is another one, and others
 	// may have written before. nil: there was no topic.
 	at *partition.Log
@@ -106,11 +109,7 @@ func (t *auditTopic) Append(ctx context.Context, values [][]byte) error {
 		return audit.ErrMoved
 	}
 	t.at = l
-	b := record.NewBuilder(record.None, 0)
-	for _, value := range values {
-		b.Append(t.now().UnixMilli(), nil, value, nil)
-	}
-	appended, err := l.AppendInternal(b.Build(record.BuildOptions{}))
+	appended, err := l.AppendInternal(t.batch(values))
 	if errors.Is(err, partition.ErrClosed) {
 		return fmt.Errorf("write %s: %w: %w", auditevent.Topic, audit.ErrMoved, err)
 	}
@@ -123,6 +122,52 @@ func (t *auditTopic) Append(ctx context.Context, values [][]byte) error {
 		return fmt.Errorf("write %s: %w: %w", auditevent.Topic, audit.ErrMoved, err)
 	}
 	return nil
+}
+
+// Forward produces events to the broker that has the partition, on its listener for brokers, where they are chained before they are
+// written.
+func (t *auditTopic) Forward(ctx context.Context, values [][]byte) (sent bool, err error) {
+	if _, err := t.Ensure(ctx); err != nil {
+		return false, err
+	}
+	topic, ok := t.store.View().ByName(auditevent.Topic)
+	if !ok {
+		return false, kafka.UnknownTopicOrPartition
+	}
+	broker, remote, err := t.peers.owner(topic, 0)
+	if err != nil || !remote {
+		return false, err
+	}
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = eventsVersion, -1, 10_000
+	in, p := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+	p.Records = t.batch(values)
+	in.Topic, in.Partitions = auditevent.Topic, append(in.Partitions, p)
+	req.Topics = append(req.Topics, in)
+	answer, err := t.peers.client.Do(ctx, broker, req)
+	if err != nil {
+		return false, err
+	}
+	res, ok := answer.(*kmsg.ProduceResponse)
+	if !ok || len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
+		return false, errAnswer
+	}
+	if err := kafka.Error(res.Topics[0].Partitions[0].ErrorCode).Err(); err != nil {
+		return false, fmt.Errorf("broker %d: %w", broker, err)
+	}
+	return true, nil
+}
+
+// eventsVersion is the version of Produce that events go to another broker by.
+const eventsVersion = 9
+
+// batch puts values into records.
+func (t *auditTopic) batch(values [][]byte) []byte {
+	b := record.NewBuilder(record.None, 0)
+	for _, value := range values {
+		b.Append(t.now().UnixMilli(), nil, value, nil)
+	}
+	return b.Build(record.BuildOptions{})
 }
 
 // log finds the partition anew each time: the topic may have been deleted and made again.

@@ -275,7 +275,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		Options:      coordinator.Options{Topics: newTransactionsTopic(tps, storage, moves, v), Logger: a.o.Logger, Registerer: registry, Confident: a.confident},
 		Transactions: transactionOptions(v), Markers: newClusterMarkers(markers, a.peers), NewProducerID: tps.AllocateProducerID, GroupPartition: groups.Partition,
 	})
-	log := a.newAudit(tps, storage, registry)
+	log := a.newAudit(tps, storage, nodeID, registry)
 	a.authn.tellAudit(log)
 	quotas := quota.New(v)
 	followQuotas(tps, quotas)

@@ -47,9 +47,9 @@ func (d deafConn) Write(b []byte) (int, error) {
 	return d.Conn.Write(b)
 }
 
-func startOther(t *testing.T, change func(*peer.Options)) *otherBroker {
+func startOther(t *testing.T, change func(*peer.Options), settings ...string) *otherBroker {
 	t.Helper()
-	o := &otherBroker{server: mustStart(t, t.TempDir(), "cluster.listen=127.0.0.1:0", "transaction.state.log.num.partitions=2", "share.coordinator.state.topic.num.partitions=2", "storage.shards=2")}
+	o := &otherBroker{server: mustStart(t, t.TempDir(), append(settings, "cluster.listen=127.0.0.1:0", "transaction.state.log.num.partitions=2", "share.coordinator.state.topic.num.partitions=2", "storage.shards=2")...)}
 	host, port, err := net.SplitHostPort(o.PeerAddress())
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ package api
 // 10: who leads the partitions that this broker does not own. 11, 12: transactions without AddPartitionsToTxn. 13: topic ids instead of names.
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/quota"
@@ -77,7 +79,11 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 			p := &t.Partitions[j]
 			ordinal++
 			a, err := notAppended, cmp.Or(missing, admitted)
-			if err == nil {
+			switch {
+			case err != nil:
+			case topic.Name == auditevent.Topic && c.isBroker():
+				err = s.acceptEvents(ctx, topic, p)
+			default:
 				a, err = s.appendBatch(topic, req, p, claims[ordinal])
 			}
 			answer := produceAnswer(p.Partition, a, err)
@@ -121,6 +127,36 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 		return wire.EncodeResponse(h, res), false, nil
 	}, nil
 }
+
+// acceptEvents hands events of another broker to the audit log of this one, if it has the partition, and waits until they are durable.
+func (s *Server) acceptEvents(ctx context.Context, topic *topics.Topic, p *kmsg.ProduceRequestTopicPartition) error {
+	if _, err := s.log(topic, p.Partition); err != nil {
+		return codeOf(err)
+	}
+	batch, err := soleBatch(p.Records)
+	if err != nil {
+		return err
+	}
+	it, err := record.NewIterator(batch, eventsBytesMax)
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	var values [][]byte
+	for r, ok := it.Next(); ok && len(values) <= eventsMax; r, ok = it.Next() {
+		values = append(values, bytes.Clone(r.Value))
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	return s.audit.Accept(ctx, values)
+}
+
+// Bounds of what another broker hands over to the audit log at once. More events than that are refused by it.
+const (
+	eventsMax      = 2 * audit.EventsPerWrite
+	eventsBytesMax = 32 << 20
+)
 
 // mayProduceTransactions tells whether the client may use the transactional id of the request, if a batch is part of a
 // transaction. One that names no id is no different from one whose id is forbidden.

@@ -6,16 +6,16 @@
 // itself as an event of its own as soon as there is room. A write that fails is tried again while the queue fills, so an
 // audit log that cannot be written shows in metrics, in the program's log and, once it can be, in itself.
 //
-// The chain goes on over restarts: Run reads the last event of the topic before it writes the first.
+// The chain goes on over restarts and moves: Run reads the last event of the topic before it writes the first. In a cluster the broker
+// that has the topic's partition chains the events of all (Forward, Accept).
 //
-// Request, Authentication and Wants may be called from any goroutine and never block. The package knows neither topics nor
+// Request, Authentication, Wants and Accept may be called from any goroutine and, and all but Accept never block. The package knows neither topics nor
 // the wire: app gives it a Topic.
 package audit
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -41,6 +41,9 @@ var ErrMoved = errors.New("the end of the audit log is another one now")
 // Options of a Log. Topic is required.
 type Options struct {
 	Topic Topic
+	// Forward sends events, JSON without number and hash, to the broker that has the topic's partition, whose Accept they get to, and
+	// returns when they are durable. sent is false if this broker has it. nil: no other can have it.
+	Forward func(ctx context.Context, values [][]byte) (sent bool, err error)
 	// Source names the broker in events, such as weir://CLUSTER/broker/1, and Scope is a part of their ids that no
 	// other chain has.
 	Source, Scope string
@@ -65,9 +68,14 @@ type Log struct {
 	o       Options
 	wanted  map[Category]bool
 	queue   chan *auditevent.Event
-	lost    atomic.Int64 // dropped since the last event that tells of it
-	moved   bool         // the end of the chain is to be read again; Run's alone
+	handed  chan handed   // from other brokers
+	ended   chan struct{} // closed when Run has returned
+	lost    atomic.Int64  // dropped since the last event that tells of it
 	metrics *metrics
+
+	// Run's alone. moved: the end of the chain is to be read before the next write.
+	chain auditevent.Chain
+	moved bool
 }
 
 // New returns a log that takes events in; Run writes them.
@@ -78,7 +86,7 @@ func New(o Options) *Log {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{o: o, wanted: map[Category]bool{}, queue: make(chan *auditevent.Event, max(o.QueueEvents, 1))}
+	l := &Log{o: o, wanted: map[Category]bool{}, queue: make(chan *auditevent.Event, max(o.QueueEvents, 1)), handed: make(chan handed, handedMost), ended: make(chan struct{}), moved: true}
 	for _, c := range o.Categories {
 		l.wanted[c] = true
 	}
@@ -124,10 +132,9 @@ func (l *Log) put(e *auditevent.Event) {
 
 // Bounds of one write, and of the pause between tries.
 const (
-	eventsPerWrite = 200
-	retryFirst     = 100 * time.Millisecond
-	retryMost      = 10 * time.Second
-	lastTry        = time.Second
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 10 * time.Second
+	lastTry    = time.Second
 )
 
 // Run writes events until ctx ends, and then what is still in the queue. It is a service.Service; a nil log has nothing to do.
@@ -137,27 +144,29 @@ func (l *Log) Run(ctx context.Context, ready func()) error {
 		<-ctx.Done()
 		return nil
 	}
-	chain, ok := l.resume(ctx)
-	for ok {
+	defer close(l.ended)
+	for ok := true; ok; {
 		select {
 		case e := <-l.queue:
-			ok = l.write(ctx, &chain, l.gather(e))
+			ok = l.write(ctx, l.gather(e))
+		case h := <-l.handed:
+			h.done <- l.chained(ctx, h.events)
 		case <-ctx.Done():
 			ok = false
 		}
 	}
-	l.finish(ctx, chain)
+	l.finish(ctx)
 	return nil
 }
 
 // finish makes one try for what is left when the server stops.
-func (l *Log) finish(ctx context.Context, chain auditevent.Chain) {
+func (l *Log) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTry)
 	defer cancel()
 	for {
 		select {
 		case e := <-l.queue:
-			if err := l.try(ctx, &chain, l.gather(e)); err != nil {
+			if err := l.deliver(ctx, l.gather(e)); err != nil {
 				l.o.Logger.Error("audit events are lost at the stop", "events", len(l.queue)+1, "err", err)
 				return
 			}
@@ -165,16 +174,6 @@ func (l *Log) finish(ctx context.Context, chain auditevent.Chain) {
 			return
 		}
 	}
-}
-
-// resume finds the end of the chain. It returns false when ctx ended first.
-func (l *Log) resume(ctx context.Context) (chain auditevent.Chain, ok bool) {
-	var err error
-	ok = l.insist(ctx, func() error {
-		chain, err = l.end(ctx)
-		return err
-	})
-	return chain, ok
 }
 
 // end reads the end of the chain.
@@ -197,7 +196,7 @@ func (l *Log) gather(first *auditevent.Event) []*auditevent.Event {
 		events = append(events, l.lostEvent(n))
 	}
 	events = append(events, first)
-	for len(events) < eventsPerWrite {
+	for len(events) < EventsPerWrite {
 		select {
 		case e := <-l.queue:
 			events = append(events, e)
@@ -209,26 +208,26 @@ func (l *Log) gather(first *auditevent.Event) []*auditevent.Event {
 }
 
 // write writes events, however often that takes. It returns false when ctx ended first; the events are lost then.
-func (l *Log) write(ctx context.Context, chain *auditevent.Chain, events []*auditevent.Event) bool {
-	if l.insist(ctx, func() error { return l.try(ctx, chain, events) }) {
+func (l *Log) write(ctx context.Context, events []*auditevent.Event) bool {
+	if l.insist(ctx, func() error { return l.deliver(ctx, events) }) {
 		return true
 	}
-	if err := l.try(context.WithoutCancel(ctx), chain, events); err != nil {
+	if err := l.deliver(context.WithoutCancel(ctx), events); err != nil {
 		l.o.Logger.Error("audit events are lost at the stop", "events", len(events), "err", err)
 	}
 	return false
 }
 
 // try chains and writes events once. The chain moves only if it succeeds.
-func (l *Log) try(ctx context.Context, chain *auditevent.Chain, events []*auditevent.Event) error {
+func (l *Log) try(ctx context.Context, events []*auditevent.Event) error {
 	if l.moved {
 		end, err := l.end(ctx)
 		if err != nil {
 			return err
 		}
-		*chain, l.moved = end, false
+		l.chain, l.moved = end, false
 	}
-	next := *chain
+	next := l.chain
 	values := make([][]byte, 0, len(events))
 	for _, e := range events {
 		value, err := next.Add(e, l.o.Scope)
@@ -238,14 +237,10 @@ func (l *Log) try(ctx context.Context, chain *auditevent.Chain, events []*audite
 		values = append(values, value)
 	}
 	if err := l.o.Topic.Append(ctx, values); err != nil {
-		l.metrics.failures.Inc()
 		l.moved = errors.Is(err, ErrMoved)
-		return fmt.Errorf("write %d audit events: %w", len(events), err)
+		return err
 	}
-	*chain = next
-	for _, e := range events {
-		l.metrics.events.WithLabelValues(e.Data.Category).Inc()
-	}
+	l.chain = next
 	return nil
 }
 

@@ -46,5 +46,5 @@ check "consumer protocol" '"name":"records_consumed"' timeout 60 "$tool" Verifia
 check "describe group of the consumer protocol" "$t +$t +[0-2] +[0-9]+ +[0-9]+ +0" "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$t"
 check "groups" "^$t +Consumer +consumer" "$tool" GroupsCommand "${B[@]}" --list
 check "compatibility" 'finished|SUCCESS' "$tool" ClientCompatibilityTest "${B[@]}" --topic "$t-compat" --offsets-for-times-supported true --cluster-id-supported true \
-  --expect-record-too-large-exception false --num-cluster-nodes 1 --create-topics-supported true --describe-acls-supported true --describe-configs-supported true --idempotent-producer-supported true
+  --expect-record-too-large-exception false --num-cluster-nodes "$(tr , "\n" <<<"$BOOTSTRAP" | wc -l)" --create-topics-supported true --describe-acls-supported true --describe-configs-supported true --idempotent-producer-supported true
 check "compaction" 'Data verification is completed' "$tool" LogCompactionTester "${B[@]}" --messages 5000 --percent-deletes 20 --sleep 5 --topics 1
