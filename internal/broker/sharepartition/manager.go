@@ -206,9 +206,15 @@ func (m *Manager) Close(k SessionKey) {
 	m.release(k.Group, k.Member)
 }
 
+// release lets go of what a member held here. With the last session of a group at this broker its windows go too: the group's
+// coordinator, which may be another broker, tells nobody but itself when the group is empty and its offsets are set anew.
 func (m *Manager) release(group, member string) {
+	served := m.sessions.serves(group)
 	for _, w := range m.of(group) {
 		w.release(member)
+		if !served {
+			w.retire()
+		}
 	}
 }
 

@@ -244,6 +244,9 @@ func TestASessionEndsWithItsConnectionAndGivesBack(t *testing.T) {
 		if err := b.Sessions().Open(conn, SessionKey{"g", "a"}, []ID{b.id}); err != nil {
 			b.t.Fatal(err)
 		}
+		if err := b.Sessions().Open(b.t.Context(), SessionKey{"g", "b"}, []ID{b.id}); err != nil {
+			b.t.Fatal(err)
+		}
 		b.fetch("a", 0)
 		time.AfterFunc(time.Second, closed)
 		begun := time.Now()
@@ -274,6 +277,32 @@ func TestWindowsOfAnEmptyGroupGo(t *testing.T) {
 		synctest.Wait()
 		if n := len(b.of("g")); n != 0 {
 			b.t.Errorf("%d windows are left of a group without members", n)
+		}
+	})
+}
+
+// The group's coordinator may be another broker, which sets its offsets anew without a word to this one.
+func TestWindowsGoWithTheLastSessionOfTheirGroup(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		for _, member := range []string{"a", "b"} {
+			if err := b.Sessions().Open(b.t.Context(), SessionKey{"g", member}, []ID{b.id}); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		b.fetch("a", 0)
+		synctest.Wait()
+		if err := b.accept("a", 0, 9)(b.t.Context()); err != nil {
+			b.t.Fatal(err)
+		}
+		b.Close(SessionKey{"g", "a"})
+		if n := b.fetch("b", 0); n != 0 {
+			b.t.Errorf("the other member got %d records that were accepted", n)
+		}
+		synctest.Wait()
+		b.Close(SessionKey{"g", "b"})
+		synctest.Wait()
+		if n := b.fetch("c", 0); n != 10 {
+			b.t.Errorf("after that a member got %d records, want the 10 that the state says", n)
 		}
 	})
 }

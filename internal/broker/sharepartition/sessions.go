@@ -144,6 +144,18 @@ func (s *Sessions) drop(k SessionKey) {
 	}
 }
 
+// serves tells whether a member of a group has a session.
+func (s *Sessions) serves(group string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.byKey {
+		if k.Group == group {
+			return true
+		}
+	}
+	return false
+}
+
 // count returns how many sessions there are, and how many partitions they have.
 func (s *Sessions) count() (sessions, partitions int) {
 	s.mu.Lock()
