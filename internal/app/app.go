@@ -246,7 +246,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: func() time.Duration { return ProducerExpiry.Get(tps.Values()) },
 		Cleaner: func() shard.CleanerOptions { return cleanerOptions(tps.Values()) },
-		Cluster: a.clusterStorage(a.member),
+		Cluster: a.clusterStorage(a.member), Remote: a.remoteObjects(), BlockCacheBytes: BlockCacheBytes.Get(v),
+		WALMaxBytes: a.walMaxBytes(), UploadMaxAge: a.uploadMaxAge(),
 	})
 	a.storage = storage
 	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)

@@ -8,8 +8,11 @@
 //
 // The cache holds at most its limit of blocks, the least recently used go first. What is being looked at by View stays where it is
 // until it is released, even if its block has left the cache. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
-// twice, or the key of an immutable object. Only bytes below the limit that the caller names are kept, since those beyond it
-// may still change.
+// twice, or the key of an immutable object. Of a file only bytes below the limit that the caller names are kept, since those beyond it
+// may still change; of an object, which does not change, the last block is kept too, short as it is.
+//
+// At most maxBackground blocks are read ahead at a time, for all readers together: those who read the past leave the device, or the
+// network, to those who read the present.
 //
 // All methods may be called together. mu is never held during I/O.
 package blockcache
@@ -17,6 +20,7 @@ package blockcache
 import (
 	"container/list"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/weir-stream/weir/internal/base/vfs"
@@ -28,6 +32,9 @@ const BlockBytes = 1 << 20
 // aheadBlocks is how many blocks after the present one are read in the background: more than what a consumer takes at once, so that
 // the device works while the consumer does.
 const aheadBlocks = 8
+
+// maxBackground bounds the blocks that are being read ahead.
+const maxBackground = 32
 
 // Source is what a block is read from, see vfs.File.
 type Source interface {
@@ -60,6 +67,7 @@ type Cache struct {
 	blocks map[key]*block
 	recent *list.List // of *block, the most recently used first
 	free   [][]byte
+	ahead  int // blocks that are being read ahead
 	closed bool
 	hits   int64
 	misses int64
@@ -89,7 +97,13 @@ func (c *Cache) Stats() (hits, misses int64) {
 // returned, hold is called before a read in the background and gives what ends the use that it needs. Bytes at and beyond limit are
 // read, but not kept.
 func (c *Cache) Reader(id any, source Source, limit int64, hold func() (release func(), ok bool)) *Reader {
-	return &Reader{c, id, source, limit, hold}
+	return &Reader{cache: c, id: id, source: source, limit: limit, hold: hold}
+}
+
+// Object returns a Source that reads an object of size bytes, which never changes, through the cache. The rest is as with Reader; a read
+// beyond the end is io.ErrUnexpectedEOF.
+func (c *Cache) Object(id any, source Source, size int64, hold func() (release func(), ok bool)) *Reader {
+	return &Reader{cache: c, id: id, source: source, limit: size, hold: hold, whole: true}
 }
 
 // Reader reads one file through a Cache.
@@ -99,6 +113,18 @@ type Reader struct {
 	source Source
 	limit  int64
 	hold   func() (release func(), ok bool)
+	whole  bool // limit is the end, for ever
+}
+
+// blockBytes returns how many bytes of a block are kept, 0 for none.
+func (r *Reader) blockBytes(number int64) int {
+	switch n := r.limit - number*BlockBytes; {
+	case n >= BlockBytes:
+		return BlockBytes
+	case r.whole && n > 0:
+		return int(n)
+	}
+	return 0
 }
 
 // ReadAt fills p with the bytes at off.
@@ -120,7 +146,13 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 	number := off / BlockBytes
 	begin := off - number*BlockBytes
 	n = int(min(int64(n), BlockBytes-begin))
-	if (number+1)*BlockBytes > r.limit {
+	kept := r.blockBytes(number)
+	if r.whole {
+		if n = int(min(int64(n), int64(kept)-begin)); n <= 0 {
+			return nil, nil, fmt.Errorf("read %v at %d of %d: %w", r.id, off, r.limit, io.ErrUnexpectedEOF)
+		}
+	}
+	if kept == 0 {
 		return r.bypass(off, n)
 	}
 	b, mine := r.cache.get(key{r.id, number})
@@ -154,7 +186,7 @@ func (r *Reader) bypass(off int64, n int) ([]byte, func(), error) {
 
 func (r *Reader) fill(b *block) {
 	b.buf = r.cache.buffer()
-	b.bytes, b.err = r.source.ReadRange(b.buf, b.key.block*BlockBytes, BlockBytes)
+	b.bytes, b.err = r.source.ReadRange(b.buf, b.key.block*BlockBytes, r.blockBytes(b.key.block))
 	if b.err != nil {
 		b.err = fmt.Errorf("read block %d of %v: %w", b.key.block, b.key.id, b.err)
 		r.cache.drop(b)
@@ -164,7 +196,7 @@ func (r *Reader) fill(b *block) {
 
 // ahead has the blocks from number on read in the background.
 func (r *Reader) ahead(number int64) {
-	for n := number; n < number+aheadBlocks && (n+1)*BlockBytes <= r.limit; n++ {
+	for n := number; n < number+aheadBlocks && r.blockBytes(n) > 0; n++ {
 		b := r.cache.begin(key{r.id, n})
 		if b == nil {
 			continue
@@ -175,11 +207,11 @@ func (r *Reader) ahead(number int64) {
 			r.cache.drop(b)
 			close(b.ready)
 			r.cache.put(b)
-			r.cache.wg.Done()
+			r.cache.end()
 			return
 		}
 		go func() {
-			defer r.cache.wg.Done()
+			defer r.cache.end()
 			defer release()
 			r.fill(b)
 			r.cache.put(b)
@@ -204,15 +236,24 @@ func (c *Cache) get(k key) (b *block, mine bool) {
 	return c.addLocked(k), true
 }
 
-// begin returns a new block for a read in the background, or nil if it is there or the cache is closed.
+// begin returns a new block for a read in the background, or nil if it is there, too many are read or the cache is closed.
 func (c *Cache) begin(k key) *block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.blocks[k] != nil {
+	if c.closed || c.blocks[k] != nil || c.ahead == maxBackground {
 		return nil
 	}
 	c.wg.Add(1)
+	c.ahead++
 	return c.addLocked(k)
+}
+
+// end is what follows a begin.
+func (c *Cache) end() {
+	c.mu.Lock()
+	c.ahead--
+	c.mu.Unlock()
+	c.wg.Done()
 }
 
 func (c *Cache) addLocked(k key) *block {

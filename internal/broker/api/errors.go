@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
@@ -12,8 +13,8 @@ import (
 )
 
 // codeOf turns any error of the layers below into the protocol's. A log that was closed under the request belongs to a
-// deleted topic, unless Server.moved has found that the topic is still there; a full disk is a storage error, which every client
-// retries; a change of metadata of which nobody knows whether it was made has timed out, as it has in Kafka.
+// deleted topic, unless Server.moved has found that the topic is still there; a full disk, and an object store that does not answer, are storage
+// errors, which every client retries; a change of metadata of which nobody knows whether it was made has timed out, as it has in Kafka.
 func codeOf(err error) kafka.Error {
 	switch {
 	case err == nil:
@@ -22,7 +23,7 @@ func codeOf(err error) kafka.Error {
 		return kafka.UnknownTopicOrPartition
 	case errors.Is(err, shard.ErrNotReady):
 		return kafka.LeaderNotAvailable
-	case errors.Is(err, wal.ErrNoSpace), errors.Is(err, wal.ErrFailed), errors.Is(err, wal.ErrClosed):
+	case errors.Is(err, wal.ErrNoSpace), errors.Is(err, wal.ErrFailed), errors.Is(err, wal.ErrClosed), errors.Is(err, blob.ErrAway):
 		return kafka.StorageError
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, meta.ErrUnknown):
 		return kafka.RequestTimedOut

@@ -222,5 +222,21 @@ func (l *Log) OldestWAL() (wal.Position, bool) {
 	return l.extents[0].pos, true
 }
 
+// PendingWAL returns how many bytes of batches at or above the log start lie in the WAL alone, and the position of the oldest of them; false
+// if there are none. Quarantined ones do not count.
+func (l *Log) PendingWAL() (bytes int64, oldest wal.Position, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.extents {
+		if e := &l.extents[i]; e.next > l.logStart && e.state != extentCorrupt {
+			if !ok {
+				oldest, ok = e.pos, true
+			}
+			bytes += int64(e.bytes)
+		}
+	}
+	return bytes, oldest, ok
+}
+
 // Quarantine marks the extent that begins at base as damaged: it is kept, counted, and never served.
 func (l *Log) Quarantine(base int64) { l.mark(base, extentCorrupt) }

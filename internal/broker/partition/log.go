@@ -58,7 +58,7 @@ type WAL interface {
 type Env struct {
 	WAL      WAL
 	Segments *segment.Cache
-	// Blocks is through which everything is read that is not in the WAL's memory.
+	// Blocks is through which everything is read that is not in the WAL's memory; Segments reads through it too.
 	Blocks *blockcache.Cache
 	Now    func() time.Time
 	Logger *slog.Logger

@@ -37,7 +37,8 @@ func testConfig() *Config {
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, now: time.UnixMilli(1_700_000_000_000)}
-	env := &Env{Segments: segment.NewCache(blob.NewMem(), 8), Blocks: blockcache.New(4 << 20), Now: func() time.Time { return h.now }}
+	blocks := blockcache.New(4 << 20)
+	env := &Env{Segments: segment.NewCache(blob.NewMem(), 8).Through(blocks), Blocks: blocks, Now: func() time.Time { return h.now }}
 	h.wal = wal.New(wal.Options{FS: vfs.OS(), Dir: t.TempDir(), Incarnation: 1, FileBytes: 1 << 20, OnDurable: func(f *wal.Frame) {
 		for i := range f.Runs {
 			f.Runs[i].Stream.Owner.(*Log).Committed(&f.Runs[i])

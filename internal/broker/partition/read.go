@@ -310,10 +310,7 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 			return nil, l.damage(fmt.Errorf("open %s: %w", s.object.Key, err))
 		}
 		src.reader, src.done, src.size, src.base = r, release, s.info.Bytes, s.info.Pos
-		src.blocks = l.env.Blocks.Reader(s.object.Key, r, r.Bytes(), func() (func(), bool) {
-			_, release, err := l.env.Segments.Get(context.WithoutCancel(ctx), s.object.Key)
-			return release, err == nil
-		})
+		src.blocks = r.Blocks()
 		return src, nil
 	}
 	if b, release, ok := l.env.WAL.Recent(s.pos, src.size); ok {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blockcache"
 )
 
 // DefaultCacheOpen is how many objects a Cache keeps open if nothing else is said.
@@ -32,8 +33,9 @@ type CacheStats struct {
 // closed when it is released. Nobody ever waits for a place, so holding one Reader while asking for another is safe.
 // All methods may be called together.
 type Cache struct {
-	store blob.Store
-	open  int
+	store  blob.Store
+	open   int
+	blocks *blockcache.Cache // or nil
 
 	mu sync.Mutex // guards the fields below and those of slots; not held during I/O
 
@@ -62,6 +64,24 @@ func NewCache(store blob.Store, open int) *Cache {
 		open = DefaultCacheOpen
 	}
 	return &Cache{store: store, open: open, slots: make(map[string]*slot), verified: make(map[string][]atomic.Uint64)}
+}
+
+// Through has the objects read through blocks, so that what is near what was read comes from memory. It must be called before the first Get.
+func (c *Cache) Through(blocks *blockcache.Cache) *Cache {
+	c.blocks = blocks
+	return c
+}
+
+// hold makes the caller a user of an object that is open.
+func (c *Cache) hold(key string) (release func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slots[key]
+	if s == nil || s.reader == nil {
+		return nil, false
+	}
+	c.use(s)
+	return c.releaseOnce(s), true
 }
 
 // Get returns the Reader of the object, opening it if needed. Callers that ask for the same object while it is
@@ -199,6 +219,9 @@ func (c *Cache) openReader(ctx context.Context, key string) (*Reader, error) {
 	if err != nil {
 		_ = obj.Close() // nothing was written; the first error is the one that matters
 		return nil, err
+	}
+	if c.blocks != nil {
+		r.blocks = c.blocks.Object(key, obj, obj.Size(), func() (func(), bool) { return c.hold(key) })
 	}
 	return r, nil
 }

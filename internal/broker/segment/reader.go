@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
@@ -28,6 +29,8 @@ type Reader struct {
 	key string
 	obj blob.Reader
 	dir *directory
+	// blocks, if not nil, is what everything but the trailer and the directory is read through.
+	blocks *blockcache.Reader
 
 	// verified has a bit for each block whose checksum was right once. Bits are only ever set.
 	verified []atomic.Uint64
@@ -88,6 +91,9 @@ func Open(key string, obj blob.Reader) (*Reader, error) {
 
 // Close closes the object.
 func (r *Reader) Close() error { return r.obj.Close() }
+
+// Blocks is the object seen through the Cache's blocks; nil where it has none.
+func (r *Reader) Blocks() *blockcache.Reader { return r.blocks }
 
 // Key is the object's key.
 func (r *Reader) Key() string { return r.key }
@@ -187,7 +193,7 @@ func (r *Reader) Scrub(ctx context.Context) error {
 	if !bytes.Equal(head, r.dir.raw[:headerBytes]) {
 		found = append(found, r.corrupt(0, "header is not the directory's copy"))
 	}
-	buf := make([]byte, r.dir.indexBytes)
+	buf := vfs.AlignedBuffer(vfs.RangeBytes(int(r.dir.indexBytes)))
 	for e := range r.dir.all {
 		s, err := r.loadSection(&e)
 		if err != nil {
@@ -253,7 +259,7 @@ func (r *Reader) checkBlock(e *entry, s *section, i int64, buf []byte) error {
 	size := int64(r.dir.indexBytes)
 	start := i * size
 	n := int(min(size, e.Bytes-start))
-	p, err := r.obj.ReadRange(buf, e.Pos+start, n)
+	p, err := r.rangeOf(buf, e.Pos+start, n)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return r.corrupt(e.Pos+start, fmt.Sprintf("object ends inside %d bytes", n))
 	}
@@ -314,7 +320,7 @@ func (r *Reader) loadSection(e *entry) (*section, error) {
 
 // readAt fills p. An object that ends early is damage: its size was right when it was opened.
 func (r *Reader) readAt(p []byte, pos int64) error {
-	n, err := r.obj.ReadAt(p, pos)
+	n, err := r.readAtOf(p, pos)
 	if n == len(p) {
 		return nil
 	}
@@ -322,6 +328,23 @@ func (r *Reader) readAt(p []byte, pos int64) error {
 		return r.corrupt(pos+int64(n), fmt.Sprintf("object ends %d bytes early", len(p)-n))
 	}
 	return fmt.Errorf("read %d bytes of %s at %d: %w", len(p), r.key, pos, err)
+}
+
+// readAtOf fills p, through the blocks if there are some.
+func (r *Reader) readAtOf(p []byte, pos int64) (int, error) {
+	if r.blocks != nil {
+		return r.blocks.ReadAt(p, pos)
+	}
+	return r.obj.ReadAt(p, pos)
+}
+
+// rangeOf returns n bytes at pos in buf, through the blocks if there are some.
+func (r *Reader) rangeOf(buf []byte, pos int64, n int) ([]byte, error) {
+	if r.blocks != nil {
+		_, err := r.blocks.ReadAt(buf[:n], pos)
+		return buf[:n], err
+	}
+	return r.obj.ReadRange(buf, pos, n)
 }
 
 func (r *Reader) corrupt(pos int64, reason string) error {

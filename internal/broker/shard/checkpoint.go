@@ -96,10 +96,12 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 		}
 		return err
 	}
+	sh.unpublished.Store(0)
 	s.discard(ctx, old.Manifest, old.Checkpoint)
 	for _, key := range sh.unused {
 		s.discard(ctx, key)
 		s.segments.Forget(key)
+		s.scans.Forget(key)
 		delete(sh.damaged, key)
 	}
 	sh.unused = nil

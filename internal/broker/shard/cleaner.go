@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -68,7 +69,7 @@ func (s *Store) runCleaner(ctx context.Context) error {
 		if !o.Disabled {
 			var err error
 			if cleaned, err = c.cleanOne(ctx, o); ctx.Err() == nil && err != nil && !noSpace(err) {
-				if s.o.Cluster == nil {
+				if s.o.Cluster == nil && !waitable(err) {
 					return fmt.Errorf("clean logs: %w", err)
 				}
 				s.o.Logger.Warn("compaction failed, it is tried again", "err", err)
@@ -161,7 +162,7 @@ func (e *uncleanableError) Unwrap() error { return e.err }
 
 // asUncleanable marks an error of reading a log, unless it tells that the log itself has gone or moved on.
 func asUncleanable(ctx context.Context, err error) error {
-	passing := errors.Is(err, partition.ErrClosed) || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, wal.ErrClosed)
+	passing := errors.Is(err, partition.ErrClosed) || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, wal.ErrClosed) || errors.Is(err, blob.ErrAway)
 	if err == nil || passing || ctx.Err() != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 		return err
 	}
 	sh.objects = append(sh.objects, object)
+	sh.unpublished.Add(object.Data)
 	runs := runsByLog(&footer)
 	for _, c := range cuts {
 		id := c.Log.Identity()

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
-
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -29,22 +29,64 @@ func (s *Store) checkpointFrames() int64 {
 	return checkpointFileFrames
 }
 
-// fullTicks is for how many ticks maintenance rests when the disk is full.
-const fullTicks = 4
+// For how many ticks maintenance rests when the disk is full, and when the object store does not answer.
+const (
+	fullTicks = 4
+	awayTicks = 10
+)
 
 // noSpace says that err tells of a full disk, and that nothing else has happened.
 func noSpace(err error) bool {
 	return vfs.IsNoSpace(err) && !errors.Is(err, wal.ErrFailed) || errors.Is(err, wal.ErrNoSpace) || errors.Is(err, meta.ErrNoSpace)
 }
 
+// waitable says that err will pass: the disk is full, or an object store on the network does not answer.
+func waitable(err error) bool { return noSpace(err) || errors.Is(err, blob.ErrAway) }
+
+// rest is what maintenance waits for. What the last round was to do is still to be done then.
+type rest struct {
+	full, away bool
+	ticks      int
+}
+
+// settle takes the result of a round. It returns the error that ends the process, if any.
+func (r *rest) settle(s *Store, err error) error {
+	switch {
+	case err == nil:
+		if r.away {
+			s.o.Logger.Info("the object store answers again")
+		}
+		*r = rest{}
+		s.metrics.tier.away.Set(0)
+		s.reserve.refill(s)
+	case noSpace(err):
+		if !r.full {
+			s.o.Logger.Warn("no space for maintenance; it goes on when there is", "err", err)
+		}
+		r.full, r.ticks = true, fullTicks
+		if s.reserve.give(s) {
+			r.ticks = 0
+		}
+	case errors.Is(err, blob.ErrAway):
+		if !r.away {
+			s.o.Logger.Warn("the object store does not answer; what was written waits on the local disk", "err", err)
+		}
+		r.away, r.ticks = true, awayTicks
+		s.metrics.tier.away.Set(1)
+	default:
+		return fmt.Errorf("maintain storage: %w", err)
+	}
+	return nil
+}
+
 // maintain checkpoints, cuts, merges and applies retention, one thing at a time, until ctx ends. Lack of space is
-// waited out, with the reserve given up to get out of it; any other failure of storage ends the process.
+// waited out, with the reserve given up to get out of it, and so is an object store on the network that does not answer; any other
+// failure of storage ends the process.
 func (s *Store) maintain(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	checkpointed, retained := s.o.Now(), s.o.Now()
-	// full says that the last round found no space, so that what it was to do is still to be done.
-	full, rest := false, 0
+	var rest rest
 	for {
 		woken := false
 		select {
@@ -53,20 +95,20 @@ func (s *Store) maintain(ctx context.Context) error {
 		case j := <-s.jobs:
 			err := j.run(ctx)
 			j.done <- err
-			if err != nil && ctx.Err() == nil && !noSpace(err) {
+			if err != nil && ctx.Err() == nil && !waitable(err) {
 				return fmt.Errorf("maintain storage: %w", err)
 			}
 			continue
 		case <-tick.C:
-			if rest > 0 {
-				rest--
+			if rest.ticks > 0 {
+				rest.ticks--
 				continue
 			}
 		case <-s.wake:
 			woken = true
 		}
 		s.reserve.giveIfLow(s)
-		woken = woken || full
+		woken = woken || rest.full || rest.away
 		now := s.o.Now()
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {
 			retained = now
@@ -81,21 +123,11 @@ func (s *Store) maintain(ctx context.Context) error {
 		if err == nil {
 			err = s.mergeIfDue(ctx)
 		}
-		switch {
-		case ctx.Err() != nil:
-		case err == nil:
-			full = false
-			s.reserve.refill(s)
-		case noSpace(err):
-			if !full {
-				s.o.Logger.Warn("no space for maintenance; it goes on when there is", "err", err)
-			}
-			full, rest = true, fullTicks
-			if s.reserve.give(s) {
-				rest = 0
-			}
-		default:
-			return fmt.Errorf("maintain storage: %w", err)
+		if ctx.Err() != nil {
+			continue
+		}
+		if err := rest.settle(s, err); err != nil {
+			return err
 		}
 	}
 }
@@ -106,7 +138,7 @@ type job struct {
 	done chan error
 }
 
-// inMaintenance runs f in the maintenance goroutine and returns its error, which ends the store unless it is a lack of space.
+// inMaintenance runs f in the maintenance goroutine and returns its error, which ends the store unless it is waitable.
 func (s *Store) inMaintenance(ctx context.Context, f func(context.Context) error) error {
 	j := job{f, make(chan error, 1)}
 	select {
@@ -157,7 +189,9 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 			return nil
 		}
 	default:
-		return nil
+		if end = s.tooOld(s.o.Now()); end <= s.cutEnd {
+			return nil
+		}
 	}
 	if err := s.cutBelow(ctx, end); err != nil {
 		return err

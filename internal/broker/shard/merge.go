@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/kafka/record"
@@ -175,12 +176,12 @@ func (e *unreadableError) Unwrap() error { return e.err }
 func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Object, r segment.RunInfo, logStart int64) error {
 	unreadable := func(err error) error {
 		err = fmt.Errorf("object %s: %w", o.Key, err)
-		if _, corrupt := errors.AsType[*segment.CorruptError](err); s.o.Cluster != nil && !corrupt {
+		if _, corrupt := errors.AsType[*segment.CorruptError](err); errors.Is(err, blob.ErrAway) || s.o.Cluster != nil && !corrupt {
 			return err // an object store that does not answer now may do so later
 		}
 		return &unreadableError{o.Key, err}
 	}
-	reader, release, err := s.segments.Get(ctx, o.Key)
+	reader, release, err := s.scans.Get(ctx, o.Key)
 	if err != nil {
 		return unreadable(err)
 	}

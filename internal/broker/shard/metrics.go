@@ -16,11 +16,13 @@ type metrics struct {
 	extents     prometheus.Gauge
 	corrupt     prometheus.Counter
 	cleaner     *cleanerMetrics
+	tier        *tierMetrics
 }
 
 func newMetrics(r prometheus.Registerer, now func() time.Time) *metrics {
 	m := &metrics{
 		cleaner:     newCleanerMetrics(r, now),
+		tier:        newTierMetrics(r),
 		recovery:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_storage_recovery_seconds", Help: "Time that the last start needed to recover storage."}),
 		checkpoint:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weir_storage_checkpoint_seconds", Help: "Time of a checkpoint of all shards.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
 		cuts:        prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_storage_cuts_total", Help: "L1 objects cut from the write-ahead log."}),

@@ -42,10 +42,11 @@ func (s *Store) recover(ctx context.Context) error {
 		return err
 	}
 	s.durable.Store(int64(start))
+	s.tier.note(start, s.o.Now().Add(-s.o.UploadMaxAge)) // nobody knows how old it is
 	l := s.present.Load()
 	l.files = wal.New(wal.Options{
 		FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: l.incarnation, Nonce: s.o.Nonce(),
-		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
+		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, MaxBytes: s.o.WALMaxBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
 	})
 	l.wal, l.env.WAL = l.files, l.files
 	for _, l := range s.logs {

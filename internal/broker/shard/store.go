@@ -90,16 +90,30 @@ type Options struct {
 	ProducerExpiry func() time.Duration
 	// Cleaner returns the settings of log compaction, asked for at each look; nil for the defaults.
 	Cleaner func() CleanerOptions
-	// BlockCacheBytes bounds the memory for reads of what is not in the WAL's ring, 0 for 48 MiB.
+	// BlockCacheBytes bounds the memory for reads of what is not in the WAL's ring, 0 for 48 MiB, or 256 MiB if Remote.
 	BlockCacheBytes int64
-	// OpenObjects bounds the objects that are open for reading, 0 for 64.
+	// OpenObjects bounds the objects that are open for reading, 0 for 64, or 512 if Remote.
 	OpenObjects int
+	// Remote says that Blob is reached over a network: its failures are waited out, while the log in files takes what is written.
+	Remote bool
+	// WALMaxBytes bounds the log in files; what does not fit is refused until something was cut. 0: no limit but the disk.
+	WALMaxBytes int64
+	// UploadMaxAge is the age at which what lies in the log in files is cut into objects whatever its size, 0 for never.
+	UploadMaxAge time.Duration
 	// Cluster, if not nil, makes the store one of several on the same stores: its log lies in Blob, and it has the shards that
 	// are assigned to it. FS, WALDir and the sizes of the log in files are then not used.
 	Cluster *ClusterOptions
 	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for
 	// 32 MiB. The metadata store wants some free space for each transaction, which must be a good deal less.
 	ReserveBytes int64
+}
+
+// blockCacheBytes is what is read ahead of some consumers of the past, and more where reading costs a request and a round trip.
+func blockCacheBytes(remote bool) int64 {
+	if remote {
+		return 256 << 20
+	}
+	return 48 << 20
 }
 
 func (o Options) withDefaults() Options {
@@ -110,7 +124,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.WALFileBytes, 128<<20)
 	set(&o.WALKeepBytes, 4<<30)
-	set(&o.BlockCacheBytes, 48<<20)
+	set(&o.BlockCacheBytes, blockCacheBytes(o.Remote))
 	set(&o.ReserveBytes, 32<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
 	set((*int64)(&o.RetentionInterval), int64(5*time.Minute))
@@ -125,6 +139,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OpenObjects == 0 {
 		o.OpenObjects = 64
+		if o.Remote {
+			o.OpenObjects = 512 // each costs memory alone, and two requests to have again
+		}
 	}
 	if o.Shards == 0 {
 		o.Shards = 4
@@ -164,6 +181,8 @@ type shardState struct {
 	// damaged are the keys of objects that could not be read: they are left as they are.
 	damaged map[string]bool
 	version uint64
+	// unpublished are the bytes that cuts have moved into objects since the last manifest.
+	unpublished atomic.Int64
 	// unused are the keys of objects that the next manifest does not name: they are deleted when it is published.
 	unused []string
 	// nextObject numbers the objects that this epoch makes; maintenance and the cleaner both make some.
@@ -194,13 +213,16 @@ type Store struct {
 	o        Options
 	segments *segment.Cache
 	blocks   *blockcache.Cache
+	// scans are what merges read through, so that they do not push what consumers read out of memory.
+	scans *segment.Cache
 	metrics  *metrics
 
 	// present is the incarnation; with a log of files there is one in a process's life.
 	present    atomic.Pointer[life]
 	logMetrics *wal.ObjectMetrics // in a cluster
-	// cutEnd is where the last cut for the sake of the WAL's size ended. Maintenance alone uses it.
+	// cutEnd is where the last cut for the sake of the WAL's size or age ended. Maintenance alone uses it.
 	cutEnd wal.Position
+	tier   tier
 
 	mu   sync.RWMutex
 	logs map[logKey]*partition.Log
@@ -228,19 +250,31 @@ type Store struct {
 	reported map[string]struct{}
 }
 
+// What merges keep open and in memory: they read one run after the other from its begin to its end.
+const (
+	scanObjects = mergeObjects
+	scanBytes   = 16 << 20
+)
+
 // New returns a store that has opened nothing yet.
 func New(o Options) *Store {
 	o = o.withDefaults()
+	if o.Remote {
+		o.Blob = blob.NewRemote(o.Blob)
+	}
 	s := &Store{
 		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer, o.Now),
-		reported: map[string]struct{}{}, segments: segment.NewCache(o.Blob, o.OpenObjects), blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),
+		reported: map[string]struct{}{}, blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),
 	}
+	s.segments = segment.NewCache(o.Blob, o.OpenObjects).Through(s.blocks)
+	s.scans = segment.NewCache(o.Blob, scanObjects).Through(blockcache.New(scanBytes))
 	s.present.Store(&life{env: s.newEnv()})
 	if o.Cluster != nil {
 		s.frames = wal.NewFrameCache(framesShared)
 		s.logMetrics = wal.NewObjectMetrics(o.Registerer)
 	}
 	registerCaches(o.Registerer, s.segments, s.blocks)
+	s.registerPending(o.Registerer)
 	return s
 }
 
@@ -445,6 +479,9 @@ func (s *Store) Admit(ctx context.Context, n int64) error {
 	if w == nil {
 		return ErrNotReady
 	}
+	if s.o.Remote && s.o.Cluster == nil && s.present.Load().env.Extents() > extentsRefused*int64(s.o.ExtentsMax) {
+		return fmt.Errorf("%w: too much waits for the object store", wal.ErrNoSpace)
+	}
 	return w.Admit(ctx, n)
 }
 
@@ -492,6 +529,7 @@ func (s *Store) onDurable(f *wal.Frame) {
 	s.apply(f)
 	s.durable.Store(int64(f.End()))
 	s.written.Add(1)
+	s.tier.note(f.End(), s.o.Now())
 }
 
 // apply tells the logs what has become durable.

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weir-stream/weir/internal/base/config"
+)
+
+// Settings of a server whose segments are in an object store.
+var (
+	WALMaxBytes = config.Long("storage.wal.max.bytes", 0, config.AtLeast(0),
+		"Bytes that the write-ahead log may take on the local disk while what it holds cannot be moved into segments; producers are told to try again then. 0: half of what the disk has for it when the server starts with segments in an object store, else whatever the disk has.")
+	UploadMaxAge = config.Millis("storage.upload.max.age.ms", 5*time.Minute, config.AtLeast(0),
+		"Age at which records on the local disk are moved into segments, however few they are, where segments are in an object store: a lost disk loses no older ones. 0 is never.")
+	BlockCacheBytes = config.Long("storage.cache.memory.bytes", 0, config.AtLeast(0),
+		"Memory for blocks of segments that were read or will be soon. 0 is 48 MiB, and 256 MiB where segments are in an object store.")
+	CacheDir = config.String("storage.cache.dir", "",
+		"Directory for blocks of segments that are read more than once, where segments are in an object store; empty: cache in the data directory.")
+	CacheBytes = config.Long("storage.cache.bytes", -1, config.AtLeast(-1),
+		"Bytes of the local disk for them; 0 is none, -1 is a tenth of what is free when the server starts, at most 1 GiB.")
+)
+
+// remoteObjects says whether segments are in an object store on the network.
+func (a *App) remoteObjects() bool { return strings.HasPrefix(Blob.Get(a.o.Values), "s3://") }
+
+// tiered says whether the log is on the local disk and segments are not.
+func (a *App) tiered() bool { return a.remoteObjects() && !a.inCluster() }
+
+func (a *App) uploadMaxAge() time.Duration {
+	if !a.tiered() {
+		return 0
+	}
+	return UploadMaxAge.Get(a.o.Values)
+}
+
+// walMaxBytes is what the log in files may take, 0 for no limit. Half of the disk leaves the other half to metadata, caches and whatever else
+// is there.
+func (a *App) walMaxBytes() int64 {
+	if n := WALMaxBytes.Get(a.o.Values); n > 0 || !a.tiered() {
+		return n
+	}
+	usage, err := a.o.FS.Usage(a.data)
+	if err != nil {
+		return 0
+	}
+	have := int64(usage.FreeBytes)
+	dir := filepath.Join(a.data, "wal")
+	names, err := a.o.FS.List(dir)
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		if info, err := a.o.FS.Stat(filepath.Join(dir, name)); err == nil {
+			have += info.Size()
+		}
+	}
+	return max(have/2, 4*WALFileBytes.Get(a.o.Values))
+}
