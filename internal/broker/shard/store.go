@@ -94,7 +94,7 @@ type Options struct {
 	BlockCacheBytes int64
 	// OpenObjects bounds the objects that are open for reading, 0 for 64, or 512 if Remote.
 	OpenObjects int
-	// Remote says that Blob is reached over a network: its failures are waited out, while the log in files takes what is written.
+	// Remote says that Blob is reached over a network, by blob.NewRemote: its failures are waited out, while the log in files takes what is written.
 	Remote bool
 	// WALMaxBytes bounds the log in files; what does not fit is refused until something was cut. 0: no limit but the disk.
 	WALMaxBytes int64
@@ -214,8 +214,8 @@ type Store struct {
 	segments *segment.Cache
 	blocks   *blockcache.Cache
 	// scans are what merges read through, so that they do not push what consumers read out of memory.
-	scans *segment.Cache
-	metrics  *metrics
+	scans   *segment.Cache
+	metrics *metrics
 
 	// present is the incarnation; with a log of files there is one in a process's life.
 	present    atomic.Pointer[life]
@@ -259,9 +259,6 @@ const (
 // New returns a store that has opened nothing yet.
 func New(o Options) *Store {
 	o = o.withDefaults()
-	if o.Remote {
-		o.Blob = blob.NewRemote(o.Blob)
-	}
 	s := &Store{
 		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer, o.Now),
 		reported: map[string]struct{}{}, blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),

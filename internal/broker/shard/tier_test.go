@@ -17,7 +17,7 @@ var errStorm = errors.New("status 503 SlowDown")
 // storm is an object store on a network that can be cut.
 func storm() (*blob.Fault, func(blob.Store) blob.Store) {
 	f := blob.NewFault(blob.NewMem(), nil)
-	return f, func(blob.Store) blob.Store { return f }
+	return f, func(blob.Store) blob.Store { return blob.NewRemote(f) }
 }
 
 func away(f *blob.Fault) { f.Inject(func(blob.Op) error { return errStorm }) }
