@@ -64,7 +64,7 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 			return s, fmt.Errorf("open the object store: %w", err)
 		}
 		c.add(store)
-		s.objects = blob.NewRemote(store)
+		s.objects = a.cached(blob.NewRemote(store), c, registry)
 	}
 	if s.objects == nil && a.inCluster() && Blob.Get(a.o.Values) == "" {
 		return s, fmt.Errorf("setting %s is empty: the brokers of a cluster share an object store, s3://BUCKET/PREFIX or, on one machine, file:DIR", Blob.Name())

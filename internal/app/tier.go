@@ -5,7 +5,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/blob/diskcache"
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/broker/shard"
 )
 
 // Settings of a server whose segments are in an object store.
@@ -57,4 +62,34 @@ func (a *App) walMaxBytes() int64 {
 		}
 	}
 	return max(have/2, 4*WALFileBytes.Get(a.o.Values))
+}
+
+// cacheBytesMost is what the cache of segments takes at most if nothing is said.
+const cacheBytesMost = 1 << 30
+
+// cached puts the cache of segments on the local disk before an object store. The cache is an aid: what is wrong with its directory is told, and
+// the server does without.
+func (a *App) cached(store blob.Store, c *closers, registry prometheus.Registerer) blob.Store {
+	v := a.o.Values
+	dir, n := CacheDir.Get(v), CacheBytes.Get(v)
+	if dir == "" {
+		dir = filepath.Join(a.data, "cache")
+	}
+	if n < 0 {
+		usage, err := a.o.FS.Usage(a.data)
+		if err != nil {
+			return store
+		}
+		n = min(int64(usage.FreeBytes/10), cacheBytesMost)
+	}
+	if n < diskcache.BlockBytes {
+		return store
+	}
+	cache, err := diskcache.Open(store, diskcache.Options{FS: a.o.FS, Dir: dir, MaxBytes: n, Cacheable: shard.Immutable, Logger: a.o.Logger, Registerer: registry})
+	if err != nil {
+		a.o.Logger.Warn("no cache of segments on the local disk", "err", err)
+		return store
+	}
+	c.add(cache)
+	return cache
 }

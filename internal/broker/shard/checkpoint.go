@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -18,6 +19,9 @@ const (
 	manifestPrefix   = "m"
 	checkpointPrefix = "c"
 )
+
+// Immutable says whether what is stored under a key is the same for ever, and worth keeping near: segments, whose keys no two epochs share.
+func Immutable(key string) bool { return strings.HasPrefix(key, objectPrefix+"/") }
 
 func objectKey(kind string, shard int32, epoch int32, number uint64) string {
 	return fmt.Sprintf("%s/%05d/%08x.%016x", kind, shard, epoch, number)
