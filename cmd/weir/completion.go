@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,18 @@ func (s *session) completeGroups(atMost int) completer {
 		groups, err := adm.ListGroups(ctx)
 		return groups.Groups(), err
 	})
+}
+
+// completeBrokers completes an argument with the ids of brokers.
+func (s *session) completeBrokers(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return s.complete(1, func(ctx context.Context, adm *kadm.Client) ([]string, error) {
+		brokers, err := adm.ListBrokers(ctx)
+		ids := make([]string, 0, len(brokers))
+		for _, id := range brokers.NodeIDs() {
+			ids = append(ids, strconv.Itoa(int(id)))
+		}
+		return ids, err
+	})(cmd, args, prefix)
 }
 
 func (s *session) complete(atMost int, list func(context.Context, *kadm.Client) ([]string, error)) completer {

@@ -35,7 +35,7 @@ func brokerSession(server *weirtest.Server, in string) (s *session, out, errOut 
 //	! standard error
 //	-> exit code, where it is not 0
 //
-// What differs from run to run is replaced by a word in capitals. -rewrite writes the files anew.
+// ADMIN in a command is the address of the admin server. What differs from run to run is replaced by a word in capitals. -rewrite writes the files anew.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txt"))
@@ -79,7 +79,7 @@ func runScript(t *testing.T, server *weirtest.Server, script string) string {
 			sorted, line := line[1] == '~', line[strings.IndexByte(line, ' '):]
 			s, out, errOut := brokerSession(server, in.String())
 			in.Reset()
-			code := run(t.Context(), s, words(t, line))
+			code := run(t.Context(), s, words(t, strings.ReplaceAll(line, "ADMIN", strings.TrimPrefix(server.AdminURL(), "http://"))))
 			b.WriteString(steady(server, withEnd(order(out.String(), sorted))))
 			for l := range strings.Lines(errOut.String()) {
 				b.WriteString(steady(server, "! "+withEnd(l)))
@@ -130,6 +130,8 @@ var unsteady = []struct {
 }{
 	{regexp.MustCompile(`("?(?:id|cluster_id)"?: *"?)[\w-]{22}\b`), "${1}ID"},
 	{regexp.MustCompile(`\bid [\w-]{22}\b`), "id ID"},
+	{regexp.MustCompile(`\bcluster [\w-]{22}( |$)`), "cluster ID "},
+	{regexp.MustCompile(`(answer(?:s|ed) in )[\d.]+ \S?s\b`), "${1}SOME"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "TIME"},
 	{regexp.MustCompile(`("timestamp": *)\d{13}\b`), "${1}TIME"},
 	{regexp.MustCompile(`("?(?:answer_ms|lag_seconds)"?: *)[\d.]+`), "${1}SOME"},
@@ -140,6 +142,7 @@ var unsteady = []struct {
 
 func steady(server *weirtest.Server, text string) string {
 	text = strings.ReplaceAll(text, server.Addr(), "ADDR")
+	text = strings.ReplaceAll(text, strings.TrimPrefix(server.AdminURL(), "http://"), "ADMIN")
 	for _, u := range unsteady {
 		text = u.pattern.ReplaceAllString(text, u.text)
 	}

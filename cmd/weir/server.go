@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/config"
@@ -28,10 +30,14 @@ Settings come from flags, then WEIR_* variables, then the file given with -c, th
 by its Kafka name. 'weir config show' tells what is in force and where it comes from, 'weir config docs' what there is.
 
 When everything answers, one line with the word "ready" is logged and DIR/run.json holds the addresses. SIGTERM stops
-the server within five seconds; a killed server loses nothing that was acknowledged.`,
+the server within five seconds; a killed server loses nothing that was acknowledged.
+
+With --meta etcd://… and --blob s3://… the server is a broker of a cluster, which keeps all data in the bucket: start as many as you like on the
+same two stores, each takes an id that is free and its share of the load. --join refuses to begin a new cluster by a mistyped address.`,
 		Example: `  weir server
   weir server --data /var/lib/weir --kafka-listen 0.0.0.0:9092 --kafka-advertise broker.example.com:9092
-  weir server -c weir.yaml --set log.retention.hours=24`,
+  weir server -c weir.yaml --set log.retention.hours=24
+  weir server --meta etcd://10.0.0.1:2379,10.0.0.2:2379/weir --blob 's3://weir/data?region=eu-west-1' --kafka-listen 10.0.0.11:9092 --cluster-listen 10.0.0.11:9093`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			values, err := settings.load(cmd)
@@ -42,7 +48,26 @@ the server within five seconds; a killed server loses nothing that was acknowled
 		},
 	}
 	settings.bind(cmd)
+	cmd.SetUsageFunc(serverUsage)
 	return cmd
+}
+
+// clusterFlags are listed apart in the help of the server.
+var clusterFlags = []string{"meta", "blob", "join", "node-id", "broker-rack", "cluster-listen", "cluster-tls", "cluster-lease-ms", "storage-flush-interval-ms", "storage-flush-puts-per-second"}
+
+// serverUsage writes what help shows below the description, with the flags in groups.
+func serverUsage(cmd *cobra.Command) error {
+	one, many := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(clusterFlags, f.Name) {
+			many.AddFlag(f)
+		} else {
+			one.AddFlag(f)
+		}
+	})
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "Usage:\n  %s\n\nExamples:\n%s\n\nFlags:\n%s\nFlags of a broker of a cluster:\n%s\nGlobal Flags:\n%s",
+		cmd.UseLine(), cmd.Example, one.FlagUsages(), many.FlagUsages(), cmd.InheritedFlags().FlagUsages())
+	return err
 }
 
 func runServer(ctx context.Context, s *session, values *config.Values) error {
@@ -105,7 +130,7 @@ func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
 }
 
 // clientVariables are the WEIR_ variables that are no settings of a server.
-var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable}
+var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable, adminVariable}
 
 // startEmbedded starts a throw-away server on free ports of this machine, whose data goes with it.
 func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {

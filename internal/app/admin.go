@@ -15,11 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// admin is the HTTP server for operators: /healthz, /readyz, /metrics, and /debug/pprof where it is allowed.
+// admin is the HTTP server for operators: /healthz, /readyz, /metrics, /v1/cluster (admin_cluster.go), and /debug/pprof where it is allowed.
 type admin struct {
 	address string
 	gather  prometheus.Gatherer
 	pprof   bool
+	cluster *clusterAdmin
 	logger  *slog.Logger
 
 	// isReady says that every other part answers.
@@ -30,6 +31,8 @@ type admin struct {
 // Limits of the admin server. Its clients are probes and scrapers.
 const (
 	adminHeaderTimeout = 5 * time.Second
+	adminIdleTimeout   = time.Minute
+	adminBodyBytes     = 4 << 10 // nothing that is served has a body
 	adminWriteTimeout  = time.Minute
 	adminHeaderBytes   = 16 << 10
 	adminStopTimeout   = time.Second
@@ -44,7 +47,8 @@ func (a *admin) Run(ctx context.Context, ready func()) error {
 	bound := ln.Addr().String()
 	a.bound.Store(&bound)
 	srv := &http.Server{
-		Handler: a.handler(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
+		Handler: http.MaxBytesHandler(a.handler(), adminBodyBytes), ReadHeaderTimeout: adminHeaderTimeout, ReadTimeout: adminWriteTimeout,
+		WriteTimeout: adminWriteTimeout, IdleTimeout: adminIdleTimeout,
 		MaxHeaderBytes: adminHeaderBytes, ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -77,6 +81,7 @@ func (a *admin) handler() http.Handler {
 		fmt.Fprintln(w, "ok") //nolint:errcheck // the probe has gone
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4}))
+	a.cluster.register(mux)
 	if a.pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

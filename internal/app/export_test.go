@@ -32,3 +32,6 @@ func (a *App) Remote(d *cluster.Directory, c *peer.Client) Remote {
 	p := &peers{topics: a.peers.topics, directory: d, client: c}
 	return Remote{newClusterMarkers(markers{}, p), newClusterClaims(nil, a.groups, p), p.askState}
 }
+
+// OnlyLocal is what guards the admin server's changes.
+var OnlyLocal = onlyLocal

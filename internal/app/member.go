@@ -27,19 +27,19 @@ import (
 var (
 	Join = config.Bool("join", false, config.Common,
 		"Join the cluster that meta and blob name, which must be there, under an id that is free.")
-	ClusterLease = config.Millis("cluster.lease.ms", 5*time.Second, config.Range(1000, 300_000),
+	ClusterLease = config.Millis("cluster.lease.ms", 5*time.Second, config.Range(1000, 300_000), config.Common,
 		"Time after its last sign of life after which a broker of a cluster is taken for dead.")
 	BalanceSettle = config.Millis("cluster.balance.settle.ms", 30*time.Second, config.Range(0, 3_600_000),
 		"Time that a broker must have been there before shards are moved because of how busy it is.")
 	BalanceCooldown = config.Millis("cluster.balance.cooldown.ms", 5*time.Minute, config.Range(0, 86_400_000),
 		"Time that a shard stays where it was moved before it is moved again because of how busy brokers are.")
-	FlushInterval = config.Millis("storage.flush.interval.ms", 250*time.Millisecond, config.Range(1, 60_000),
+	FlushInterval = config.Millis("storage.flush.interval.ms", 250*time.Millisecond, config.Range(1, 60_000), config.Common,
 		"Time that batches wait for others in a cluster, while an object of the write-ahead log is being written.")
 	FlushUrgent = config.Millis("storage.flush.urgent.ms", 20*time.Millisecond, config.Range(1, 60_000),
 		"The same for what coordinators write and for markers of transactions.")
 	FlushBytes = config.Int("storage.flush.bytes", 4<<20, config.Range(64<<10, 256<<20),
 		"Bytes of batches at which an object of the write-ahead log is written at once in a cluster.")
-	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0),
+	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0), config.Common,
 		"Objects of the write-ahead log that a broker of a cluster may write a second, on average over a minute; 0 is any number. Each is a request that the object store charges for.")
 )
 

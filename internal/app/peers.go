@@ -24,10 +24,10 @@ import (
 
 // Settings of the listener on which brokers of a cluster speak to each other.
 var (
-	ClusterListen = config.String("cluster.listen", "", config.Check("host:port", checkClusterListen),
+	ClusterListen = config.String("cluster.listen", "", config.Check("host:port", checkClusterListen), config.Common,
 		config.DefaultFunc("host of the first listener, any port", func(*config.Values) string { return "" }),
 		"Address on which the other brokers of a cluster are served, by a listener named WEIR that clients are not told of. Brokers log in there with a secret that the metadata store holds.")
-	ClusterTLS = config.Bool("cluster.tls", false,
+	ClusterTLS = config.Bool("cluster.tls", false, config.Common,
 		"Whether brokers speak TLS to each other, with the settings ssl.* or those of listener.name.weir.ssl.*: each shows its key store's certificate, which must name the host that it is reached by, and checks the others' against its trust store.")
 )
 

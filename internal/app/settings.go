@@ -37,12 +37,12 @@ var (
 	KafkaAdvertise = config.String("kafka.advertise", "", config.Common,
 		"host:port that clients are told to connect to, where it differs from the address that is listened on.")
 	AdminListen = config.String("admin.listen", "127.0.0.1:9644", config.NonEmpty, config.Common,
-		"Address of the admin server: /healthz, /readyz, /metrics.")
+		"Address of the admin server: /healthz, /readyz, /metrics, /v1/cluster. Nobody logs in there; what changes something it does for callers on this machine alone.")
 	AdminProfiling = config.Bool("admin.pprof", false,
 		"Serve Go's profiles under /debug/pprof/ on the admin address.")
 	NodeID = config.Int("node.id", 1, config.AtLeast(0), config.Common,
 		"Id of this broker in the answers to clients. A broker of a cluster takes one that is free if this is not set.")
-	Rack = config.String("broker.rack", "", config.NoDefault,
+	Rack = config.String("broker.rack", "", config.NoDefault, config.Common,
 		"Rack, or zone, of this broker.")
 	BrokerID = config.Int("broker.id", -1, config.DefaultFunc("node.id", func(v *config.Values) string { return strconv.Itoa(NodeID.Get(v)) }),
 		"The name that node.id had before; it is reported for tools that ask for it.")

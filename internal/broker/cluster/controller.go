@@ -13,6 +13,7 @@ import (
 type known struct {
 	loads                                  map[int32]placement.Load // by shard
 	joined                                 map[int32]time.Time      // by broker
+	drains                                 []int32                  // brokers that an operator drains, there or not, ascending
 	assignmentRevision, controllerRevision int64
 }
 
@@ -68,11 +69,7 @@ func (m *Member) snapshot(v *View, k *known, moved map[int32]time.Time) placemen
 
 // assign writes a new assignment if the placement of shards is to change.
 func (m *Member) assign(ctx context.Context, v *View, k *known, moved map[int32]time.Time) error {
-	var settings placement.Settings
-	if m.o.Placement != nil {
-		settings = m.o.Placement()
-	}
-	d := placement.Decide(m.snapshot(v, k, moved), settings)
+	d := placement.Decide(m.snapshot(v, k, moved), m.placement())
 	m.last.Store(&d)
 	if len(d.Moves) == 0 {
 		return nil
@@ -97,6 +94,3 @@ func (m *Member) assign(ctx context.Context, v *View, k *known, moved map[int32]
 	}
 	return nil
 }
-
-// Decision is the controller's last look at the balance, nil if this broker has not been the controller.
-func (m *Member) Decision() *placement.Decision { return m.last.Load() }

@@ -490,8 +490,10 @@ func (s *state) apply(e meta.Event) error {
 	case strings.HasPrefix(e.Key, loadPrefix):
 		return applyTo(s.loads, e.Key, loadPrefix, put, decode)
 	case strings.HasPrefix(e.Key, drainPrefix):
-		if id, ok := parseID(e.Key, drainPrefix); ok {
-			s.drains[id] = put
+		if id, ok := parseID(e.Key, drainPrefix); ok && put {
+			s.drains[id] = true
+		} else {
+			delete(s.drains, id)
 		}
 	case strings.HasPrefix(e.Key, ownership.ShardPrefix):
 		id, ok := ownership.ParseShardKey(e.Key)
@@ -573,7 +575,8 @@ func (m *Member) publish(s *state) {
 		joined[id] = time.UnixMilli(r.Joined)
 	}
 	m.mu.Unlock()
-	m.known.Store(&known{loads: loads, joined: joined, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey]})
+	drains := slices.Sorted(maps.Keys(s.drains))
+	m.known.Store(&known{loads: loads, joined: joined, drains: drains, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey]})
 	m.directory.Publish(v)
 	select {
 	case m.decide <- struct{}{}:
