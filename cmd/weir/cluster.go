@@ -56,14 +56,17 @@ func newClusterHealthCommand(s *session) *cobra.Command {
 	var (
 		wait time.Duration
 		at   adminFlags
+		self bool
 	)
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Tell whether the cluster is well, also by the exit code",
 		Long: `Ask for the cluster's metadata and tell whether all is well: every broker that is named answers, there is a controller,
 every partition has a leader, and none misses replicas. If a Weir broker's admin server can be asked, also: every shard has an owner, and
-that broker reaches the metadata store and the object store and keeps its lease. The exit code is 0 if healthy and 1 if not, so that it can be
-a probe.`,
+that broker reaches the metadata store and the object store and keeps its lease. The exit code is 0 if healthy and 1 if not.
+
+With --self only the broker at the admin address is asked, whether it is ready to serve: the probe of a container, which is not to be restarted
+for what is wrong elsewhere.`,
 		Example: `  weir cluster health
   weir cluster health --data /var/lib/weir
   weir cluster health --wait 30s && start-my-service`,
@@ -72,6 +75,9 @@ a probe.`,
 			c, err := at.client(s)
 			if err != nil {
 				return err
+			}
+			if self {
+				return s.printReady(cmd.Context(), c)
 			}
 			h, err := s.awaitHealth(cmd.Context(), c, wait)
 			if err != nil {
@@ -88,6 +94,7 @@ a probe.`,
 	}
 	s.addOutput(cmd)
 	at.bind(cmd)
+	cmd.Flags().BoolVar(&self, "self", false, "only whether the broker at the admin address is ready")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait up to this long for the cluster to be healthy")
 	return cmd
 }

@@ -72,30 +72,47 @@ func (f *adminFlags) client(s *session) (*adminClient, error) {
 // adminVariable names a broker's admin server.
 const adminVariable = "WEIR_ADMIN"
 
+// readiness is the answer of 'cluster health --self'.
+type readiness struct {
+	Ready bool   `json:"ready"`
+	Admin string `json:"admin"`
+}
+
+var errNotReady = errors.New("the broker is not ready")
+
+// printReady tells whether a broker is ready to serve.
+func (s *session) printReady(ctx context.Context, c *adminClient) error {
+	status, _, err := c.send(ctx, http.MethodGet, "/readyz")
+	if err != nil {
+		return err
+	}
+	r := readiness{status == http.StatusOK, c.address}
+	if err := s.printDocument(r, func(w io.Writer, _ bool) error {
+		_, err := fmt.Fprintf(w, "the broker at %s is %s\n", r.Admin, map[bool]string{true: "ready", false: "NOT READY"}[r.Ready])
+		return err
+	}); err != nil {
+		return err
+	}
+	if !r.Ready {
+		return errNotReady
+	}
+	return nil
+}
+
 // ask sends a request and decodes the answer into v, if that is not nil.
 func (c *adminClient) ask(ctx context.Context, method, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, http.NoBody)
+	status, body, err := c.send(ctx, method, path)
 	if err != nil {
-		return usageErrorf("--admin %q is not host:port", c.address)
+		return err
 	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return withFix(fmt.Errorf("no admin server answers at %s: %w", c.address, errors.Unwrap(err)),
-			"name the admin address of a broker with --admin host:port, or its data directory with --data DIR; the server logs it as admin=")
-	}
-	defer res.Body.Close() //nolint:errcheck // nothing is written through it
-	body, err := io.ReadAll(io.LimitReader(res.Body, adminAnswerBytes))
-	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.address, err)
-	}
-	if res.StatusCode/100 != 2 {
+	if status/100 != 2 {
 		var refusal struct {
 			Error string `json:"error"`
 		}
 		if json.Unmarshal(body, &refusal) != nil || refusal.Error == "" {
-			return withFix(fmt.Errorf("%s answers %s: %w", c.address, res.Status, errNoAdmin), "name the admin address of a Weir broker with --admin host:port")
+			return withFix(fmt.Errorf("%s answers %s: %w", c.address, http.StatusText(status), errNoAdmin), "name the admin address of a Weir broker with --admin host:port")
 		}
-		return withFix(errors.New(text.Safe(refusal.Error)), "%s", adminFixes[res.StatusCode])
+		return withFix(errors.New(text.Safe(refusal.Error)), "%s", adminFixes[status])
 	}
 	if v == nil {
 		return nil
@@ -104,6 +121,25 @@ func (c *adminClient) ask(ctx context.Context, method, path string, v any) error
 		return withFix(fmt.Errorf("%s answers what is not of an admin server: %w", c.address, err), "name the admin address of a Weir broker with --admin host:port")
 	}
 	return nil
+}
+
+// send sends a request and returns the status and the body of the answer.
+func (c *adminClient) send(ctx context.Context, method, path string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, http.NoBody)
+	if err != nil {
+		return 0, nil, usageErrorf("--admin %q is not host:port", c.address)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, withFix(fmt.Errorf("no admin server answers at %s: %w", c.address, errors.Unwrap(err)),
+			"name the admin address of a broker with --admin host:port, or its data directory with --data DIR; the server logs it as admin=")
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing is written through it
+	body, err := io.ReadAll(io.LimitReader(res.Body, adminAnswerBytes))
+	if err != nil {
+		return 0, nil, fmt.Errorf("read the answer of %s: %w", c.address, err)
+	}
+	return res.StatusCode, body, nil
 }
 
 var errNoAdmin = errors.New("no admin server of this version")

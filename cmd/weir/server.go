@@ -122,15 +122,15 @@ func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
 			return nil, usageErrorf("setting %s is a secret, and everybody on the machine can read what stands on a command line: set it in the file given with -c, or refer to a file or variable (see config.providers.allowed.paths)", x.Name())
 		}
 	}
-	v, err := f.schema.Load(config.Sources{Flags: cmd.Flags(), Set: f.set, Env: os.Environ(), IgnoreEnv: clientVariables, File: f.file})
+	v, err := f.schema.Load(config.Sources{Flags: cmd.Flags(), Set: f.set, Env: os.Environ(), IgnoreEnv: otherVariables, File: f.file})
 	if err != nil {
 		return nil, usageErrorf("%v", err)
 	}
 	return v, nil
 }
 
-// clientVariables are the WEIR_ variables that are no settings of a server.
-var clientVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable, adminVariable}
+// otherVariables are the WEIR_ variables that are no settings of a server: those of clients, and the login at etcd.
+var otherVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable, adminVariable, "WEIR_ETCD_USERNAME", "WEIR_ETCD_PASSWORD"}
 
 // startEmbedded starts a throw-away server on free ports of this machine, whose data goes with it.
 func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {

@@ -40,6 +40,9 @@ func (m *Member) Balance() (Balance, bool) {
 	return Balance{placement.Decide(m.snapshot(v, k, nil), m.placement()), k.loads}, true
 }
 
+// Decision is the controller's last look at the balance, nil if this broker has not been the controller.
+func (m *Member) Decision() *placement.Decision { return m.last.Load() }
+
 // Drains returns the brokers that an operator has asked to give their shards away, alive or not, ascending.
 func (m *Member) Drains() []int32 {
 	k := m.known.Load()
