@@ -94,6 +94,7 @@ func (s *Store) live(ctx context.Context, ready func()) error {
 	g.Go(func() error { return s.runCleaner(gctx) })
 	g.Go(func() error { return s.reconcile(gctx, l) })
 	g.Go(func() error { return s.collect(gctx, l) })
+	g.Go(func() error { return s.sweep(gctx) })
 	g.Go(func() error {
 		select {
 		case err := <-walDone:
@@ -521,8 +522,7 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 	s.mu.Unlock()
 	s.tellOwnership(sh.id, sh.epoch, true)
 	s.poke()
-	// What is not deleted now is for the next owner.
-	return s.onShard(ctx, sh, func(ctx context.Context) error { return s.sweepOrphans(ctx, sh) })
+	return nil
 }
 
 // loading is a shard that nobody sees yet.

@@ -135,3 +135,29 @@ func (s *Store) deleteFrames(ctx context.Context, e meta.Entry, record ownership
 	}
 	return nil
 }
+
+// sweepInterval is how often a broker looks for shards that it has got and whose orphans it has not deleted yet.
+const sweepInterval = time.Second
+
+// sweep deletes what owners before left of the shards that this broker has got, one shard after the other and not while shards are being
+// loaded: those are waited for. What fails is left to the next owner.
+func (s *Store) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, sh := range s.owned() {
+			if sh.swept || s.loads.Load() > 0 {
+				continue
+			}
+			sh.swept = true
+			if err := s.onShard(ctx, sh, func(ctx context.Context) error { return s.sweepOrphans(ctx, sh) }); err != nil {
+				return err
+			}
+		}
+	}
+}

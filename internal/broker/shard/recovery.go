@@ -311,6 +311,9 @@ func (s *Store) sweepOrphans(ctx context.Context, sh *shardState) error {
 	for _, o := range sh.objects {
 		live[o.Key] = true
 	}
+	for _, key := range sh.unused { // the published manifest still names them
+		live[key] = true
+	}
 	for _, kind := range []string{objectPrefix, manifestPrefix, checkpointPrefix} {
 		prefix := fmt.Sprintf("%s/%05d/", kind, sh.id)
 		// What this epoch makes comes behind it in the list.

@@ -185,6 +185,8 @@ type shardState struct {
 	unpublished atomic.Int64
 	// unused are the keys of objects that the next manifest does not name: they are deleted when it is published.
 	unused []string
+	// swept says that orphans were looked for; the goroutine of sweep alone uses it.
+	swept bool
 	// nextObject numbers the objects that this epoch makes; maintenance and the cleaner both make some.
 	nextObject atomic.Uint64
 }
