@@ -93,9 +93,9 @@ type leadership struct {
 	code              kafka.Error
 }
 
-// leadership tells who leads a partition: the owner of its shard. Without an owner there is neither leader nor replica.
+// leadership tells who leads a partition: the owner of its shard, or who is about to be. Without one there is neither leader nor replica.
 func (n *neighbours) leadership(t *topics.Topic, index int32) leadership {
-	o := n.Owner(t.Shard(index))
+	o := n.Leader(t.Shard(index))
 	l := leadership{leader: o.Broker, epoch: o.Epoch, replicas: []int32{}, offline: []int32{}}
 	if o.Broker == cluster.Nobody {
 		l.code = kafka.LeaderNotAvailable
@@ -135,9 +135,10 @@ func (h *hints) of(t *topics.Topic, index int32) (cluster.Ownership, bool) {
 		n := h.server.neighbours(h.conn)
 		h.seen = &n
 	}
-	o := h.seen.Owner(t.Shard(index))
+	o := h.seen.Leader(t.Shard(index))
 	at, ok := h.seen.reach(o.Broker)
-	if !ok {
+	if !ok || o.Broker == h.seen.Self && h.seen.Owner(t.Shard(index)).Broker != o.Broker { // it has yet to be loaded here
+
 		return o, false
 	}
 	for _, b := range h.nodes {
@@ -186,7 +187,7 @@ func (s *Server) coordinatorAt(c *Conn, topic string, partitionOf func(partition
 		return neighbour{}, kafka.CoordinatorNotAvailable
 	}
 	n := s.neighbours(c)
-	at, ok := n.reach(n.Owner(t.Shard(partitionOf(t.Partitions))).Broker)
+	at, ok := n.reach(n.Leader(t.Shard(partitionOf(t.Partitions))).Broker)
 	if !ok {
 		return neighbour{}, kafka.CoordinatorNotAvailable
 	}

@@ -108,6 +108,20 @@ func (v *View) Owner(shard int32) Ownership {
 	return v.Shards[shard]
 }
 
+// Leader returns whom clients are to ask for the partitions of a shard: its owner or, while nobody alive has it, the broker that is to
+// have it. That one refuses in a way that makes every client try again, until it has loaded the shard; that there is no leader
+// at all many clients take for an error. The epoch stays that of the owner before.
+func (v *View) Leader(shard int32) Ownership {
+	o := v.Owner(shard)
+	if o.Broker != Nobody || o.Epoch < 0 {
+		return o
+	}
+	if b, ok := v.Broker(v.Wanted(shard)); ok && b.serves() && !b.Draining {
+		o.Broker = b.ID
+	}
+	return o
+}
+
 // Local reports whether this broker owns a shard.
 func (v *View) Local(shard int32) bool { return v.Owner(shard).Broker == v.Self }
 

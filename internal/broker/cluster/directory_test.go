@@ -28,6 +28,31 @@ func TestViewAnswersForUnknownShardsAndBrokers(t *testing.T) {
 	}
 }
 
+func TestLeaderOfAShardOnItsWayIsTheBrokerThatIsToHaveIt(t *testing.T) {
+	t.Parallel()
+	serving := func(id int32, draining bool) Broker {
+		return Broker{ID: id, Incarnation: 10, Endpoints: []Endpoint{{"A", "h", 1}}, Draining: draining}
+	}
+	v := &View{
+		Self: 1, Brokers: []Broker{serving(1, false), serving(2, false), {ID: 3}, serving(4, true)},
+		Shards:   []Ownership{{Broker: 1, Epoch: 5}, {Broker: Nobody, Epoch: 6}, {Broker: Nobody, Epoch: 7}, {Broker: Nobody, Epoch: -1}, {Broker: Nobody, Epoch: 8}, {Broker: Nobody, Epoch: 9}, {Broker: Nobody, Epoch: 10}},
+		Assigned: []int32{2, 2, 3, 2, 9, Nobody, 4},
+	}
+	for shard, want := range map[int32]Ownership{
+		0: {Broker: 1, Epoch: 5},       // the owner still has it
+		1: {Broker: 2, Epoch: 6},       // released, and assigned
+		2: {Broker: Nobody, Epoch: 7},  // to a broker that cannot be asked yet
+		3: {Broker: Nobody, Epoch: -1}, // nobody ever had it
+		4: {Broker: Nobody, Epoch: 8},  // to a broker that is dead
+		5: {Broker: Nobody, Epoch: 9},
+		6: {Broker: Nobody, Epoch: 10}, // to one that goes
+	} {
+		if got := v.Leader(shard); got != want {
+			t.Errorf("leader of shard %d is %+v, want %+v", shard, got, want)
+		}
+	}
+}
+
 func TestDirectoryTellsOfChanges(t *testing.T) {
 	t.Parallel()
 	d := NewDirectory(4)

@@ -212,16 +212,22 @@ func (m *Member) SetEndpoints(ctx context.Context, endpoints []Endpoint) error {
 	})
 }
 
-// Drain asks for this broker's shards to be given to others, and returns when it has none left or ctx ends.
+// Drain asks for this broker's shards to be given to others, and returns when others have all that it had, or ctx ends.
 func (m *Member) Drain(ctx context.Context) error {
+	had := map[int32]bool{}
 	if err := m.change(ctx, func(r *record) { r.Draining = true }); err != nil {
 		return err
 	}
 	for {
 		changed, v := m.directory.Changed(), m.directory.View()
-		others := slices.ContainsFunc(v.Brokers, func(b Broker) bool { return b.ID != v.Self && !b.Draining && b.serves() })
-		mine := slices.ContainsFunc(v.Shards, func(s Ownership) bool { return s.Broker == v.Self })
-		if !mine || !others {
+		left := 0
+		for id, s := range v.Shards {
+			had[int32(id)] = had[int32(id)] || s.Broker == v.Self
+			if had[int32(id)] && (s.Broker == v.Self || s.Broker == Nobody) { // released is not enough: until it is taken clients have nobody to go to
+				left++
+			}
+		}
+		if left == 0 || !slices.ContainsFunc(v.Brokers, func(b Broker) bool { return b.ID != v.Self && b.serves() && !b.Draining }) {
 			return nil
 		}
 		select {

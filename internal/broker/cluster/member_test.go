@@ -179,6 +179,16 @@ func TestDrainWaitsUntilOthersServe(t *testing.T) {
 		for id := range int32(testShards) {
 			point(id, mine.Release(5))
 		}
+		synctest.Wait()
+		select {
+		case err := <-drained:
+			t.Errorf("drained while nobody serves its shards: %v", err)
+		default:
+		}
+		for id := range int32(testShards) {
+			released := mine.Release(5)
+			point(id, released.Take(12, 0, 0))
+		}
 		if err := <-drained; err != nil {
 			t.Error(err)
 		}
