@@ -16,7 +16,7 @@ import (
 
 // settings are those of brokers under chaos: what happens once a minute happens more often.
 func settings() []string {
-	return append(torture.BrokerArguments(), "--set", "storage.checkpoint.interval.ms=5000")
+	return slices.Concat(torture.BrokerArguments(), restless(), []string{"--set", "storage.checkpoint.interval.ms=5000"})
 }
 
 func TestClusterKeepsItsPromisesUnderChaos(t *testing.T) {

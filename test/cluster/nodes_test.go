@@ -107,6 +107,11 @@ func start(t *testing.T, n int, more ...string) *nodes {
 	return c
 }
 
+// restless are arguments of brokers that give a broker which has come back its shards at once, so that it has some to lose.
+func restless() []string {
+	return []string{"--set", "cluster.balance.settle.ms=1000", "--set", "cluster.balance.cooldown.ms=1000"}
+}
+
 // add makes a node with its proxies. Its broker does not run yet.
 func (c *nodes) add(id int, etcd string) {
 	c.t.Helper()

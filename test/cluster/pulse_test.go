@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// pulse produces a record to each partition of a topic every 10 ms, and notes when they are acknowledged.
+// pulse produces a record to each partition of a topic every 20 ms, and notes when they are acknowledged.
 type pulse struct {
 	t      *testing.T
 	client *kgo.Client
@@ -52,7 +52,7 @@ func (c *nodes) beat(topic string, partitions int32, opts ...kgo.Opt) *pulse {
 	ctx, cancel := context.WithCancel(c.t.Context())
 	p := &pulse{t: c.t, client: cl, topic: topic, stop: cancel, acks: make([][]time.Time, partitions)}
 	p.wg.Go(func() {
-		for n := 0; pause(ctx, 10*time.Millisecond) == nil; n++ {
+		for n := 0; pause(ctx, 20*time.Millisecond) == nil; n++ {
 			for i := range partitions {
 				p.produce(&kgo.Record{Partition: i, Value: fmt.Appendf(nil, "%d-%d", i, n)})
 			}

