@@ -29,8 +29,9 @@ drain do: at `+defaultAdmin+` or where --admin, WEIR_ADMIN or --data say.`,
   weir cluster nodes
   weir cluster balance --explain
   weir cluster drain 3
+  weir cluster scrub --data /var/lib/weir
   weir cluster features`,
-		newClusterHealthCommand(s), newClusterNodesCommand(s), newClusterBalanceCommand(s), newClusterDrainCommand(s), newClusterFeaturesCommand(s))
+		newClusterHealthCommand(s), newClusterNodesCommand(s), newClusterBalanceCommand(s), newClusterDrainCommand(s), newClusterFeaturesCommand(s), newClusterScrubCommand(s))
 }
 
 // health is the answer of 'cluster health'.

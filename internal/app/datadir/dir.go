@@ -24,6 +24,8 @@ type Options struct {
 	Root string
 	// Objects is the folder of the object store; empty: that in Root.
 	Objects string
+	// Blob is the object store, if it is no folder.
+	Blob blob.Store
 	// Keeper opens what is encrypted; nil: nothing may be.
 	Keeper seal.Keeper
 	// Shown tells of a setting of brokers whether its value may be shown; nil: of none.
@@ -77,6 +79,12 @@ func Open(ctx context.Context, o Options) (*Dir, error) {
 	if d.cluster == [16]byte{} {
 		d.cluster = d.clusterOfWAL()
 	}
+	if d.objects = o.Blob; d.objects != nil {
+		if ring != nil {
+			d.objects = seal.NewBlob(d.objects, ring)
+		}
+		return d, nil
+	}
 	if _, err := d.fs.Stat(o.Objects); err == nil {
 		if d.objects, err = blob.NewDir(readOnly{vfs.OS()}, o.Objects); err != nil {
 			return nil, fmt.Errorf("open data directory %s: %w", o.Root, err)
@@ -90,6 +98,9 @@ func Open(ctx context.Context, o Options) (*Dir, error) {
 
 func (d *Dir) metaDir() string { return filepath.Join(d.root, "meta") }
 func (d *Dir) walDir() string  { return filepath.Join(d.root, "wal") }
+
+// Store is the object store; nil if there is none.
+func (d *Dir) Store() blob.Store { return d.objects }
 
 // InUse tells whether the process that run.json names is there. It may be another one by now.
 func (d *Dir) InUse() bool {
