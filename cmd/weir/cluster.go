@@ -135,10 +135,12 @@ func (s *session) health(ctx context.Context, c *adminClient) (*health, error) {
 	h := judge(m)
 	h.AnswerMs = float64(time.Since(asked).Microseconds()) / 1000
 	// Every broker is asked, not only the one that gave the metadata.
-	if _, err := adm.ApiVersions(ctx); err != nil {
-		h.Healthy = false
+	versions, err := adm.ApiVersions(ctx)
+	if err != nil {
 		h.Problems = append(h.Problems, fmt.Sprintf("not every broker answers: %v", err))
 	}
+	h.Problems = append(h.Problems, silent(versions)...)
+	h.Healthy = len(h.Problems) == 0
 	if h.Storage, err = c.storage(ctx, h.ClusterID); err != nil {
 		return nil, err
 	}
@@ -147,6 +149,16 @@ func (s *session) health(ctx context.Context, c *adminClient) (*health, error) {
 		h.Problems = append(h.Problems, h.Storage.Problems...)
 	}
 	return h, nil
+}
+
+// silent names the brokers that gave no answer.
+func silent(versions kadm.BrokersApiVersions) (problems []string) {
+	for _, v := range versions.Sorted() {
+		if v.Err != nil {
+			problems = append(problems, fmt.Sprintf("broker %d does not answer: %v", v.NodeID, v.Err))
+		}
+	}
+	return problems
 }
 
 // judge tells from metadata alone whether a cluster is well.

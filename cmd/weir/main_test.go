@@ -255,6 +255,10 @@ func TestHealthIsJudgedFromMetadata(t *testing.T) {
 	if h := judge(m); h.Healthy || h.Leaderless != 1 || h.UnderReplicated != 1 || len(h.Problems) != 3 {
 		t.Errorf("a sick cluster is judged %+v", h)
 	}
+	dead := kadm.BrokersApiVersions{2: {NodeID: 2, Err: io.EOF}, 1: {NodeID: 1}}
+	if got := silent(dead); len(got) != 1 || !strings.Contains(got[0], "broker 2 does not answer") {
+		t.Errorf("silent brokers: %q", got)
+	}
 }
 
 func TestConsumeCombinesItsBounds(t *testing.T) {

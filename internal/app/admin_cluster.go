@@ -286,7 +286,11 @@ func (c *clusterAdmin) drain(w http.ResponseWriter, r *http.Request) {
 // onlyLocal lets requests through that a program on this machine has sent: from a loopback address, to one, not passed on by a proxy, and not
 // made by a page in a browser that belongs to somebody else.
 func onlyLocal(next http.Handler) http.Handler {
-	next = http.NewCrossOriginProtection().Handler(next)
+	pages := http.NewCrossOriginProtection()
+	pages.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "changes are not made for pages of others in a browser")
+	}))
+	next = pages.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		forwarded := slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"}, func(h string) bool { return r.Header.Get(h) != "" })
 		if forwarded || !loopback(r.RemoteAddr) || !loopback(r.Host) {

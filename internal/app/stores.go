@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,7 +46,9 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 	c.add(lock)
 	s = stores{files: a.o.FS, objects: a.o.Blob, meta: a.o.Meta}
 	if s.meta == nil && a.inCluster() {
+		told := a.tellIfSlow("metadata store")
 		store, err := a.openEtcd(ctx, registry)
+		told()
 		if err != nil {
 			return s, fmt.Errorf("open the metadata store: %w", err)
 		}
@@ -59,7 +62,9 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 		c.add(s.meta)
 	}
 	if s.objects == nil && strings.HasPrefix(Blob.Get(a.o.Values), "s3://") {
+		told := a.tellIfSlow("object store")
 		store, err := a.openS3(ctx, registry)
+		told()
 		if err != nil {
 			return s, fmt.Errorf("open the object store: %w", err)
 		}
@@ -88,6 +93,17 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 		s = stores{files: seal.NewFS(s.files, ring), objects: seal.NewBlob(s.objects, ring), meta: sealed}
 	}
 	return s, nil
+}
+
+// slowStore is after how long a start that waits for a store says so.
+const slowStore = 3 * time.Second
+
+// tellIfSlow logs once that a store does not answer yet, unless what it returns is called before.
+func (a *App) tellIfSlow(store string) (done func()) {
+	t := time.AfterFunc(slowStore, func() {
+		a.o.Logger.Warn("a store has not answered yet; the start waits for it", "store", store)
+	})
+	return func() { t.Stop() }
 }
 
 // watches ends the watches of a store, whose own end comes later.
