@@ -322,7 +322,11 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 		return nil, fmt.Errorf("pin WAL position %d for %s: %w", s.pos, l.id, err)
 	}
 	src.done, src.base = pin.Release, pin.Off
-	src.blocks = l.env.Blocks.Reader(pin.ID, pin.Source, pin.Durable, func() (func(), bool) {
+	reader := l.env.Blocks.Reader
+	if pin.Whole {
+		reader = l.env.Blocks.Object
+	}
+	src.blocks = reader(pin.ID, pin.Source, pin.Durable, func() (func(), bool) {
 		again, err := l.env.WAL.Pin(context.WithoutCancel(ctx), s.pos)
 		return again.Release, err == nil
 	})

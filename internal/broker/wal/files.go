@@ -61,6 +61,7 @@ type Pinned struct {
 	Off     int64  // of the position in Source
 	ID      any    // of Source, comparable; never that of another one
 	Durable int64  // bytes of Source that do not change any more
+	Whole   bool   // Source ends at Durable and never grows
 	Release func()
 }
 

@@ -89,6 +89,7 @@ type ObjectLog struct {
 	pending     []*group  // full ones, oldest first
 	inflight    []*group  // being written, oldest first, until complete
 	ring        ring
+	reading     map[string]*openObject // by key
 	groupNumber uint64
 	queuedBytes int64
 	waiters     []waiter
@@ -122,7 +123,7 @@ const OwnStart Position = 1 << 60
 // NewObjectLog returns a log that has written nothing. It is written to once Run is ready.
 func NewObjectLog(o ObjectOptions) *ObjectLog {
 	o = o.withDefaults()
-	l := &ObjectLog{o: o, metrics: o.Metrics, durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond)}
+	l := &ObjectLog{o: o, metrics: o.Metrics, durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond), reading: map[string]*openObject{}}
 	l.ring.limit = o.RingBytes
 	l.open = l.newGroup()
 	return l
@@ -356,11 +357,60 @@ func (l *ObjectLog) Pin(ctx context.Context, pos Position) (Pinned, error) {
 	if !ok {
 		return Pinned{}, fmt.Errorf("%w: %v", ErrTrimmed, pos)
 	}
-	r, err := l.o.Blob.Open(ctx, p.key)
+	o, err := l.openObject(ctx, p.key)
 	if err != nil {
 		return Pinned{}, fmt.Errorf("wal: open %s: %w", p.key, err)
 	}
-	return Pinned{Source: r, Off: int64(pos - p.pos), ID: p.key, Durable: r.Size(), Release: func() { r.Close() }}, nil //nolint:errcheck // it was only read
+	return Pinned{Source: o, Off: int64(pos - p.pos), ID: p.key, Durable: o.Size(), Whole: true, Release: func() { l.closeObject(p.key, o) }}, nil
+}
+
+// openObject is an object that somebody reads. All who do share it: what reads ahead for one may end after that one.
+type openObject struct {
+	blob.Reader
+
+	users int
+}
+
+func (l *ObjectLog) openObject(ctx context.Context, key string) (*openObject, error) {
+	l.mu.Lock()
+	o := l.reading[key]
+	if o != nil {
+		o.users++
+	}
+	l.mu.Unlock()
+	if o != nil {
+		return o, nil
+	}
+	r, err := l.o.Blob.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	o = l.reading[key]
+	mine := o == nil
+	if mine {
+		o = &openObject{Reader: r}
+		l.reading[key] = o
+	}
+	o.users++
+	l.mu.Unlock()
+	if !mine {
+		r.Close() //nolint:errcheck // nothing was read
+	}
+	return o, nil
+}
+
+func (l *ObjectLog) closeObject(key string, o *openObject) {
+	l.mu.Lock()
+	o.users--
+	last := o.users == 0
+	if last {
+		delete(l.reading, key)
+	}
+	l.mu.Unlock()
+	if last {
+		o.Close() //nolint:errcheck // it was only read
+	}
 }
 
 func findPlace(list []place, pos Position) (place, bool) {

@@ -423,3 +423,38 @@ func TestScanRefusesWhatIsNotAFrame(t *testing.T) {
 		}
 	})
 }
+
+func TestPinsOfAnObjectShareItUntilTheLastIsReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := startObjects(t, ObjectOptions{Blob: blob.NewMem(), Incarnation: 3})
+		s := NewStream(1, testTopic, 0)
+		ticket, err := l.Append(s, bytes.Repeat([]byte{7}, 300), info(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWait(t, ticket)
+		first, err := l.Pin(t.Context(), OwnStart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := l.Pin(t.Context(), OwnStart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first.Source != second.Source || !first.Whole || first.ID != second.ID {
+			t.Errorf("pins are %+v and %+v, want one object", first, second)
+		}
+		first.Release()
+		if _, err := second.Source.ReadAt(make([]byte, 100), 0); err != nil {
+			t.Errorf("read after another pin was released: %v", err)
+		}
+		second.Release()
+		if n := len(l.reading); n != 0 {
+			t.Errorf("%d objects are open that nobody reads", n)
+		}
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
