@@ -41,7 +41,7 @@ func (c *nodes) settled(p *pulse) {
 
 func TestMeasureFailOverAfterKill(t *testing.T) {
 	c := start(t, 3, restless()...)
-	p, stock := c.beat("failover", everyShard, eager()...), c.beat("stock", 12)
+	p, stock := c.beat("failover", everyShard, eager()...), c.beat("stock", everyShard)
 	var longest, longestStock time.Duration
 	var each []string
 	for _, b := range c.all {
