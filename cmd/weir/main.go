@@ -85,6 +85,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newUserCommand(s),
 		newQuotaCommand(s),
 		newClusterCommand(s),
+		newBackupCommand(s),
 		newBenchCommand(s),
 		newDoctorCommand(s),
 		newDumpCommand(s),

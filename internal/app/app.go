@@ -80,6 +80,7 @@ type App struct {
 	storage  *shard.Store
 	measured measurement
 	peers    *peers
+	backups  *backups
 	groups   *coordinator.Groups
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer
@@ -331,6 +332,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "users", Service: a.authn.users},
 		{Name: "tokens", Needs: []string{"users"}, Service: a.authn.tokens},
 		{Name: "storage", Needs: storageNeeds, Service: storage, StopTimeout: storageStopTimeout},
+		{Name: "backups", Needs: []string{"storage"}, Service: a.backups},
 		{Name: "peers", Needs: []string{"storage"}, Service: a.peers},
 		{Name: "groups", Needs: []string{"storage", "peers"}, Service: groups, StopTimeout: groupsStopTimeout},
 		{Name: "transactions", Needs: []string{"storage", "groups"}, Service: transactions, StopTimeout: groupsStopTimeout},

@@ -83,6 +83,7 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 			return s, fmt.Errorf("open the object store: %w", err)
 		}
 	}
+	a.backups = &backups{a, s.meta, s.objects}
 	ring, err := OpenRing(ctx, s.meta, a.o.Values)
 	if err != nil {
 		return s, fmt.Errorf("data directory %s: %w", a.data, err)

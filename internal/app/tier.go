@@ -1,15 +1,18 @@
 package app
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weir-stream/weir/internal/app/backup"
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/blob/diskcache"
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/shard"
 )
 
@@ -21,6 +24,10 @@ var (
 		"Age at which records on the local disk are moved into segments, however few they are, where segments are in an object store: a lost disk loses no older ones. 0 is never.")
 	BlockCacheBytes = config.Long("storage.cache.memory.bytes", 0, config.AtLeast(0),
 		"Memory for blocks of segments that were read or will be soon. 0 is 48 MiB, and 256 MiB where segments are in an object store.")
+	BackupInterval = config.Millis("storage.backup.interval.ms", time.Minute, config.AtLeast(0),
+		"Time between copies of the metadata into the object store, where segments are in one; topics and settings that are younger are lost with the metadata. 0 is never.")
+	BackupKeep = config.Int("storage.backup.keep", 10, config.Range(1, 10_000),
+		"Copies of the metadata that are kept.")
 	CacheDir = config.String("storage.cache.dir", "",
 		"Directory for blocks of segments that are read more than once, where segments are in an object store; empty: cache in the data directory.")
 	CacheBytes = config.Long("storage.cache.bytes", -1, config.AtLeast(-1),
@@ -92,4 +99,38 @@ func (a *App) cached(store blob.Store, c *closers, registry prometheus.Registere
 	}
 	c.add(cache)
 	return cache
+}
+
+// backups copies the metadata into the object store now and then: a server alone its own, in a cluster the controller that of all.
+type backups struct {
+	a       *App
+	store   meta.Store // below encryption
+	objects blob.Store // below encryption
+}
+
+// Run implements service.Service.
+func (b *backups) Run(ctx context.Context, ready func()) error {
+	ready()
+	interval := BackupInterval.Get(b.a.o.Values)
+	if !b.a.remoteObjects() || interval <= 0 || b.store == nil {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if m := b.a.member; m != nil {
+			if v := m.Directory().View(); v.Controller != v.Self {
+				continue
+			}
+		}
+		if _, err := backup.Create(ctx, b.store, b.objects, b.a.o.Now(), BackupKeep.Get(b.a.o.Values)); err != nil && ctx.Err() == nil {
+			b.a.o.Logger.Warn("no copy of the metadata in the object store; that is tried again", "err", err)
+		}
+	}
 }

@@ -100,6 +100,7 @@ func (s *Store) maintain(ctx context.Context) error {
 			}
 			continue
 		case <-tick.C:
+			s.tier.note(wal.Position(s.durable.Load()), s.o.Now()) // the last frame of a burst may have come too soon after a mark
 			if rest.ticks > 0 {
 				rest.ticks--
 				continue

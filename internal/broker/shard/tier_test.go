@@ -184,9 +184,10 @@ func TestUploadsAreBoundedByAge(t *testing.T) {
 		}
 		<-time.After(time.Hour)
 		write()
+		write() // right behind the other
 		<-time.After(30 * time.Second)
 		write()
-		expect("before the bound", 2, 29*time.Second, 31*time.Second)
+		expect("before the bound", 3, 29*time.Second, 31*time.Second)
 		<-time.After(32 * time.Second)
 		expect("after the bound", 0, 0, 0)
 		<-time.After(time.Hour)

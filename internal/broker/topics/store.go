@@ -375,6 +375,24 @@ func (s *Store) AllocateProducerID(ctx context.Context) (int64, error) {
 	return id, nil
 }
 
+// SkipProducerIDs has the next ids of producers begin so many later, in a metadata store that was restored: ids may have been given out that
+// it does not know of.
+func SkipProducerIDs(ctx context.Context, store meta.Store, by int64) error {
+	s := &Store{meta: store}
+	next, revision, err := s.readProducerBlock(ctx)
+	if err != nil {
+		return fmt.Errorf("producer ids: %w", err)
+	}
+	r, err := store.Txn(ctx, []meta.Compare{{Key: producerIDKey, Revision: revision}}, []meta.Op{{Kind: meta.Put, Key: producerIDKey, Value: encodeProducerBlock(next + by)}})
+	if err == nil && !r.Succeeded {
+		err = errors.New("another process uses the metadata store")
+	}
+	if err != nil {
+		return fmt.Errorf("producer ids: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) readProducerBlock(ctx context.Context) (next, revision int64, err error) {
 	e, err := s.meta.Get(ctx, producerIDKey)
 	if errors.Is(err, meta.ErrNotFound) {

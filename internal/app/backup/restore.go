@@ -1,0 +1,330 @@
+package backup
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/ownership"
+	"github.com/weir-stream/weir/internal/broker/shard/state"
+	"github.com/weir-stream/weir/internal/broker/topics"
+)
+
+// ErrNotEmpty is returned by Restore for a metadata store that holds something.
+var ErrNotEmpty = errors.New("the metadata store is not empty")
+
+// ErrNoBackup is returned by Restore for a bucket without a backup.
+var ErrNoBackup = errors.New("there is no backup")
+
+// Restored says what Restore found.
+type Restored struct {
+	Backup Info `json:"backup"`
+	// Shards were found in the bucket.
+	Shards int `json:"shards"`
+	// Incarnation is the number above which new ones begin.
+	Incarnation uint64 `json:"incarnation"`
+	// DroppedBytes are the bytes of batches that checkpoints knew in a log on a disk, and that are lost with it.
+	DroppedBytes int64 `json:"dropped_bytes"`
+	// Passed are the manifests that were passed over since something that they name is missing.
+	Passed []string `json:"passed"`
+}
+
+// skippedProducers is more than are given ids between two backups.
+const skippedProducers = 1 << 32
+
+// found is what the bucket holds of a shard.
+type found struct {
+	epoch    int32               // the highest of any object
+	versions map[string]struct{} // EPOCH.VERSION of manifests
+}
+
+// Restore fills store, which must be empty, from the backup with this number, 0 for the newest, and from what objects holds. open returns
+// both seen through the encryption of the backup, or as they are; it is called once the keys of the backup are in store.
+func Restore(ctx context.Context, store meta.Store, objects blob.Store, number uint64, open func() (meta.Store, blob.Store, error)) (Restored, error) {
+	r := Restored{Passed: []string{}}
+	there, err := store.Range(ctx, "", "", 1)
+	if err != nil {
+		return r, fmt.Errorf("read the metadata: %w", err)
+	}
+	if len(there) > 0 {
+		return r, fmt.Errorf("%w: it holds %s", ErrNotEmpty, there[0].Key)
+	}
+	ns, err := numbers(ctx, objects)
+	if err != nil {
+		return r, err
+	}
+	if len(ns) == 0 || number != 0 && !slices.Contains(ns, number) {
+		return r, ErrNoBackup
+	}
+	if number == 0 {
+		number = ns[len(ns)-1]
+	}
+	entries, info, err := read(ctx, objects, number)
+	if err != nil {
+		return r, err
+	}
+	r.Backup = info
+	shards, err := scanShards(ctx, objects)
+	if err != nil {
+		return r, err
+	}
+	if r.Incarnation, err = lastIncarnation(ctx, objects, entries); err != nil {
+		return r, err
+	}
+	entries = slices.DeleteFunc(entries, func(e meta.Entry) bool { return e.Key == ownership.CounterKey || passing(e.Key) })
+	if err := putAll(ctx, store, entries); err != nil {
+		return r, err
+	}
+	clearMeta, clear, err := open()
+	if err != nil {
+		return r, err
+	}
+	if err := topics.SkipProducerIDs(ctx, clearMeta, skippedProducers); err != nil {
+		return r, err
+	}
+	pointers := []meta.Entry{{Key: ownership.CounterKey, Value: binary.BigEndian.AppendUint64(nil, r.Incarnation)}}
+	for _, id := range slices.Sorted(maps.Keys(shards)) {
+		p, err := restoreShard(ctx, clear, id, shards[id], &r)
+		if err != nil {
+			return r, fmt.Errorf("restore shard %d: %w", id, err)
+		}
+		pointers = append(pointers, meta.Entry{Key: ownership.ShardKey(id), Value: p.Encode()})
+		r.Shards++
+	}
+	return r, putAll(ctx, clearMeta, pointers)
+}
+
+// putAll writes entries, so many at a time as a transaction takes.
+func putAll(ctx context.Context, store meta.Store, entries []meta.Entry) error {
+	var ops []meta.Op
+	var compares []meta.Compare
+	size := 0
+	flush := func() error {
+		if len(ops) == 0 {
+			return nil
+		}
+		res, err := store.Txn(ctx, compares, ops)
+		if err == nil && !res.Succeeded {
+			err = ErrNotEmpty
+		}
+		if err != nil {
+			return fmt.Errorf("write the metadata: %w", err)
+		}
+		ops, compares, size = nil, nil, 0
+		return nil
+	}
+	for _, e := range entries {
+		n := len(e.Key) + len(e.Value)
+		if len(ops) == meta.MaxTxnOps || size+n > meta.MaxTxnBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		ops = append(ops, meta.Op{Kind: meta.Put, Key: e.Key, Value: e.Value})
+		compares = append(compares, meta.Compare{Key: e.Key})
+		size += n
+	}
+	return flush()
+}
+
+// scanShards finds which shards the bucket holds something of.
+func scanShards(ctx context.Context, objects blob.Store) (map[int32]*found, error) {
+	out := map[int32]*found{}
+	for _, kind := range []string{"c/", "l/", "m/"} {
+		infos, err := objects.List(ctx, kind, "", 0)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", kind, err)
+		}
+		for _, i := range infos {
+			parts := strings.Split(i.Key, "/")
+			if len(parts) != 3 {
+				continue
+			}
+			first, _, _ := strings.Cut(parts[2], ".")
+			id, err1 := strconv.ParseInt(parts[1], 10, 32)
+			epoch, err2 := strconv.ParseInt(first, 16, 32)
+			if err1 != nil || err2 != nil {
+				continue
+			}
+			f := out[int32(id)]
+			if f == nil {
+				f = &found{versions: map[string]struct{}{}}
+				out[int32(id)] = f
+			}
+			f.epoch = max(f.epoch, int32(epoch))
+			if kind == "m/" {
+				f.versions[parts[2]] = struct{}{}
+			}
+		}
+	}
+	return out, nil
+}
+
+// lastIncarnation returns the highest number that the backup knows or a frame in the bucket has, and some more: one that began after the backup may have
+// left nothing yet.
+func lastIncarnation(ctx context.Context, objects blob.Store, entries []meta.Entry) (uint64, error) {
+	const margin = 1 << 20
+	var last uint64
+	for _, e := range entries {
+		if e.Key == ownership.CounterKey && len(e.Value) == 8 {
+			last = binary.BigEndian.Uint64(e.Value)
+		}
+	}
+	for after := ""; ; {
+		infos, err := objects.List(ctx, "w/", after, 1000)
+		if err != nil {
+			return 0, fmt.Errorf("list frames: %w", err)
+		}
+		for _, i := range infos {
+			after = i.Key
+			if parts := strings.Split(i.Key, "/"); len(parts) == 4 {
+				if n, err := strconv.ParseUint(parts[2], 16, 64); err == nil {
+					last = max(last, n)
+				}
+			}
+		}
+		if len(infos) < 1000 {
+			return last + margin, nil
+		}
+	}
+}
+
+// restoreShard makes the pointer to the newest manifest and checkpoint of a shard all of whose objects are there.
+func restoreShard(ctx context.Context, objects blob.Store, id int32, f *found, r *Restored) (ownership.Pointer, error) {
+	p := ownership.None()
+	p.Epoch = f.epoch + 1 // that of what is written here
+	names := slices.SortedFunc(maps.Keys(f.versions), func(a, b string) int { return strings.Compare(b, a) })
+	for _, name := range names {
+		mkey, ckey := fmt.Sprintf("m/%05d/%s", id, name), fmt.Sprintf("c/%05d/%s", id, name)
+		m, c, err := readPair(ctx, objects, mkey, ckey)
+		if errors.Is(err, blob.ErrNotFound) {
+			r.Passed = append(r.Passed, mkey)
+			continue
+		}
+		if err != nil {
+			return p, err
+		}
+		r.DroppedBytes += dropLog(c)
+		m.Epoch, m.Version, m.WALTrim = uint64(p.Epoch), 1, 0
+		c.Epoch, c.WALPosition = uint64(p.Epoch), 0
+		p.Version = 1
+		p.Manifest, p.Checkpoint = fmt.Sprintf("m/%05d/%08x.%016x", id, p.Epoch, 1), fmt.Sprintf("c/%05d/%08x.%016x", id, p.Epoch, 1)
+		mb, err := m.Encode()
+		if err != nil {
+			return p, err
+		}
+		cb, err := c.Encode()
+		if err != nil {
+			return p, err
+		}
+		return p, errors.Join(objects.Put(ctx, p.Manifest, mb), objects.Put(ctx, p.Checkpoint, cb))
+	}
+	return p, nil
+}
+
+// readPair reads a manifest and its checkpoint. ErrNotFound if one of them or an object is not there.
+func readPair(ctx context.Context, objects blob.Store, mkey, ckey string) (*state.Manifest, *state.Checkpoint, error) {
+	b, err := readObject(ctx, objects, mkey)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := state.DecodeManifest(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", mkey, err)
+	}
+	if b, err = readObject(ctx, objects, ckey); err != nil {
+		return nil, nil, err
+	}
+	c, err := state.DecodeCheckpoint(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", ckey, err)
+	}
+	for _, o := range m.Objects {
+		r, err := objects.Open(ctx, o.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open %s: %w", o.Key, err)
+		}
+		if err := r.Close(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return m, c, nil
+}
+
+// dropLog takes out of a checkpoint what lay in a log that is lost, and everything that followed from it. It returns the bytes of it.
+func dropLog(c *state.Checkpoint) int64 {
+	var dropped int64
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		end := p.LogStart
+		if n := len(p.Runs); n > 0 {
+			end = max(end, p.Runs[n-1].NextOffset)
+		}
+		if len(p.Extents) == 0 && p.NextOffset <= end {
+			continue
+		}
+		for _, e := range p.Extents {
+			dropped += e.Bytes
+		}
+		p.SizeBytes -= bytesOf(p.Extents)
+		cutBack(p, end)
+	}
+	return dropped
+}
+
+func bytesOf(extents []state.Extent) (n int64) {
+	for _, e := range extents {
+		n += e.Bytes
+	}
+	return n
+}
+
+// cutBack makes end the log end offset of a partition.
+func cutBack(p *state.Partition, end int64) {
+	p.Extents = nil
+	p.NextOffset, p.LastStableOffset, p.CleanedOffset = end, min(p.LastStableOffset, end), min(p.CleanedOffset, end)
+	if p.MaxTimestampOffset >= end {
+		p.MaxTimestamp, p.MaxTimestampOffset = -1, -1
+		for _, r := range p.Runs {
+			if r.MaxTimestamp > p.MaxTimestamp {
+				p.MaxTimestamp, p.MaxTimestampOffset = r.MaxTimestamp, r.BaseOffset
+			}
+		}
+	}
+	p.Epochs = slices.DeleteFunc(p.Epochs, func(e state.EpochStart) bool { return e.Start >= end })
+	if i := slices.IndexFunc(p.Segments, func(s state.Segment) bool { return s.BaseOffset >= end }); i > 0 {
+		p.Segments = p.Segments[:i]
+	}
+	p.Aborted = slices.DeleteFunc(p.Aborted, func(a state.Aborted) bool { return a.LastOffset >= end })
+	for i := range p.Producers {
+		q := &p.Producers[i]
+		q.Batches = slices.DeleteFunc(q.Batches, func(b state.ProducerBatch) bool { return b.LastOffset >= end })
+		if q.TxnFirstOffset >= end {
+			q.TxnFirstOffset = -1
+		}
+	}
+}
+
+func readObject(ctx context.Context, objects blob.Store, key string) ([]byte, error) {
+	r, err := objects.Open(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", key, err)
+	}
+	defer r.Close() //nolint:errcheck // it is only read
+	if r.Size() > bodyMax {
+		return nil, fmt.Errorf("%s holds %d bytes, at most %d are read", key, r.Size(), bodyMax)
+	}
+	b := make([]byte, r.Size())
+	if _, err := r.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return b, nil
+}
