@@ -181,6 +181,24 @@ func (p *plan) exchange(h int, t *target) (shard, taker int) {
 	return shard, taker
 }
 
+// spread returns the shard that h should give to l among those that fit and are as large as most, but for what is not worth a crowd: the
+// one that leaves most of its neighbours behind and finds fewest.
+func (p *plan) spread(h, l int, most float64, fits func(cost float64) bool) int {
+	best, bestScore := -1, 0
+	for _, i := range p.seats[h].shards {
+		it := &p.shards[i]
+		if it.busy || i == p.seats[h].hot || it.cost < most-p.slack || !fits(it.cost) {
+			continue
+		}
+		p.countNeighbours(i)
+		score := p.crowd[h] - p.crowd[l]
+		if best < 0 || score > bestScore || score == bestScore && i < best {
+			best, bestScore = i, score
+		}
+	}
+	return best
+}
+
 // outside says whether h has too much and whether l has too little.
 func (p *plan) outside(h, l int, t *target) (give, take bool) {
 	band := func(begun bool) float64 {
@@ -223,6 +241,7 @@ func (p *plan) choose(h, l int, t *target) (int, func(k int) bool) {
 		}
 	}
 	if fine >= 0 {
+		fine = p.spread(h, l, p.shards[fine].cost, func(cost float64) bool { return smooth(cost, l) })
 		cost := p.shards[fine].cost
 		return fine, func(k int) bool { return smooth(cost, k) }
 	}
