@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func (w *witness) saw(what string, err error) {
 	defer w.mu.Unlock()
 	// A client may not have heard yet that a broker went, or that it has a partition no more. franz-go tries that again for producers,
 	// consumers and coordinators; to a tool that asks for offsets or lists groups it hands on what two tries brought, whatever cluster it is.
-	if strings.Contains(err.Error(), "unable to dial") || strings.Contains(err.Error(), "NOT_LEADER") {
+	if slices.ContainsFunc([]string{"unable to dial", "NOT_LEADER", "EOF"}, func(s string) bool { return strings.Contains(err.Error(), s) }) {
 		w.outdated++
 		return
 	}
