@@ -458,3 +458,41 @@ func TestPinsOfAnObjectShareItUntilTheLastIsReleased(t *testing.T) {
 		}
 	})
 }
+
+// TestSealFindsTheEndOfALongChain seals chains of many lengths, with some frames behind the first gap, and some trimmed.
+func TestSealFindsTheEndOfALongChain(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, length := range []uint64{0, 1, 63, 64, 65, 127, 128, 500, 1023, 4097, 9000} {
+		mem := blob.NewMem()
+		store := blob.NewFault(mem, nil)
+		trim := uint64(0)
+		if length > 0 {
+			trim = rng.Uint64N(length)
+		}
+		put := func(seq uint64) {
+			s := ObjectSeal{ClusterID: [16]byte{7}, Incarnation: 1}
+			b := s.encode(seq)
+			h := frameHeader{Cluster: s.ClusterID, Incarnation: 1, Seq: seq}
+			h.encode(b)
+			if err := mem.Put(t.Context(), ObjectKey(1, seq), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for seq := trim; seq < length; seq++ {
+			put(seq)
+		}
+		for range rng.IntN(5) { // on their way when the writer died
+			put(length + 1 + rng.Uint64N(maxInFlight-1))
+		}
+		for range 2 {
+			k, err := SealObjects(t.Context(), ObjectSeal{Blob: store, ClusterID: [16]byte{7}, Incarnation: 1, From: trim})
+			if err != nil || k != length {
+				t.Fatalf("a chain [%d, %d) was sealed at %d, %v", trim, length, k, err)
+			}
+		}
+		if n := store.Ops(); n > 2*(5*probes+3*sealLookBack) {
+			t.Errorf("a chain [%d, %d) took %d requests", trim, length, n)
+		}
+	}
+}

@@ -193,9 +193,12 @@ type ObjectSeal struct {
 // the incarnation can acknowledge nothing from there on, and everything below is there. Any number of callers may do it at the
 // same time, again and again; all get the same answer. Seals are never deleted.
 func SealObjects(ctx context.Context, s ObjectSeal) (uint64, error) {
-	barrier, k := uint64(0), s.From
+	barrier := uint64(0)
+	k, err := s.near(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for {
-		var err error
 		if k, err = s.firstGap(ctx, k); err != nil {
 			return 0, err
 		}
@@ -219,6 +222,54 @@ func SealObjects(ctx context.Context, s ObjectSeal) (uint64, error) {
 			}
 		}
 	}
+}
+
+// probes is how many objects are looked for at the same time.
+const probes = 8
+
+// near returns where to look for the first gap: at or below it, and below any seal. It asks for single objects, since to list
+// all that was written since From may take long. An object that is there proves that all are there which lie sealLookBack below it: a
+// writer has no more than maxInFlight on their way, and a barrier lies no further ahead.
+func (s *ObjectSeal) near(ctx context.Context) (uint64, error) {
+	seen, missing := s.From, uint64(0) // seen is From, or was there; missing was not, 0 while none is known
+	for stride := uint64(sealLookBack); missing == 0 || missing-seen > sealLookBack; {
+		if missing > 0 {
+			stride = (missing-seen)/(probes+1) + 1
+		}
+		var there [probes]bool
+		g, gctx := errgroup.WithContext(ctx)
+		for i := range there {
+			g.Go(func() (err error) {
+				there[i], err = s.exists(gctx, seen+stride*uint64(i+1))
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return 0, err
+		}
+		// The last one that is there counts: one may be missing before it that is on its way.
+		n := probes
+		for n > 0 && !there[n-1] {
+			n--
+		}
+		if n < probes {
+			missing = seen + stride*uint64(n+1)
+		}
+		seen += stride * uint64(n)
+		stride *= probes
+	}
+	return max(s.From, seen-min(seen, sealLookBack)), nil
+}
+
+func (s *ObjectSeal) exists(ctx context.Context, k uint64) (bool, error) {
+	r, err := s.Blob.Open(ctx, ObjectKey(s.Incarnation, k))
+	if errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("seal incarnation %d: look for frame %d: %w", s.Incarnation, k, err)
+	}
+	return true, r.Close()
 }
 
 // firstGap returns the first sequence number from k on at which no object is listed.
