@@ -22,8 +22,7 @@ temporary=
 [[ $dir ]] || { dir=$(mktemp -d) && temporary=$dir; }
 mkdir -p "$dir/s3/weir" "$dir/etcd" # a folder is a bucket
 eval "$("$root/test/servers/build.sh")"
-etcd=$WEIR_TEST_ETCD s3=$WEIR_TEST_VERSITYGW
-unset WEIR_TEST_ETCD WEIR_TEST_VERSITYGW # no settings of the server
+etcd=$TEST_ETCD s3=$TEST_VERSITYGW
 
 pids=()
 finish() {

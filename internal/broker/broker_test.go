@@ -159,8 +159,8 @@ func TestRequestsAfterALongPollWaitForIt(t *testing.T) {
 
 func TestAConnectionThatWaitsForRecordsIsNotIdle(t *testing.T) {
 	t.Parallel()
-	p := dial(t, weirtest.Start(t, weirtest.Topic("t", 1), weirtest.Setting("connections.max.idle.ms", "50")))
-	p.send(p.poll(300 * time.Millisecond))
+	p := dial(t, weirtest.Start(t, weirtest.Topic("t", 1), weirtest.Setting("connections.max.idle.ms", "400")))
+	p.send(p.poll(1200 * time.Millisecond))
 	res := kmsg.NewPtrFetchResponse()
 	res.Version = 11
 	if _, err := p.receive(res); err != nil {

@@ -83,12 +83,6 @@ func start(t *testing.T, n int, more ...string) *nodes {
 	c.etcd, c.s3 = ctl, servertest.StartS3(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", c.s3.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", c.s3.SecretKey)
-	for _, name := range []string{"WEIR_TEST_ETCD", "WEIR_TEST_VERSITYGW"} { // which brokers would take for settings
-		t.Setenv(name, "") // so that it is set again after the test
-		if err := os.Unsetenv(name); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for i := range n {
 		c.add(i+1, strings.TrimPrefix(endpoint, "http://"))
 	}

@@ -22,5 +22,5 @@ build() {
   echo "export $1=$target"
 }
 
-build WEIR_TEST_VERSITYGW versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw
-build WEIR_TEST_ETCD etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3
+build TEST_VERSITYGW versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw
+build TEST_ETCD etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3

@@ -4,6 +4,6 @@
 // process is killed.
 //
 // Only tests import it, and only those with the build tag "cluster": everything here has that tag. The binaries are
-// built by test/servers/build.sh; `make cluster-test` does so, hands their paths over in WEIR_TEST_VERSITYGW and
-// WEIR_TEST_ETCD, and runs the tests. A test that finds no binary fails: it is never skipped.
+// built by test/servers/build.sh; `make cluster-test` does so, hands their paths over in TEST_VERSITYGW and
+// TEST_ETCD, and runs the tests. A test that finds no binary fails: it is never skipped.
 package servertest

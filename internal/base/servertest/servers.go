@@ -30,7 +30,7 @@ func StartS3(t testing.TB) *S3 {
 	if err := os.MkdirAll(res.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	res.Server = run(t, "WEIR_TEST_VERSITYGW", filepath.Join(root, "log"), 1, func(s *Server, ports []string) {
+	res.Server = run(t, "TEST_VERSITYGW", filepath.Join(root, "log"), 1, func(s *Server, ports []string) {
 		address := "127.0.0.1:" + ports[0]
 		res.Endpoint = "http://" + address
 		s.health = res.Endpoint + "/health"
@@ -60,7 +60,7 @@ func StartEtcd(t testing.TB, flags ...string) (endpoint string, ctl *Server) {
 			scheme = "https://"
 		}
 	}
-	ctl = run(t, "WEIR_TEST_ETCD", filepath.Join(root, "log"), 3, func(s *Server, ports []string) {
+	ctl = run(t, "TEST_ETCD", filepath.Join(root, "log"), 3, func(s *Server, ports []string) {
 		endpoint = scheme + "127.0.0.1:" + ports[0]
 		peer := "http://127.0.0.1:" + ports[1]
 		// Health is asked for apart from the clients' listener, which may want certificates.

@@ -381,7 +381,7 @@ func chaosSeeds() uint64 {
 	if os.Getenv("TEST_THOROUGH") != "" {
 		return 400
 	}
-	return 12
+	return 6
 }
 
 func clusterChaos(t *testing.T, seed uint64) {
