@@ -63,6 +63,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	admitted := s.storage.Admit(ctx, total)
 	res := &kmsg.ProduceResponse{Version: h.Version, Topics: make([]kmsg.ProduceResponseTopic, 0, len(req.Topics))}
 	var last wal.Ticket
+	var wait patience
 	refused := false
 	found := s.produceTargets(ctx, c, req)
 	claims, err := s.claimPartitions(ctx, req, found)
@@ -84,7 +85,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 			case topic.Name == auditevent.Topic && c.isBroker():
 				err = s.acceptEvents(ctx, topic, p)
 			default:
-				a, err = s.appendBatch(topic, req, p, claims[ordinal])
+				a, err = s.appendBatch(ctx, &wait, topic, req, p, claims[ordinal])
 			}
 			answer := produceAnswer(p.Partition, a, err)
 			if l, ok := leaderHint(&leaders, topic, p.Partition, kafka.Error(answer.ErrorCode)); ok {
@@ -239,11 +240,11 @@ func (s *Server) produceTopic(c *Conn, view *topics.View, version int16, t *kmsg
 // notAppended is what the answer to a refused batch says of offsets.
 var notAppended = partition.Appended{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
 
-func (s *Server) appendBatch(topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, in claim) (partition.Appended, error) {
+func (s *Server) appendBatch(ctx context.Context, wait *patience, topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, in claim) (partition.Appended, error) {
 	if req.Acks < -1 || req.Acks > 1 {
 		return notAppended, kafka.InvalidRequiredAcks
 	}
-	log, err := s.log(topic, p.Partition)
+	log, err := s.logSoon(ctx, topic, p.Partition, wait)
 	if err != nil {
 		return notAppended, codeOf(err)
 	}

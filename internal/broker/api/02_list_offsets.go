@@ -47,6 +47,7 @@ func (s *Server) listOffsets(ctx context.Context, c *Conn, req *kmsg.ListOffsets
 		}
 	}
 	answered := map[topicIndex]bool{}
+	var wait patience
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
 		out := kmsg.NewListOffsetsResponseTopic()
@@ -68,7 +69,7 @@ func (s *Server) listOffsets(ctx context.Context, c *Conn, req *kmsg.ListOffsets
 			var f partition.Found
 			err := error(kafka.InvalidRequest)
 			if times[at] == 1 {
-				f, err = s.listOffset(ctx, topic, &p, req.Version, req.IsolationLevel == 1)
+				f, err = s.listOffset(ctx, &wait, topic, &p, req.Version, req.IsolationLevel == 1)
 			}
 			if err != nil {
 				a.ErrorCode = codeOf(err).Code()
@@ -88,14 +89,14 @@ func noOffset(index int32, code kafka.Error) kmsg.ListOffsetsResponseTopicPartit
 	return a
 }
 
-func (s *Server) listOffset(ctx context.Context, topic *topics.Topic, p *kmsg.ListOffsetsRequestTopicPartition, version int16, committed bool) (partition.Found, error) {
+func (s *Server) listOffset(ctx context.Context, wait *patience, topic *topics.Topic, p *kmsg.ListOffsetsRequestTopicPartition, version int16, committed bool) (partition.Found, error) {
 	none := partition.Found{Offset: -1, Timestamp: -1, LeaderEpoch: -1}
 	if p.Timestamp < 0 {
 		if since, ok := timeSince[p.Timestamp]; !ok || version < since {
 			return none, kafka.UnsupportedVersion
 		}
 	}
-	log, err := s.log(topic, p.Partition)
+	log, err := s.logSoon(ctx, topic, p.Partition, wait)
 	if err != nil {
 		return none, err
 	}

@@ -58,7 +58,9 @@ type Options struct {
 	Tokens        *auth.Tokens
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
-	LogDir        string
+	// Ownership returns a channel that is closed at the next change of what Storage owns. Nil: nothing changes.
+	Ownership func() <-chan struct{}
+	LogDir    string
 	// Confident is as in coordinator.Options: without it no newest offset is told. Nil: always.
 	Confident  func() bool
 	Now        func() time.Time
@@ -98,6 +100,7 @@ type Server struct {
 	access        *auth.Authorizer // nil: everybody may do everything
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
+	ownership     func() <-chan struct{}
 	logDir        string
 	confident     func() bool
 	now           func() time.Time
@@ -117,6 +120,7 @@ func New(o Options) *Server {
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}
+	s.ownership = o.Ownership
 	if s.confident = o.Confident; s.confident == nil {
 		s.confident = func() bool { return true }
 	}

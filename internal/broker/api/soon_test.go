@@ -1,0 +1,74 @@
+package api
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-stream/weir/internal/broker/cluster"
+	"github.com/weir-stream/weir/internal/broker/partition"
+	"github.com/weir-stream/weir/internal/kafka"
+)
+
+// lateStorage has nothing until it has loaded.
+type lateStorage struct {
+	Storage
+	loaded *atomic.Bool
+}
+
+func (l lateStorage) Log(id kafka.TopicID, index int32) (*partition.Log, error) {
+	if !l.loaded.Load() {
+		return nil, kafka.NotLeaderOrFollower
+	}
+	return l.Storage.Log(id, index)
+}
+
+func TestRequestsWaitForAShardThatIsBeingLoaded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		owner  int32
+		comes  time.Duration // 0: never
+		waits  time.Duration
+		refuse bool
+	}{
+		{"in time", 1, 300 * time.Millisecond, 300 * time.Millisecond, false},
+		{"too late", 1, 0, loadWait, true},
+		{"elsewhere", 2, 0, 0, true},
+		{"nobody's", cluster.Nobody, 0, 0, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newClusterServer(t)
+			loaded, changed := &atomic.Bool{}, make(chan struct{})
+			s.storage = lateStorage{s.dataServer.storage, loaded}
+			s.ownership = func() <-chan struct{} { return changed }
+			s.owners(c.owner, 1, 1, 1, 1, 1)
+			if c.comes > 0 {
+				time.AfterFunc(c.comes, func() {
+					loaded.Store(true)
+					close(changed)
+				})
+			}
+			began := time.Now()
+			res := s.producing(9, nil, oneBatch(t))
+			if code, took := kafka.Error(res.Topics[0].Partitions[0].ErrorCode), time.Since(began); (code != 0) != c.refuse || took != c.waits {
+				t.Errorf("%s: produce gave %v after %v", c.name, code, took)
+			}
+			list := kmsg.NewPtrListOffsetsRequest()
+			list.Version = 4
+			// All partitions of a request wait no longer than one.
+			list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "t"}}
+			for i := range int32(6) {
+				list.Topics[0].Partitions = append(list.Topics[0].Partitions, kmsg.ListOffsetsRequestTopicPartition{Partition: i, Timestamp: -2, CurrentLeaderEpoch: -1})
+			}
+			began = time.Now()
+			handled(t, (*Server).listOffsets, s, s.outside, list)
+			if took := time.Since(began); took > loadWait {
+				t.Errorf("%s: ListOffsets took %v", c.name, took)
+			}
+		})
+	}
+}
