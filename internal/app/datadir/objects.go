@@ -152,7 +152,7 @@ func (d *Dir) VerifyObject(ctx context.Context, key string) ([]Damage, error) {
 	default:
 		_, err = d.Checkpoint(ctx, key)
 	}
-	return damages(key, err)
+	return Damages(key, err)
 }
 
 // Missing returns the objects that the pointers, and the manifests they name, lead to and that are not there.
@@ -189,8 +189,8 @@ func (d *Dir) Missing(ctx context.Context) ([]Damage, error) {
 	return oncePerPlace(out), nil
 }
 
-// damages divides an error into the damage that it tells of and the rest.
-func damages(key string, err error) ([]Damage, error) {
+// Damages divides an error into the damage that it tells of and the rest.
+func Damages(key string, err error) ([]Damage, error) {
 	if err == nil {
 		return nil, nil
 	}
@@ -198,7 +198,7 @@ func damages(key string, err error) ([]Damage, error) {
 		var all []Damage
 		var rest []error
 		for _, e := range joined.Unwrap() {
-			more, other := damages(key, e)
+			more, other := Damages(key, e)
 			all, rest = append(all, more...), append(rest, other)
 		}
 		return all, errors.Join(rest...)

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-stream/weir/internal/app/datadir"
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/broker/ownership"
@@ -257,25 +258,12 @@ func (s *scrubber) object(ctx context.Context, o state.Object, runs []placedRun)
 
 // damage divides an error into the damage that it tells of and the rest.
 func damage(key string, err error) ([]Damage, error) {
-	if err == nil {
-		return nil, nil
+	found, rest := datadir.Damages(key, err)
+	var all []Damage
+	for _, d := range found {
+		all = append(all, Damage{Key: d.File, Position: d.Offset, Reason: d.Reason})
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the parts are looked at one by one
-		var all []Damage
-		var rest []error
-		for _, e := range joined.Unwrap() {
-			more, other := damage(key, e)
-			all, rest = append(all, more...), append(rest, other)
-		}
-		return all, errors.Join(rest...)
-	}
-	if c, ok := errors.AsType[*segment.CorruptError](err); ok {
-		return []Damage{{c.Object, c.Offset, c.Reason}}, nil
-	}
-	if c, ok := errors.AsType[*state.CorruptError](err); ok {
-		return []Damage{{key, int64(c.Offset), c.Kind + ": " + c.Reason}}, nil
-	}
-	return nil, err
+	return all, rest
 }
 
 // orphans finds what nothing names.
