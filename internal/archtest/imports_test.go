@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/weir": {"internal/app", "internal/base", "internal/kafka", "internal/cli", "internal/demo", "internal/broker/wal", "internal/broker/segment", "internal/broker/shard/state"},
 	"weirtest": {"internal/app", "internal/base", "internal/kafka"},
 
-	"internal/app":  {"internal/base", "internal/kafka", "internal/broker"},
+	"internal/app":  {"internal/base", "internal/kafka", "internal/broker", "internal/platform"},
 	"internal/cli":  {"internal/base", "internal/kafka"},
 	"internal/demo": {"internal/base", "internal/kafka", "internal/cli"},
 
@@ -53,6 +53,23 @@ var mayImport = map[string][]string{
 	"internal/broker/partition":      {"internal/base", "internal/kafka", "internal/broker/segment", "internal/broker/wal", "internal/broker/shard/state"},
 	"internal/broker/segment":        {"internal/base", "internal/kafka"},
 	"internal/broker/wal":            {"internal/base", "internal/kafka"},
+
+	"internal/schema":            {},
+	"internal/schema/avro":       {"internal/schema"},
+	"internal/schema/protobuf":   {"internal/schema"},
+	"internal/schema/jsonschema": {"internal/schema"},
+	"internal/schema/formats":    {"internal/schema"},
+	"internal/schema/wireformat": {"internal/schema"},
+	"internal/schema/rules":      {"internal/schema"},
+	"internal/schema/fieldcrypt": {"internal/schema", "internal/base/secret"},
+
+	"internal/platform/gate":        {"internal/base", "internal/kafka"},
+	"internal/platform/registry":    {"internal/base", "internal/kafka", "internal/schema", "internal/platform/gate"},
+	"internal/platform/conformance": {"internal/schema"},
+	"internal/platform/contract":    {"internal/base", "internal/kafka", "internal/schema", "internal/platform/registry"},
+	"internal/platform/rest":        {"internal/base", "internal/kafka", "internal/schema", "internal/platform/gate"},
+
+	"serde": {"internal/schema"},
 
 	"internal/sim":       {"internal/broker/placement"},
 	"internal/sim/cost":  {},
