@@ -112,6 +112,7 @@ type Field struct {
 	Name     string
 	Type     string   // STRING, BYTES, INT, LONG, FLOAT, DOUBLE, BOOLEAN, ENUM or FIXED
 	Tags     []string // written in the schema itself (confluent:tags); those of the metadata are added by the caller
+	Message  any      // the record, message or object that the field belongs to, as it was before Walk changed anything; read only
 }
 
 // Difference is one way in which data written with one schema might not be read with another.
