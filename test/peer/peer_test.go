@@ -55,6 +55,9 @@ func TestAnswersEqualKafkas(t *testing.T) {
 	}
 }
 
+// kafkaTries is how often a scene is played to Kafka until its answers are the golden ones.
+const kafkaTries = 3
+
 // check runs the scenes on the broker at addr, each as a test of its own.
 func check(t *testing.T, addr string, scenes []*Scene, allowed []*Allowance) {
 	exchanges := 0
@@ -63,22 +66,36 @@ func check(t *testing.T, addr string, scenes []*Scene, allowed []*Allowance) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			var id [4]byte
-			_, _ = rand.Read(id[:]) // never fails
-			got, err := NewRunner(addr, hex.EncodeToString(id[:]), time.Now()).Run(t.Context(), s)
-			if err != nil {
-				t.Fatal(err)
+			// Kafka's answers are what the golden ones came from. Where its clock and its threads have a say it may need another
+			// try on a busy machine; Weir has one.
+			tries := 1
+			if allowed == nil && !*rewrite {
+				tries = kafkaTries
 			}
-			exchanges += len(got)
-			if *rewrite && allowed == nil {
-				if err := os.WriteFile(filepath.Join("testdata", s.Name+".txt"), []byte(s.Format(got)), 0o644); err != nil {
+			for try := 1; ; try++ {
+				var id [4]byte
+				_, _ = rand.Read(id[:]) // never fails
+				got, err := NewRunner(addr, hex.EncodeToString(id[:]), time.Now()).Run(t.Context(), s)
+				if err != nil {
 					t.Fatal(err)
 				}
+				exchanges += len(got)
+				if *rewrite && allowed == nil {
+					if err := os.WriteFile(filepath.Join("testdata", s.Name+".txt"), []byte(s.Format(got)), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				Excuse(allowed, s.Golden(), got)
+				differences := Compare(s.Golden(), got)
+				if len(differences) > 0 && try < tries {
+					t.Logf("try %d of %d: %s", try, tries, differences)
+					continue
+				}
+				for _, d := range differences {
+					t.Errorf("%s", d)
+				}
 				return
-			}
-			Excuse(allowed, s.Golden(), got)
-			for _, d := range Compare(s.Golden(), got) {
-				t.Errorf("%s", d)
 			}
 		})
 	}

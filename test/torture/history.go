@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Outcome is what the client of a transaction was told.
@@ -59,14 +60,24 @@ type History struct {
 	written  map[string]map[string]int   // records of committed transactions, by topic and name
 	live     map[Place]string            // what live readers saw
 	final    map[string]map[Place]string // what was there at the end, by topic
+	taken    []taken                     // by transactions, in the order of their beginnings
+	failed   map[string][]string         // transactions by why they could not write
 	broken   []string
+}
+
+// taken is what a transaction took from a partition: the records from a place to an offset.
+type taken struct {
+	txn  string
+	from Place
+	to   int64
+	at   time.Time
 }
 
 // NewHistory returns an empty history.
 func NewHistory() *History {
 	return &History{
 		acked: map[string]bool{}, outcomes: map[string]Outcome{}, written: map[string]map[string]int{}, live: map[Place]string{},
-		final: map[string]map[Place]string{},
+		final: map[string]map[Place]string{}, failed: map[string][]string{},
 	}
 }
 
@@ -75,6 +86,31 @@ func (h *History) Acked(value string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.acked[value] = true
+}
+
+// Took notes that a transaction moves the records from a place to an offset.
+func (h *History) Took(txn string, from Place, to int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.taken = append(h.taken, taken{txn, from, to, time.Now()})
+}
+
+// Failed notes why a transaction could not write what it wanted to.
+func (h *History) Failed(txn string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed[err.Error()] = append(h.failed[err.Error()], fmt.Sprintf("%s at %s", txn, time.Now().Format("15:04:05.000")))
+}
+
+// Failures returns why transactions failed, a line for each reason.
+func (h *History) Failures() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []string
+	for _, reason := range slices.Sorted(maps.Keys(h.failed)) {
+		out = append(out, fmt.Sprintf("%d transactions could not write: %s: %s", len(h.failed[reason]), reason, strings.Join(h.failed[reason], ", ")))
+	}
+	return out
 }
 
 // Ended notes the outcome of a transaction that wrote so many records to a topic.
@@ -149,13 +185,9 @@ func (h *History) Check(topics, beside []string) []string {
 			broken = append(broken, fmt.Sprintf("lost: %q was acknowledged in %s and is not there", v, topics[0]))
 		}
 	}
-	for _, topic := range topics[1:] {
+	for i, topic := range topics[1:] {
 		got := h.valuesOf(topic, &broken)
-		for v := range first {
-			if got[v] == 0 {
-				broken = append(broken, fmt.Sprintf("lost: %q never came to %s", v, topic))
-			}
-		}
+		broken = append(broken, h.neverCame(topics[i], topic, first, got)...)
 		for v := range got {
 			if first[v] == 0 {
 				broken = append(broken, fmt.Sprintf("invented: %q is in %s and was never in %s", v, topic, topics[0]))
@@ -178,6 +210,58 @@ func (h *History) Check(topics, beside []string) []string {
 		broken = append(broken[:shownMax], fmt.Sprintf("and %d more", len(broken)-shownMax))
 	}
 	return broken
+}
+
+// neverCame tells of the values of first that are not among got, what is in topic to: a line for each partition of from, the topic that
+// they should have been moved from.
+func (h *History) neverCame(from, to string, first, got map[string]int) []string {
+	type lost struct {
+		count        int
+		lowest, most Place
+	}
+	by := map[int32]lost{}
+	var out []string
+	places := map[string]Place{}
+	for p, b := range h.final[from] {
+		if r, err := Decode([]byte(b)); err == nil {
+			places[r.Value] = p
+		}
+	}
+	for v := range first {
+		if got[v] > 0 {
+			continue
+		}
+		p, there := places[v]
+		if !there {
+			out = append(out, fmt.Sprintf("lost: %q never came to %s, and is not in %s", v, to, from))
+			continue
+		}
+		l, seen := by[p.Partition]
+		if !seen || p.Offset < l.lowest.Offset {
+			l.lowest = p
+		}
+		if !seen || p.Offset > l.most.Offset {
+			l.most = p
+		}
+		l.count++
+		by[p.Partition] = l
+	}
+	for _, l := range by {
+		out = append(out, fmt.Sprintf("lost: values of %s never came to %s: %d in partition %d, %q at %d to %q at %d, taken by %v", from, to, l.count, l.lowest.Partition,
+			h.final[from][l.lowest], l.lowest.Offset, h.final[from][l.most], l.most.Offset, h.takers(from, l.lowest, l.most)))
+	}
+	return out
+}
+
+// takers says which transactions took records of a partition between two places, and what became of them.
+func (h *History) takers(topic string, from, to Place) []string {
+	var out []string
+	for _, t := range h.taken {
+		if t.from.Topic == topic && t.from.Partition == from.Partition && t.from.Offset <= to.Offset && t.to >= from.Offset {
+			out = append(out, fmt.Sprintf("%s (%d to %d at %s: %s)", t.txn, t.from.Offset, t.to, t.at.Format("15:04:05.000"), [...]string{"unknown", "committed", "aborted"}[h.outcomes[t.txn]]))
+		}
+	}
+	return out
 }
 
 // valuesOf counts the values in a topic, and tells of those that are there more than once.

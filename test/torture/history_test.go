@@ -33,8 +33,8 @@ func TestASoundHistoryPasses(t *testing.T) {
 func TestEachFaultIsFound(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*History){
-		"lost: \"b\" was acknowledged": func(h *History) { delete(h.final["in"], Place{"in", 1, 0}) },
-		"lost: \"b\" never came":       func(h *History) { delete(h.final["out"], Place{"out", 1, 5}) },
+		"lost: \"b\" was acknowledged":                                  func(h *History) { delete(h.final["in"], Place{"in", 1, 0}) },
+		"lost: values of in never came to out: 1 in partition 1, \"b\"": func(h *History) { delete(h.final["out"], Place{"out", 1, 5}) },
 		"torn: 1 of 2":                 func(h *History) { delete(h.final["out"], Place{"out", 1, 5}) },
 		"lost: z1 was committed":       func(h *History) { h.Final("beside", nil) },
 		"duplicated: \"a\"":            func(h *History) { h.final["out"][Place{"out", 0, 9}] = "a|t3|1" },

@@ -189,6 +189,7 @@ func (l *Load) Check() Result {
 	}}
 	r.Lines = append(r.Lines, fmt.Sprintf("%d values moved twice; transactions: %d committed, %d aborted, %d of which nobody knows; zombies: %d replaced, %d timed out, %d late ends",
 		l.history.AckedCount(), committed, aborted, unknown, replaced, timedOut, late))
+	r.Lines = append(r.Lines, l.history.Failures()...)
 	r.Broken = l.history.Check(path, beside)
 	for _, g := range l.groups {
 		claims, commits := g.ownership.Count()

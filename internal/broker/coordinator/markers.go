@@ -141,10 +141,7 @@ func (w *markerWriter) carryOut(job *markerJob) {
 		written := w.writeAll(job.ctx, job)
 		w.count(job.Producer.ID, -1)
 		if written {
-			// A failure means that the machine is being loaded again, here or elsewhere: its next life asks for the markers anew.
-			if _, err := w.ask(job.ctx, job.Partition, txn.MarkersWritten{TransactionalID: job.TransactionalID, Producer: job.Producer}); err != nil && job.ctx.Err() == nil {
-				w.logger.Debug("coordinator did not take note of markers", "transactional_id", job.TransactionalID, "err", err)
-			}
+			w.tell(job, txn.MarkersWritten{TransactionalID: job.TransactionalID, Producer: job.Producer})
 		}
 		if !w.asked(job) {
 			return
@@ -163,9 +160,9 @@ func (w *markerWriter) asked(job *markerJob) bool {
 		}
 		job.order, job.again = *job.again, nil
 		w.mu.Unlock()
-		reply, err := w.ask(job.ctx, job.Partition, txn.Pending{TransactionalID: job.TransactionalID})
-		if err != nil {
-			continue // the next life of the machine asks anew
+		reply, ok := w.tell(job, txn.Pending{TransactionalID: job.TransactionalID})
+		if !ok {
+			continue
 		}
 		if next := reply.(*txn.Complete); next != nil {
 			job.Complete = *next
@@ -173,6 +170,33 @@ func (w *markerWriter) asked(job *markerJob) bool {
 			return true
 		}
 	}
+}
+
+// tell hands an event of a job to the machine, again and again: a coordinator that may not answer for the moment, as while its
+// broker does not reach the metadata store, would never hear of it otherwise. It gives up once the tenure is over, or when a next
+// life of the machine has asked for the end itself.
+func (w *markerWriter) tell(job *markerJob, event any) (reply any, ok bool) {
+	for pause := firstMarkerPause; ; pause = min(2*pause, lastMarkerPause) {
+		reply, err := w.ask(job.ctx, job.Partition, event)
+		if err == nil {
+			return reply, true
+		}
+		if job.ctx.Err() != nil || w.askedAgain(job) {
+			return nil, false
+		}
+		w.logger.Debug("coordinator does not take note of markers, trying again", "transactional_id", job.TransactionalID, "err", err)
+		select {
+		case <-time.After(pause):
+		case <-job.ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+func (w *markerWriter) askedAgain(job *markerJob) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return job.again != nil
 }
 
 func (w *markerWriter) count(producerID int64, by int) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,12 +73,16 @@ func (i *ids) next(context.Context) (int64, error) {
 }
 
 // startTransactions runs a coordinator over topics until the test ends or stop is called, which waits.
-func startTransactions(t *testing.T, topics *memTopics, markers Markers, from *ids) (x *Transactions, stop func()) {
+func startTransactions(t *testing.T, topics *memTopics, markers Markers, from *ids, change ...func(*TransactionsOptions)) (x *Transactions, stop func()) {
 	t.Helper()
-	x = NewTransactions(TransactionsOptions{
+	o := TransactionsOptions{
 		Options: Options{Topics: topics, Logger: slog.New(slog.DiscardHandler)}, Markers: markers, NewProducerID: from.next,
 		GroupPartition: func(context.Context, string) (int32, error) { return 4, nil },
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	x = NewTransactions(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- x.Run(ctx, func() {}) }()
@@ -220,6 +225,26 @@ func TestMarkersAreTriedUntilTheyAreWritten(t *testing.T) {
 		if got := markers.sorted(); !slices.Equal(got, []string{"a-0 1/1 commit=false bumps=true by 9"}) {
 			t.Errorf("markers %q", got)
 		}
+	})
+}
+
+// A coordinator whose broker does not reach the metadata store answers nobody, not even who writes its markers.
+func TestACoordinatorHearsOfItsMarkersOnceItMayAnswerAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		markers, alone := &fakeMarkers{held: make(chan struct{})}, atomic.Bool{}
+		x, _ := startTransactions(t, newMemTopics(1), markers, &ids{}, func(o *TransactionsOptions) { o.Confident = func() bool { return !alone.Load() } })
+		p := begin1(t, x, "x")
+		add(t, x, "x", p, "a")
+		if _, err := end(t, x, "x", p, true); err != nil {
+			t.Fatal(err)
+		}
+		alone.Store(true)
+		close(markers.held)
+		<-time.After(time.Minute)
+		alone.Store(false)
+		<-time.After(2 * lastMarkerPause)
+		wantState(t, x, "x", txnrecord.CompleteCommit)
 	})
 }
 
