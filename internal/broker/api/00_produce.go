@@ -66,7 +66,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 	var wait patience
 	refused := false
 	found := s.produceTargets(ctx, c, req)
-	claims, err := s.claimPartitions(ctx, req, found)
+	claims, err := s.claimPartitions(ctx, &wait, req, found)
 	if err != nil {
 		return refuseProduce(h, req, err), nil
 	}
@@ -244,9 +244,12 @@ func (s *Server) appendBatch(ctx context.Context, wait *patience, topic *topics.
 	if req.Acks < -1 || req.Acks > 1 {
 		return notAppended, kafka.InvalidRequiredAcks
 	}
-	log, err := s.logSoon(ctx, topic, p.Partition, wait)
-	if err != nil {
-		return notAppended, codeOf(err)
+	log := in.log
+	if log == nil {
+		var err error
+		if log, err = s.logSoon(ctx, topic, p.Partition, wait); err != nil {
+			return notAppended, codeOf(err)
+		}
 	}
 	if kafka.IsInternalTopic(topic.Name) || topic.Name == auditevent.Topic { // the audit log is written by the broker alone
 		return notAppended, kafka.InvalidTopicException

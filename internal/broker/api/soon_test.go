@@ -72,3 +72,28 @@ func TestRequestsWaitForAShardThatIsBeingLoaded(t *testing.T) {
 		})
 	}
 }
+
+// The coordinator was not asked for a partition that came between the look for its transaction and the append.
+func TestATransactionalBatchThatWaitedForItsShardIsTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newClusterServer(t)
+		looks, loaded, changed := 0, &atomic.Bool{}, make(chan struct{})
+		s.storage = lateStorage{s.dataServer.storage, loaded}
+		s.ownership = func() <-chan struct{} {
+			if looks++; looks == 1 {
+				time.AfterFunc(time.Millisecond, func() {
+					loaded.Store(true)
+					close(changed)
+				})
+			}
+			return changed
+		}
+		s.owners(1, 1, 1, 1, 1, 1)
+		id := "x"
+		s.wantCodes("a batch whose shard was loaded meanwhile", s.producing(12, &id, txnBatch(5, 0, 0)), 0)
+		if len(s.coordinator.asked) != 1 {
+			t.Errorf("the coordinator was asked %d times", len(s.coordinator.asked))
+		}
+	})
+}

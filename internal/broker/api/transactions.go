@@ -65,18 +65,21 @@ const (
 	produceVersionAdds      = 12
 )
 
-// claims is what came of asking the coordinator for a produce request, by the ordinal of the partition in it. Partitions whose
-// batch is not transactional, or whose transaction is open in the log, have no entry.
+// claims is what came of looking for the open transactions of a produce request and of asking the coordinator for those that are
+// not there, by the ordinal of the partition in it. Partitions whose batch is not transactional have no entry.
 type claims map[int]claim
 
+// claim holds for the log that was looked at alone: the partition may be lost and be loaded again before the batch is appended, and
+// that life of it knows nothing of the verification.
 type claim struct {
-	verification *partition.Verification
+	log          *partition.Log
+	verification *partition.Verification // nil: the transaction is open in the log
 	err          error
 }
 
 // claimPartitions asks the coordinator about the transactional batches of a produce that would open a transaction in their
 // partition. found are the topics of the request, in its order. An error is that of the whole request.
-func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, found []produceTarget) (claims, error) {
+func (s *Server) claimPartitions(ctx context.Context, wait *patience, req *kmsg.ProduceRequest, found []produceTarget) (claims, error) {
 	if req.TransactionID == nil {
 		return nil, nil // then no batch is transactional
 	}
@@ -98,22 +101,23 @@ func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, 
 			}
 			ask.Producer = producer
 			topic := found[i].topic
-			if found[i].err != nil {
-				continue
-			}
-			log, err := s.log(topic, p.Partition)
-			if err != nil || kafka.IsInternalTopic(topic.Name) {
+			if found[i].err != nil || kafka.IsInternalTopic(topic.Name) {
 				continue // appendBatch says so
 			}
+			log, err := s.logSoon(ctx, topic, p.Partition, wait)
+			if err != nil {
+				out[ordinal] = claim{err: codeOf(err)}
+				continue
+			}
 			v := log.BeginVerification(head.ProducerID, head.ProducerEpoch, head.BaseSequence, !ask.VerifyOnly)
+			out[ordinal] = claim{log: log, verification: v}
 			if v == nil {
 				if s.transactions != nil && s.transactions.Ending(producer.ID) {
 					// The outcome is fixed, only the marker is not here yet. Kafka would take the batch along.
-					out[ordinal] = claim{err: claimError(kafka.ProducerFenced, req.Version)}
+					out[ordinal] = claim{log: log, err: claimError(kafka.ProducerFenced, req.Version)}
 				}
 				continue
 			}
-			out[ordinal] = claim{verification: v}
 			waiting = append(waiting, claimant{ordinal, log, head})
 			ask.Partitions = append(ask.Partitions, kafka.TopicPartition{Topic: topic.Name, Partition: p.Partition})
 		}
@@ -123,12 +127,12 @@ func (s *Server) claimPartitions(ctx context.Context, req *kmsg.ProduceRequest, 
 	}
 	again := func() {
 		for _, w := range waiting {
-			out[w.ordinal] = claim{verification: w.log.BeginVerification(w.head.ProducerID, w.head.ProducerEpoch, w.head.BaseSequence, !ask.VerifyOnly)}
+			out[w.ordinal] = claim{log: w.log, verification: w.log.BeginVerification(w.head.ProducerID, w.head.ProducerEpoch, w.head.BaseSequence, !ask.VerifyOnly)}
 		}
 	}
 	for i, err := range s.askCoordinator(ctx, ask, again) {
 		if err != nil {
-			out[waiting[i].ordinal] = claim{err: claimError(err, req.Version)}
+			out[waiting[i].ordinal] = claim{log: waiting[i].log, err: claimError(err, req.Version)}
 		}
 	}
 	return out, nil
