@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/schema/formats":    {"internal/schema"},
 	"internal/schema/wireformat": {"internal/schema"},
 	"internal/schema/rules":      {"internal/schema"},
-	"internal/schema/fieldcrypt": {"internal/schema", "internal/base/secret"},
+	"internal/schema/fieldcrypt": {"internal/schema", "internal/base"},
 
 	"internal/platform/gate":        {"internal/base", "internal/kafka"},
 	"internal/platform/registry":    {"internal/base", "internal/kafka", "internal/schema", "internal/platform/gate"},
@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 	"internal/platform/contract":    {"internal/base", "internal/kafka", "internal/schema", "internal/platform/registry"},
 	"internal/platform/rest":        {"internal/base", "internal/kafka", "internal/schema", "internal/platform/gate"},
 
-	"serde": {"internal/schema"},
+	"serde": {"internal/schema", "internal/base"},
 
 	"internal/sim":       {"internal/broker/placement"},
 	"internal/sim/cost":  {},
