@@ -82,6 +82,16 @@ func (s *settings) sasl() (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("property sasl.mechanism: want PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, got %q", s.get("sasl.mechanism"))
 }
 
+// TLS reads Kafka's and librdkafka's properties ssl.* for a connection that is not to a broker: certificates that are trusted,
+// the client's own, how strictly a server is checked. Other properties are an error.
+func TLS(properties map[string]string) (*tls.Config, error) {
+	s, err := parse(properties)
+	if err != nil {
+		return nil, err
+	}
+	return s.tls()
+}
+
 // tls returns the configuration of connections. Names of servers are filled in when dialling.
 func (s *settings) tls() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
