@@ -59,8 +59,8 @@ func lower(name fmt.Stringer) string {
 
 // resourceFlags name resources on the command line.
 type resourceFlags struct {
-	topics, groups, transactionalIDs, users []string
-	cluster                                 bool
+	topics, groups, transactionalIDs, users, subjects []string
+	cluster                                           bool
 }
 
 func (r *resourceFlags) add(cmd *cobra.Command, what string) {
@@ -69,6 +69,7 @@ func (r *resourceFlags) add(cmd *cobra.Command, what string) {
 	f.StringSliceVar(&r.groups, "group", nil, what+" consumer group, named like a topic")
 	f.StringSliceVar(&r.transactionalIDs, "transactional-id", nil, what+" transactional id, named like a topic")
 	f.StringSliceVar(&r.users, "user", nil, what+" user whose tokens are meant, such as User:alice")
+	f.StringSliceVar(&r.subjects, "subject", nil, what+" subject of the Schema Registry, named like a topic")
 	f.BoolVar(&r.cluster, "cluster", false, what+" the cluster itself")
 }
 
@@ -78,7 +79,7 @@ func (r *resourceFlags) targets() ([]acl.Target, error) {
 	for _, x := range []struct {
 		kind  acl.ResourceType
 		names []string
-	}{{acl.Topic, r.topics}, {acl.Group, r.groups}, {acl.TransactionalID, r.transactionalIDs}, {acl.User, r.users}} {
+	}{{acl.Topic, r.topics}, {acl.Group, r.groups}, {acl.TransactionalID, r.transactionalIDs}, {acl.User, r.users}, {acl.Subject, r.subjects}} {
 		for _, name := range x.names {
 			t := acl.Target{Type: x.kind, Pattern: acl.Literal, Name: name}
 			if prefix, ok := strings.CutPrefix(name, "prefix:"); ok {
@@ -110,6 +111,7 @@ func principalOf(s string) (string, error) {
 func newACLListCommand(s *session) *cobra.Command {
 	var resources resourceFlags
 	var principal string
+	var subjects bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List access control entries",
@@ -119,7 +121,7 @@ func newACLListCommand(s *session) *cobra.Command {
   weir acl list --principal alice -o json`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			filters, err := listFilters(&resources, principal)
+			filters, err := listFilters(&resources, principal, subjects)
 			if err != nil {
 				return err
 			}
@@ -142,11 +144,13 @@ func newACLListCommand(s *session) *cobra.Command {
 	s.addOutput(cmd)
 	resources.add(cmd, "only entries about this")
 	cmd.Flags().StringVar(&principal, "principal", "", "only entries of this `principal`, such as User:alice")
+	cmd.Flags().BoolVar(&subjects, "subjects", false, "entries about all subjects, which are not listed else: Kafka has none")
 	return cmd
 }
 
-// listFilters select what is about each named resource, or everything.
-func listFilters(resources *resourceFlags, principal string) ([]acl.Filter, error) {
+// listFilters select what is about each named resource, or everything; all is for everything about subjects, which Kafka does not know
+// and which is left out else.
+func listFilters(resources *resourceFlags, principal string, all bool) ([]acl.Filter, error) {
 	targets, err := resources.targets()
 	if err != nil {
 		return nil, err
@@ -159,6 +163,9 @@ func listFilters(resources *resourceFlags, principal string) ([]acl.Filter, erro
 		base.Principal = &principal
 	}
 	if len(targets) == 0 {
+		if all {
+			base.Type = acl.Subject
+		}
 		return []acl.Filter{base}, nil
 	}
 	var out []acl.Filter

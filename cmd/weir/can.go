@@ -55,7 +55,11 @@ func can(ctx context.Context, s *session, host string, args []string) error {
 		return err
 	}
 	defer cl.Close()
-	bindings, err := describeACLs(ctx, cl, acl.AnyFilter())
+	about := acl.AnyFilter()
+	if r.Type == acl.Subject {
+		about.Type = acl.Subject
+	}
+	bindings, err := describeACLs(ctx, cl, about)
 	if errors.Is(err, kerr.SecurityDisabled) {
 		return s.printCan(r, acl.Decision{Allowed: true}, "the broker has no authorizer: everybody may do everything")
 	}

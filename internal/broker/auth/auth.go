@@ -51,6 +51,7 @@ const (
 	TransactionalID = acl.TransactionalID
 	DelegationToken = acl.DelegationToken
 	User            = acl.User
+	Subject         = acl.Subject
 )
 
 // ClusterName is the name of the one resource of the kind Cluster.

@@ -84,6 +84,10 @@ const (
 	User
 )
 
+// Subject is the kind of the Schema Registry's subjects, which Kafka does not have: no code near this one is Kafka's. Programs that
+// speak Kafka's protocol do not know it, so a filter of AnyResource does not select it; who wants it asks for it (docs/design/0024).
+const Subject ResourceType = 101
+
 // ClusterName is the name of the one resource of the kind Cluster, and Wildcard the literal name that stands for all.
 const (
 	ClusterName = "kafka-cluster"
@@ -141,14 +145,14 @@ type Filter struct {
 	Permission Permission
 }
 
-// AnyFilter selects all bindings.
+// AnyFilter selects all bindings but those about subjects.
 func AnyFilter() Filter {
 	return Filter{Type: AnyResource, Pattern: AnyPattern, Operation: AnyOperation, Permission: AnyPermission}
 }
 
 // Selects tells whether the filter matches a binding.
 func (f *Filter) Selects(b *Binding) bool {
-	return (f.Type == AnyResource || f.Type == b.Type) &&
+	return (f.Type == AnyResource && b.Type != Subject || f.Type == b.Type) &&
 		f.selectsName(b) &&
 		(f.Principal == nil || *f.Principal == b.Principal) &&
 		(f.Host == nil || *f.Host == b.Host) &&
@@ -194,6 +198,8 @@ func Supported(t ResourceType) []Operation {
 		return []Operation{Describe}
 	case User:
 		return []Operation{CreateTokens, DescribeTokens}
+	case Subject:
+		return []Operation{Read, Write, Delete, Describe, DescribeConfigs, AlterConfigs}
 	}
 	return nil
 }

@@ -13,16 +13,29 @@ var (
 	permissionNames = []string{"UNKNOWN", "ANY", "DENY", "ALLOW"}
 )
 
-func (o Operation) String() string    { return nameOf(operationNames, int(o)) }
-func (t ResourceType) String() string { return nameOf(resourceNames, int(t)) }
-func (p PatternType) String() string  { return nameOf(patternNames, int(p)) }
-func (p Permission) String() string   { return nameOf(permissionNames, int(p)) }
+func (o Operation) String() string   { return nameOf(operationNames, int(o)) }
+func (p PatternType) String() string { return nameOf(patternNames, int(p)) }
+func (p Permission) String() string  { return nameOf(permissionNames, int(p)) }
 
 // Valid tells whether the code is one that this package knows, UNKNOWN aside.
-func (o Operation) Valid() bool    { return o > UnknownOperation && int(o) < len(operationNames) }
-func (t ResourceType) Valid() bool { return t > UnknownResource && int(t) < len(resourceNames) }
-func (p PatternType) Valid() bool  { return p > UnknownPattern && int(p) < len(patternNames) }
-func (p Permission) Valid() bool   { return p > UnknownPermission && int(p) < len(permissionNames) }
+func (o Operation) Valid() bool   { return o > UnknownOperation && int(o) < len(operationNames) }
+func (p PatternType) Valid() bool { return p > UnknownPattern && int(p) < len(patternNames) }
+func (p Permission) Valid() bool  { return p > UnknownPermission && int(p) < len(permissionNames) }
+
+// subjectName is how Confluent's tools call subjects.
+const subjectName = "SUBJECT"
+
+func (t ResourceType) String() string {
+	if t == Subject {
+		return subjectName
+	}
+	return nameOf(resourceNames, int(t))
+}
+
+// Valid tells whether the code is one that this package knows, UNKNOWN aside.
+func (t ResourceType) Valid() bool {
+	return t == Subject || t > UnknownResource && int(t) < len(resourceNames)
+}
 
 func nameOf(names []string, code int) string {
 	if code < 0 || code >= len(names) {
@@ -40,6 +53,9 @@ func ParseOperation(s string) (Operation, error) {
 
 // ParseResourceType reads the name of a kind of resource, like ParseOperation.
 func ParseResourceType(s string) (ResourceType, error) {
+	if plain(s) == plain(subjectName) {
+		return Subject, nil
+	}
 	code, err := codeOf("resource type", resourceNames, s)
 	return ResourceType(code), err
 }

@@ -66,19 +66,19 @@ func Roles() []Role {
 		},
 		{
 			Name: "ResourceOwner", Doc: "Everything with the named resources.",
-			OnResource: []Grant{on(Topic, all...), on(Group, all...), on(TransactionalID, all...)},
+			OnResource: []Grant{on(Topic, all...), on(Group, all...), on(TransactionalID, all...), on(Subject, all...)},
 		},
 		{
 			Name: "DeveloperManage", Doc: "Creating, changing and deleting the named resources, without the data.",
-			OnResource: []Grant{on(Topic, Create, Delete, Alter, AlterConfigs), on(Group, Delete, AlterConfigs), on(TransactionalID, Describe)},
+			OnResource: []Grant{on(Topic, Create, Delete, Alter, AlterConfigs), on(Group, Delete, AlterConfigs), on(TransactionalID, Describe), on(Subject, Delete, Describe, AlterConfigs)},
 		},
 		{
 			Name: "DeveloperRead", Doc: "Reading the named topics, in the named groups.",
-			OnResource: []Grant{on(Topic, Read), on(Group, Read), on(TransactionalID, Describe)},
+			OnResource: []Grant{on(Topic, Read), on(Group, Read), on(TransactionalID, Describe), on(Subject, Read)},
 		},
 		{
 			Name: "DeveloperWrite", Doc: "Writing to the named topics, with the named transactional ids.",
-			OnResource: []Grant{on(Topic, Write), on(TransactionalID, Write)},
+			OnResource: []Grant{on(Topic, Write), on(TransactionalID, Write), on(Subject, Write, Read)},
 		},
 	}
 }
@@ -100,7 +100,7 @@ func FindRole(roles []Role, name string) (Role, error) {
 func (r Role) Bindings(principal, host string, targets []Target) ([]Binding, error) {
 	switch {
 	case len(r.OnResource) > 0 && len(targets) == 0:
-		return nil, fmt.Errorf("role %s is about resources: name a topic, group or transactional id", r.Name)
+		return nil, fmt.Errorf("role %s is about resources: name a topic, group, transactional id or subject", r.Name)
 	case len(r.OnResource) == 0 && len(targets) > 0:
 		return nil, fmt.Errorf("role %s is about the whole cluster and takes no resource", r.Name)
 	}
