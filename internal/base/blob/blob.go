@@ -61,6 +61,20 @@ type Store interface {
 	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
 }
 
+// Sized is a store that opens an object of known size without asking for it.
+type Sized interface {
+	OpenSized(ctx context.Context, key string, size int64) (Reader, error)
+}
+
+// OpenSized opens an object of which the caller knows the size, and that nobody replaces: without a request, where the store can. That
+// the object is not there is said by the first read at the latest.
+func OpenSized(ctx context.Context, s Store, key string, size int64) (Reader, error) {
+	if x, ok := s.(Sized); ok {
+		return x.OpenSized(ctx, key, size)
+	}
+	return s.Open(ctx, key)
+}
+
 // Info describes an object.
 type Info struct {
 	Key  string

@@ -54,6 +54,15 @@ func (r *remote) Open(ctx context.Context, key string) (Reader, error) {
 	return &remoteReader{o, context.WithoutCancel(ctx)}, nil
 }
 
+// OpenSized implements Sized.
+func (r *remote) OpenSized(ctx context.Context, key string, size int64) (Reader, error) {
+	o, err := OpenSized(ctx, r.inner, key, size)
+	if err != nil {
+		return nil, mark(ctx, err)
+	}
+	return &remoteReader{o, context.WithoutCancel(ctx)}, nil
+}
+
 func (r *remote) Delete(ctx context.Context, key string) error {
 	return mark(ctx, r.inner.Delete(ctx, key))
 }

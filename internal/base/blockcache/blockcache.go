@@ -163,7 +163,7 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 		r.fill(b)
 	}
 	if begin+int64(n) > BlockBytes/2 {
-		r.ahead(number + 1)
+		r.background(number+1, number+1+aheadBlocks)
 	}
 	<-b.ready
 	if err := b.err; err != nil {
@@ -171,6 +171,24 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 		return nil, nil, err
 	}
 	return b.bytes[begin : begin+int64(n) : begin+int64(n)], func() { r.cache.put(b) }, nil
+}
+
+// Ahead has the blocks with the n bytes at off read in the background, as far as there is room for that.
+func (r *Reader) Ahead(off, n int64) {
+	r.background(off/BlockBytes, (off+n-1)/BlockBytes+1)
+}
+
+// Touch waits until the blocks with the n bytes at off are in the cache. Its error is that of View.
+func (r *Reader) Touch(off, n int64) error {
+	for at := off; at < off+n; {
+		p, release, err := r.View(at, int(min(n-(at-off), BlockBytes)))
+		if err != nil {
+			return err
+		}
+		at += int64(len(p))
+		release()
+	}
+	return nil
 }
 
 // bypass reads what is not to be kept.
@@ -194,9 +212,9 @@ func (r *Reader) fill(b *block) {
 	close(b.ready)
 }
 
-// ahead has the blocks from number on read in the background.
-func (r *Reader) ahead(number int64) {
-	for n := number; n < number+aheadBlocks && r.blockBytes(n) > 0; n++ {
+// background has the blocks from number up to end read in the background.
+func (r *Reader) background(number, end int64) {
+	for n := number; n < end && r.blockBytes(n) > 0; n++ {
 		b := r.cache.begin(key{r.id, n})
 		if b == nil {
 			continue

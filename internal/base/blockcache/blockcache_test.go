@@ -87,6 +87,25 @@ func TestSequentialReadsReadEachBlockOnceAndAhead(t *testing.T) {
 	}
 }
 
+func TestAheadReadsWhatIsTouchedLater(t *testing.T) {
+	t.Parallel()
+	f := newFile(4)
+	c := New(16 * BlockBytes)
+	r := c.Object(7, f, int64(len(f.b))-10, held)
+	r.Ahead(BlockBytes/2, 2*BlockBytes)
+	if err := r.Touch(BlockBytes/2, 2*BlockBytes); err != nil {
+		t.Fatal(err)
+	}
+	if _, misses := c.Stats(); misses != 0 {
+		t.Errorf("%d blocks were not read ahead", misses)
+	}
+	f.fail.Store(true)
+	c.Close()
+	if err := c.Object(8, f, 5, held).Touch(0, 5); !errors.Is(err, errBroken) {
+		t.Errorf("touch of what cannot be read: %v", err)
+	}
+}
+
 func TestBytesBeyondTheLimitAreNotKept(t *testing.T) {
 	t.Parallel()
 	f := newFile(2)

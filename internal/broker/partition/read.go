@@ -134,13 +134,21 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 		}
 		limit = min(limit, q.base)
 	}
-	spans := l.spansLocked(room[:0], req.Offset, limit, max(req.MaxBytes, 1))
+	apart := l.env.WAL != nil && l.env.WAL.Apart()
+	wanted := max(req.MaxBytes, 1)
+	if apart {
+		wanted += fetchedAheadBytes
+	}
+	spans := l.spansLocked(room[:0], req.Offset, limit, wanted)
 	var aborted abortedView
 	if n := len(spans); req.Committed && n > 0 {
 		aborted = l.abortedLocked(req.Offset, min(limit, spans[n-1].next))
 	}
 	l.mu.Unlock()
 
+	if apart {
+		l.fetchAhead(ctx, spans)
+	}
 	c := collector{log: l, res: &res, limit: limit, left: req.MaxBytes, atLeastOne: req.AtLeastOne}
 	for i := range spans {
 		more, err := c.take(ctx, &spans[i])
@@ -163,6 +171,30 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 		res.Aborted = list
 	}
 	return res, nil //nolint:nilerr // see above
+}
+
+// fetchedAheadBytes is how much is fetched beyond what a read asks for, where every frame is an object of its own.
+const fetchedAheadBytes = 2 << 20
+
+// fetchAhead begins to fetch the WAL objects of spans all at once, so that a read waits for the slowest of them and not for each in
+// turn. Whoever reads what is in memory has no need of it.
+func (l *Log) fetchAhead(ctx context.Context, spans []span) {
+	for i := range spans {
+		s := &spans[i]
+		if s.object != nil {
+			continue
+		}
+		if _, release, ok := l.env.WAL.Recent(s.pos, int64(s.bytes)); ok {
+			release()
+			return
+		}
+		if src, err := l.open(ctx, s); err == nil { // else the read says what is wrong
+			if src.blocks != nil {
+				src.blocks.Ahead(src.base, src.size)
+			}
+			src.done()
+		}
+	}
 }
 
 // Drop gives back what the result holds, when it will not be sent.
@@ -207,6 +239,12 @@ func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
 		c.flush()
 		c.res.Chunks = append(c.res.Chunks, Chunk{Bytes: src.bytes[start:end], Len: n, Done: src.done})
 	case n >= laterBytesMin:
+		if src.whole {
+			if err := src.blocks.Touch(src.base+start, n); err != nil { // an object that is gone must show before the answer begins
+				src.done()
+				return false, c.log.damage(err)
+			}
+		}
 		c.flush()
 		c.res.Chunks = append(c.res.Chunks, Chunk{From: src.blocks, Off: src.base + start, Len: n, Done: src.done})
 	default:
@@ -299,6 +337,7 @@ type source struct {
 	reader *segment.Reader
 	base   int64              // where they begin in blocks
 	blocks *blockcache.Reader // the file or object that holds them
+	whole  bool               // blocks is a WAL object, which nobody has looked at yet
 	done   func()
 }
 
@@ -323,7 +362,7 @@ func (l *Log) open(ctx context.Context, s *span) (*source, error) {
 	}
 	src.done, src.base = pin.Release, pin.Off
 	reader := l.env.Blocks.Reader
-	if pin.Whole {
+	if src.whole = pin.Whole; pin.Whole {
 		reader = l.env.Blocks.Object
 	}
 	src.blocks = reader(pin.ID, pin.Source, pin.Durable, func() (func(), bool) {

@@ -71,6 +71,9 @@ type Source interface {
 	ReadRange(buf []byte, off int64, n int) ([]byte, error)
 }
 
+// Apart is ObjectLog.Apart: frames lie one after another in a file.
+func (l *Log) Apart() bool { return false }
+
 // Pin keeps the file that holds pos from being recycled. pos must lie below Tail. ErrTrimmed if the file is gone.
 func (l *Log) Pin(_ context.Context, pos Position) (Pinned, error) {
 	l.mu.Lock()

@@ -322,6 +322,9 @@ func (l *ObjectLog) Bytes() int64 {
 	return int64(l.durable - l.own[0].pos)
 }
 
+// Apart says that each frame has to be fetched by itself, so that those who read one after another want several at a time.
+func (l *ObjectLog) Apart() bool { return true }
+
 // Recent is Log.Recent.
 func (l *ObjectLog) Recent(pos Position, n int64) (p []byte, release func(), ok bool) {
 	l.mu.Lock()
@@ -343,7 +346,8 @@ func (l *ObjectLog) unpinBlock(b *ringBlock) {
 	}
 }
 
-// Pin opens the object that holds pos. ErrTrimmed if it is not part of the log any more; blob.ErrNotFound, wrapped, if it is gone.
+// Pin opens the object that holds pos. ErrTrimmed if it is not part of the log any more; blob.ErrNotFound, wrapped, if it is gone, which the
+// first read may be the one to say.
 func (l *ObjectLog) Pin(ctx context.Context, pos Position) (Pinned, error) {
 	l.mu.Lock()
 	var p place
@@ -357,7 +361,7 @@ func (l *ObjectLog) Pin(ctx context.Context, pos Position) (Pinned, error) {
 	if !ok {
 		return Pinned{}, fmt.Errorf("%w: %v", ErrTrimmed, pos)
 	}
-	o, err := l.openObject(ctx, p.key)
+	o, err := l.openObject(ctx, p)
 	if err != nil {
 		return Pinned{}, fmt.Errorf("wal: open %s: %w", p.key, err)
 	}
@@ -371,9 +375,9 @@ type openObject struct {
 	users int
 }
 
-func (l *ObjectLog) openObject(ctx context.Context, key string) (*openObject, error) {
+func (l *ObjectLog) openObject(ctx context.Context, p place) (*openObject, error) {
 	l.mu.Lock()
-	o := l.reading[key]
+	o := l.reading[p.key]
 	if o != nil {
 		o.users++
 	}
@@ -381,16 +385,16 @@ func (l *ObjectLog) openObject(ctx context.Context, key string) (*openObject, er
 	if o != nil {
 		return o, nil
 	}
-	r, err := l.o.Blob.Open(ctx, key)
+	r, err := blob.OpenSized(ctx, l.o.Blob, p.key, p.bytes)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
-	o = l.reading[key]
+	o = l.reading[p.key]
 	mine := o == nil
 	if mine {
 		o = &openObject{Reader: r}
-		l.reading[key] = o
+		l.reading[p.key] = o
 	}
 	o.users++
 	l.mu.Unlock()

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"CommitRefusesATakenKey", commitRefusesATakenKey},
 		{"AbortLeavesNothing", abortLeavesNothing},
 		{"ReadAtFollowsReaderAt", readAtFollowsReaderAt},
+		{"OpenOfKnownSizeReadsTheSame", openOfKnownSize},
 		{"OpenAndDeleteOfAbsentKey", absentKey},
 		{"DeleteFreesTheKey", deleteFreesTheKey},
 		{"ListIsSortedByKeyBytes", listIsSorted},
@@ -98,6 +99,26 @@ func putIfAbsentKeepsTheFirst(t *testing.T, s blob.Store) {
 	wantBody(t, s, "a/b/c", "one")
 	must(t, s.PutIfAbsent(t.Context(), "a/b/empty", nil))
 	wantBody(t, s, "a/b/empty", "")
+}
+
+func openOfKnownSize(t *testing.T, s blob.Store) {
+	body := strings.Repeat("0123456789", 5000)
+	must(t, s.PutIfAbsent(t.Context(), "sized", []byte(body)))
+	r, err := blob.OpenSized(t.Context(), s, "sized", int64(len(body)))
+	must(t, err)
+	if got := read(t, r); string(got) != body {
+		t.Errorf("read %d bytes, not those that were put", len(got))
+	}
+	if _, err := r.ReadAt(make([]byte, 2), int64(len(body))-1); !errors.Is(err, io.EOF) {
+		t.Errorf("read beyond the end: %v, want io.EOF", err)
+	}
+	must(t, r.Close())
+	r, err = blob.OpenSized(t.Context(), s, "absent", 10)
+	if err == nil {
+		_, err = r.ReadAt(make([]byte, 10), 0)
+		must(t, r.Close())
+	}
+	wantErr(t, "open or first read of an absent key", err, blob.ErrNotFound)
 }
 
 func oneOfManyCreatorsWins(t *testing.T, s blob.Store) {

@@ -18,6 +18,15 @@ func (s *Store) Open(ctx context.Context, key string) (blob.Reader, error) {
 	return &reader{Reader: r, store: s, key: key}, nil
 }
 
+// OpenSized implements blob.Sized.
+func (s *Store) OpenSized(ctx context.Context, key string, size int64) (blob.Reader, error) {
+	r, err := blob.OpenSized(ctx, s.Store, key, size)
+	if err != nil || !s.o.Cacheable(key) {
+		return r, err
+	}
+	return &reader{Reader: r, store: s, key: key}, nil
+}
+
 // Delete implements blob.Store. What is kept of the object goes too.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	s.mu.Lock()

@@ -39,6 +39,19 @@ func (s *Store) Open(ctx context.Context, key string) (blob.Reader, error) {
 	return r, nil
 }
 
+// OpenSized implements blob.Sized. The object is read without a condition on its ETag, which is not known.
+func (s *Store) OpenSized(ctx context.Context, key string, size int64) (blob.Reader, error) {
+	if err := s.check(ctx, key); err != nil {
+		return nil, err
+	}
+	if size < 0 || size > maxObjectBytes {
+		return nil, fmt.Errorf("open %s: size %d is not within 0 and %d", key, size, int64(maxObjectBytes))
+	}
+	r := &reader{store: s, key: key, size: size}
+	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return r, nil
+}
+
 func (s *Store) openOnce(ctx context.Context, key string) (*reader, error) {
 	a, err := s.hedged(ctx, request{
 		op: opGet, method: http.MethodGet, key: key, bytes: headBytes,
@@ -120,7 +133,7 @@ func cutShort(err error) error {
 type reader struct {
 	store  *Store
 	key    string
-	etag   string // empty only if size is 0
+	etag   string // empty if it is not known, or if size is 0
 	size   int64
 	head   []byte          // its first bytes: all of a small object
 	ctx    context.Context //nolint:containedctx // the reader's life, see Open
@@ -187,18 +200,19 @@ func (r *reader) fill(p []byte, off int64) error {
 	return nil
 }
 
-// getRange reads p at off of the object with this ETag, once.
+// getRange reads p at off of the object with this ETag, or with any if it is empty, once.
 func (s *Store) getRange(ctx context.Context, key, etag string, p []byte, off int64) error {
 	end := off + int64(len(p))
-	a, err := s.hedged(ctx, request{
-		op: opGet, method: http.MethodGet, key: key, bytes: int64(len(p)),
-		header: map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", off, end-1), ifMatch: etag},
-	})
+	header := map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", off, end-1)}
+	if etag != "" {
+		header[ifMatch] = etag
+	}
+	a, err := s.hedged(ctx, request{op: opGet, method: http.MethodGet, key: key, bytes: int64(len(p)), header: header})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.body.Close() }()
-	if got := a.header.Get("Etag"); got != etag {
+	if got := a.header.Get("Etag"); etag != "" && got != etag {
 		return ErrReplaced // the condition was not looked at
 	}
 	if a.status != http.StatusPartialContent {
