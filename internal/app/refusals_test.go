@@ -244,6 +244,15 @@ func topicRefusals(add adder, sees seer) {
 	describe := right{acl.DescribeConfigs, acl.Topic, newName}
 	add(right{acl.Create, acl.Topic, newName}, topicDenied, create, describe)
 	add(onCluster(acl.Create), topicDenied, create, describe)
+	letters := right{acl.Write, acl.Topic, "letters"}
+	add(letters, topicDenied, req(5, func(r *kmsg.CreateTopicsRequest) {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = newName, 1, 1
+		c := kmsg.NewCreateTopicsRequestTopicConfig()
+		c.Name, c.Value = "weir.contract.dlq.topic", &letters.name
+		t.Configs = append(t.Configs, c)
+		r.Topics, r.ValidateOnly = append(r.Topics, t), true
+	}), right{acl.Create, acl.Topic, newName}, describe)
 	sees(describe, create, func(res kmsg.Response) bool { return res.(*kmsg.CreateTopicsResponse).Topics[0].ConfigErrorCode == 0 }, onCluster(acl.Create))
 	remove := req(5, func(r *kmsg.DeleteTopicsRequest) { r.TopicNames = []string{topicName} })
 	add(onTopic(acl.Delete), topicDenied, remove)
@@ -298,6 +307,19 @@ func configRefusals(add adder) {
 		}))
 	}
 	add(onCluster(acl.DescribeConfigs), clusterDenied, req(1, func(*kmsg.ListConfigResourcesRequest) {}))
+	letters := right{acl.Write, acl.Topic, "letters"}
+	add(letters, topicDenied, req(2, func(r *kmsg.AlterConfigsRequest) {
+		c, x := kmsg.NewAlterConfigsRequestResource(), kmsg.NewAlterConfigsRequestResourceConfig()
+		c.ResourceType, c.ResourceName, x.Name, x.Value = kmsg.ConfigResourceTypeTopic, topicName, "weir.contract.dlq.topic", &letters.name
+		c.Configs = append(c.Configs, x)
+		r.Resources, r.ValidateOnly = append(r.Resources, c), true
+	}), onTopic(acl.AlterConfigs))
+	add(letters, topicDenied, req(1, func(r *kmsg.IncrementalAlterConfigsRequest) {
+		c, x := kmsg.NewIncrementalAlterConfigsRequestResource(), kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		c.ResourceType, c.ResourceName, x.Name, x.Value = kmsg.ConfigResourceTypeTopic, topicName, "weir.contract.dlq.topic", &letters.name
+		c.Configs = append(c.Configs, x)
+		r.Resources, r.ValidateOnly = append(r.Resources, c), true
+	}), onTopic(acl.AlterConfigs))
 }
 
 func clusterRefusals(add adder, sees seer) {

@@ -17,6 +17,9 @@ package api
 // Unlike Kafka's broker this one does not decompress batches unless the topic's configuration makes it: a producer that
 // sends damaged compressed records under a right checksum is not told.
 //
+// A topic may have a contract that its records must obey (contract.go), which Kafka has not. What it refuses is INVALID_RECORD and names
+// the records.
+//
 // 3: transactional id. 5: log start offset. 7: zstd allowed. 8: record errors and messages. 9: flexible.
 // 10: who leads the partitions that this broker does not own. 11, 12: transactions without AddPartitionsToTxn. 13: topic ids instead of names.
 
@@ -85,7 +88,7 @@ func (s *Server) produce(ctx context.Context, c *Conn, h wire.RequestHeader, r k
 			case topic.Name == auditevent.Topic && c.isBroker():
 				err = s.acceptEvents(ctx, topic, p)
 			default:
-				a, err = s.appendBatch(ctx, &wait, topic, req, p, claims[ordinal])
+				a, err = s.appendBatch(ctx, c, &wait, topic, req, p, claims[ordinal])
 			}
 			answer := produceAnswer(p.Partition, a, err)
 			if l, ok := leaderHint(&leaders, topic, p.Partition, kafka.Error(answer.ErrorCode)); ok {
@@ -240,7 +243,7 @@ func (s *Server) produceTopic(c *Conn, view *topics.View, version int16, t *kmsg
 // notAppended is what the answer to a refused batch says of offsets.
 var notAppended = partition.Appended{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
 
-func (s *Server) appendBatch(ctx context.Context, wait *patience, topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, in claim) (partition.Appended, error) {
+func (s *Server) appendBatch(ctx context.Context, c *Conn, wait *patience, topic *topics.Topic, req *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, in claim) (partition.Appended, error) {
 	if req.Acks < -1 || req.Acks > 1 {
 		return notAppended, kafka.InvalidRequiredAcks
 	}
@@ -264,7 +267,12 @@ func (s *Server) appendBatch(ctx context.Context, wait *patience, topic *topics.
 	if in.err != nil {
 		return notAppended, in.err
 	}
-	a, err := log.AppendVerified(batch, in.verification)
+	var a partition.Appended
+	if topic.Terms == nil {
+		a, err = log.AppendVerified(batch, in.verification)
+	} else {
+		a, err = s.appendJudged(ctx, c, log, batch, in, produced{topic, req, p.Partition})
+	}
 	if err == nil {
 		return a, nil
 	}

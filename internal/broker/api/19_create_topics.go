@@ -10,7 +10,8 @@
 //	v7  the answer carries the topic's id
 //
 // Differences from Kafka: durability is the store's, so a replication factor above 1 cannot be had; a request may
-// ask for more than 10,000 partitions, up to max.partitions.per.broker altogether; internal.segment.bytes is unknown.
+// ask for more than 10,000 partitions, up to max.partitions.per.broker altogether; internal.segment.bytes is unknown. Who names
+// a topic for dead letters (weir.contract.dlq.topic) must be allowed to write to it.
 package api
 
 import (
@@ -37,6 +38,10 @@ func (s *Server) createTopics(ctx context.Context, c *Conn, req *kmsg.CreateTopi
 		switch times[t.Topic] {
 		case 1:
 			if !mayAll && !s.allow(c, auth.Create, auth.Topic, t.Topic) {
+				denied = append(denied, t.Topic)
+				continue
+			}
+			if s.refuseCreateConfigs(c, t) != nil {
 				denied = append(denied, t.Topic)
 				continue
 			}
@@ -79,6 +84,16 @@ func (s *Server) createTopics(ctx context.Context, c *Conn, req *kmsg.CreateTopi
 		res.Topics = append(res.Topics, createFailed(name, kafka.TopicAuthorizationFailed))
 	}
 	return res, nil
+}
+
+// refuseCreateConfigs is refuseDeadLetters for a topic to be created.
+func (s *Server) refuseCreateConfigs(c *Conn, t *kmsg.CreateTopicsRequestTopic) error {
+	for i := range t.Configs {
+		if err := s.refuseDeadLetters(c, t.Configs[i].Name, t.Configs[i].Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hideConfigs takes from an answer what only those learn who may describe the configs of the topic.

@@ -5,7 +5,8 @@
 //
 //	v2  flexible
 //
-// Difference from Kafka: a resource given twice is answered with INVALID_REQUEST, where Kafka 4.3 does not answer at all.
+// Difference from Kafka: a resource given twice is answered with INVALID_REQUEST, where Kafka 4.3 does not answer at all. Who
+// names a topic for dead letters (weir.contract.dlq.topic) must be allowed to write to it.
 package api
 
 import (
@@ -35,6 +36,9 @@ func (s *Server) alterConfigs(ctx context.Context, c *Conn, req *kmsg.AlterConfi
 		err := errResourceTwice
 		if times[resource] == 1 {
 			err = s.refuseConfigs(c, auth.AlterConfigs, resource)
+		}
+		for j := 0; err == nil && j < len(configs) && resource.Type == topics.TopicResource; j++ {
+			err = s.refuseDeadLetters(c, configs[j].Name, configs[j].Value)
 		}
 		if err == nil {
 			err = s.topics.ReplaceConfigs(ctx, resource, configs, req.ValidateOnly)

@@ -7,7 +7,8 @@
 //
 // Differences from Kafka: an operation that does not exist is INVALID_REQUEST, not an unknown error; listeners and
 // listener.security.protocol.map change with a restart only; what Weir cannot do is refused where Kafka would try (unknown
-// cipher suites, TLS versions and SASL mechanisms, a negative log.cleaner.io.max.bytes.per.second).
+// cipher suites, TLS versions and SASL mechanisms, a negative log.cleaner.io.max.bytes.per.second). Who names a topic for dead
+// letters (weir.contract.dlq.topic) must be allowed to write to it.
 package api
 
 import (
@@ -39,6 +40,9 @@ func (s *Server) incrementalAlterConfigs(ctx context.Context, c *Conn, req *kmsg
 		err := errResourceTwice
 		if times[resource] == 1 {
 			err = s.refuseConfigs(c, auth.AlterConfigs, resource)
+		}
+		for j := 0; err == nil && j < len(changes) && resource.Type == topics.TopicResource; j++ {
+			err = s.refuseDeadLetters(c, changes[j].Name, changes[j].Value)
 		}
 		if err == nil {
 			err = s.topics.AlterConfigs(ctx, resource, changes, req.ValidateOnly)

@@ -101,4 +101,7 @@ func (s *Server) Forget(topics []string) {
 	for _, t := range topics {
 		s.metrics.forget(t)
 	}
+	if s.contracts != nil {
+		s.contracts.Forget(topics)
+	}
 }

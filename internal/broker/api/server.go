@@ -39,7 +39,7 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/wire"
 )
 
-// Options of a Server; all are required but Access, Audit and Transactions.
+// Options of a Server; all are required but Access, Audit, Contracts and Transactions.
 type Options struct {
 	Topics       *topics.Store
 	Cluster      *cluster.Directory // who owns what, this broker among them
@@ -58,6 +58,7 @@ type Options struct {
 	Tokens        *auth.Tokens
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
+	Contracts     Contracts        // judges records of topics that ask for it; nil: nobody does, and all pass
 	// Ownership returns a channel that is closed at the next change of what Storage owns. Nil: nothing changes.
 	Ownership func() <-chan struct{}
 	LogDir    string
@@ -100,6 +101,8 @@ type Server struct {
 	access        *auth.Authorizer // nil: everybody may do everything
 	audit         *audit.Log       // nil: nobody is told of decisions
 	records       bool             // note decisions, whoever decides
+	contracts     Contracts        // nil: no record is judged
+	judging       chan struct{}    // a token for each batch that is decompressed to be judged
 	ownership     func() <-chan struct{}
 	logDir        string
 	confident     func() bool
@@ -121,6 +124,7 @@ func New(o Options) *Server {
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}
 	s.ownership = o.Ownership
+	s.contracts, s.judging = o.Contracts, newJudging()
 	if s.confident = o.Confident; s.confident == nil {
 		s.confident = func() bool { return true }
 	}

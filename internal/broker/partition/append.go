@@ -55,10 +55,21 @@ func (l *Log) Append(b []byte) (Appended, error) { return l.AppendVerified(b, ni
 // AppendVerified is Append for a batch that may open a transaction: v is what BeginVerification returned before the
 // transaction's coordinator was asked. If a marker has come meanwhile the batch is refused, with InvalidTxnState.
 func (l *Log) AppendVerified(b []byte, v *Verification) (Appended, error) {
+	return l.AppendInspected(b, v, nil)
+}
+
+// AppendInspected is AppendVerified for a batch that somebody looks into; nil is nobody.
+func (l *Log) AppendInspected(b []byte, v *Verification, inspect Inspector) (Appended, error) {
 	c := l.config.Load()
 	b, h, err := l.check(b, c)
 	if err != nil {
 		return Appended{}, err
+	}
+	if inspect != nil {
+		a, done, err := l.inspect(&b, &h, c, v, inspect)
+		if done || err != nil {
+			return a, err
+		}
 	}
 	logAppendTime := int64(-1)
 	switch {

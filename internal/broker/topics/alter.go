@@ -150,7 +150,8 @@ func (s *Store) alterTopic(ctx context.Context, v *View, name string, changes []
 		return true, nil
 	}
 	changed := *old
-	changed.Configs, changed.parsed = texts, parsed
+	changed.Configs = texts
+	changed.configure(parsed)
 	var t txnBuilder
 	t.put(topicPrefix+name, old.revision, encodeTopic(&changed))
 	revision, ok, err := s.txn(ctx, t.compares, t.ops)

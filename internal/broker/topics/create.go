@@ -34,6 +34,8 @@ type Spec struct {
 	// Assignments place partitions by hand; both numbers above must then be -1.
 	Assignments []Assignment
 	Configs     map[string]string
+	// Beside, if not nil, is the topic whose shards the partitions share, index by index, so that one broker owns both.
+	Beside *Topic
 	// NullConfigs are the names of configs that were sent without a value.
 	NullConfigs []string
 }
@@ -77,7 +79,7 @@ func (s *Store) CreateAll(ctx context.Context, specs []Spec, validateOnly bool) 
 		for i, spec := range specs {
 			topic, err := s.plan(s.View(), spec, 0)
 			if err == nil {
-				err = s.identify(topic)
+				err = s.identify(topic, spec.Beside)
 			}
 			if out[i].Err = err; err == nil {
 				out[i].Topic = topic
@@ -119,7 +121,7 @@ func (s *Store) createSome(ctx context.Context, specs []Spec, out []Created, nex
 		}
 		topic, err := s.plan(view, spec, adds)
 		if err == nil {
-			err = s.identify(topic)
+			err = s.identify(topic, spec.Beside)
 		}
 		if out[end] = (Created{Err: err}); err != nil {
 			continue
@@ -161,14 +163,23 @@ func (t *txnBuilder) delete(key string, revision int64) {
 	t.ops = append(t.ops, meta.Op{Kind: meta.Delete, Key: key})
 }
 
-func (s *Store) identify(t *Topic) error {
-	id, err := kafka.NewTopicID(s.o.Rand)
-	if err != nil {
-		return err
+// identify gives the topic its id. The place of its partitions follows from that alone, so a topic beside another gets one that fits.
+func (s *Store) identify(t, beside *Topic) error {
+	for tries := 0; ; tries++ {
+		id, err := kafka.NewTopicID(s.o.Rand)
+		if err != nil {
+			return err
+		}
+		t.ID, t.FirstShard = id, firstShard(id, t.Shards)
+		// One in Shards fits. A topic of another number of shards cannot be followed.
+		if beside == nil || beside.Shards != t.Shards || t.FirstShard == beside.FirstShard || tries == identifyTries*int(t.Shards) {
+			return nil
+		}
 	}
-	t.ID, t.FirstShard = id, firstShard(id, t.Shards)
-	return nil
 }
+
+// identifyTries bounds how often, for each shard, an id is drawn that fits: all fail in one case of e^50.
+const identifyTries = 50
 
 func alreadyExists(name string) error {
 	return kafka.Errorf(kafka.TopicAlreadyExists, "Topic '%s' already exists.", name)
@@ -203,7 +214,9 @@ func (s *Store) plan(v *View, spec Spec, more int64) (*Topic, error) {
 	if err := v.checkCap(more + int64(partitions)); err != nil {
 		return nil, err
 	}
-	return &Topic{Name: spec.Name, Partitions: partitions, Shards: s.o.Shards, Configs: spec.Configs, parsed: parsed, CreatedAt: s.o.Now().UTC()}, nil
+	t := &Topic{Name: spec.Name, Partitions: partitions, Shards: s.o.Shards, Configs: spec.Configs, CreatedAt: s.o.Now().UTC()}
+	t.configure(parsed)
+	return t, nil
 }
 
 func (s *Store) checkTopic(v *View, configs map[string]string) (*config.Values, error) {

@@ -58,7 +58,7 @@ func (s *Store) Describe(r Resource, names []string) ([]Config, error) {
 		if !ok {
 			return nil, kafka.Errorf(kafka.UnknownTopicOrPartition, "")
 		}
-		all = v.describeTopic(t)
+		all = v.describeTopic(t, names)
 	case Broker:
 		if err := s.checkDescribed(r.Name, "expected %d or empty string, but received %d"); err != nil && r.Name != "" {
 			return nil, err
@@ -105,10 +105,13 @@ func (s *Store) checkDescribed(name, format string) error {
 	return nil
 }
 
-func (v *View) describeTopic(t *Topic) []Config {
+func (v *View) describeTopic(t *Topic, names []string) []Config {
 	out := make([]Config, 0, len(v.cat.topics))
 	for _, c := range v.cat.topics {
 		name := c.setting.Name()
+		if _, set := t.parsed.Explicit(name); c.own && !set && !slices.Contains(names, name) {
+			continue
+		}
 		d := Config{Name: name, Type: c.setting.Type(), Doc: c.setting.Doc()}
 		if len(c.synonyms) > 0 {
 			d.Synonyms = v.synonymsOf(c.synonyms[0].name, c.names())
@@ -176,9 +179,12 @@ func (v *View) EffectiveTopicConfigs(t *Topic) []Config {
 	for _, c := range v.cat.topics {
 		d := Config{Name: c.setting.Name(), Type: c.setting.Type(), Source: FromDefault}
 		text, ok := t.Configs[d.Name]
-		if ok {
+		switch {
+		case ok:
 			d.Source = FromTopic
-		} else {
+		case c.own:
+			continue
+		default:
 			text, ok = v.topicValue(nil, c)
 			for _, s := range c.synonyms {
 				if e, set := v.broker.Explicit(s.name); set {

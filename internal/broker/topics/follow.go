@@ -289,7 +289,8 @@ func (s *Store) decode(e meta.Entry) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.revision, t.parsed = e.Revision, s.parseStored(t)
+	t.revision = e.Revision
+	t.configure(s.parseStored(t))
 	return t, nil
 }
 

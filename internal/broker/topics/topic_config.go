@@ -21,6 +21,8 @@ type synonym struct {
 type topicConfig struct {
 	setting  *config.Setting
 	synonyms []synonym
+	// own: Kafka has no such config. It is told of only where it is set or asked for by name.
+	own bool
 }
 
 // The configs of topics that act in Weir, with Kafka's types and limits.
@@ -51,7 +53,9 @@ var (
 
 // topicConfigs are all configs of topics, in the order in which Kafka checks them.
 func newTopicConfigs() []topicConfig {
-	inert := func(d config.Declared, synonyms ...synonym) topicConfig { return topicConfig{d.Setting(), synonyms} }
+	inert := func(d config.Declared, synonyms ...synonym) topicConfig {
+		return topicConfig{setting: d.Setting(), synonyms: synonyms}
+	}
 	of := func(d config.Declared, names ...string) topicConfig {
 		c := topicConfig{setting: d.Setting()}
 		for _, n := range names {
@@ -62,7 +66,7 @@ func newTopicConfigs() []topicConfig {
 	throttled := func(name string) topicConfig {
 		return inert(config.List(name, nil, throttledReplicas(name), config.Option(config.Unique), inertDoc))
 	}
-	return []topicConfig{
+	return append([]topicConfig{
 		of(segmentBytes, "log.segment.bytes"),
 		inert(segmentMs, synonym{"log.roll.ms", 1}, synonym{"log.roll.hours", hourMs}),
 		inert(segmentJitterMs, synonym{"log.roll.jitter.ms", 1}, synonym{"log.roll.jitter.hours", hourMs}),
@@ -96,7 +100,7 @@ func newTopicConfigs() []topicConfig {
 		of(config.Long("local.retention.bytes", -2, config.AtLeast(-2), inertDoc), "log.local.retention.bytes"),
 		of(config.Bool("remote.log.copy.disable", false, inertDoc)),
 		of(config.Bool("remote.log.delete.on.disable", false, inertDoc)),
-	}
+	}, contractConfigs()...)
 }
 
 // throttledReplicas checks "*" or a list of partition:broker.

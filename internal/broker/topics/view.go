@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/kafka/terms"
 )
 
 // Topic is a topic as it was when its View was made. It must not be changed.
@@ -22,8 +23,16 @@ type Topic struct {
 	Configs            map[string]string // what was set, as it was written; nil for none
 	CreatedAt          time.Time
 
+	// Terms are what the topic asks of its records; nil for nothing.
+	Terms *terms.Terms
+
 	revision int64          // of its key
 	parsed   *config.Values // of Configs
+}
+
+// configure gives the topic its configs. It is for a topic that nobody else has seen.
+func (t *Topic) configure(parsed *config.Values) {
+	t.parsed, t.Terms = parsed, termsOf(t.Name, parsed)
 }
 
 // Shard is the shard of a partition. It never changes: a topic remembers how many shards there were when it was made.
