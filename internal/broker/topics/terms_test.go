@@ -38,7 +38,7 @@ func TestTermsFollowTheConfigs(t *testing.T) {
 		{"confluent.value.schema.validation=true weir.contract.mode=mark", value(terms.Mark, terms.Rules)},
 	} {
 		configs := map[string]string{}
-		for _, pair := range strings.FieldsSeq(c.configs) {
+		for pair := range strings.FieldsSeq(c.configs) {
 			name, text, _ := strings.Cut(pair, "=")
 			configs[name] = text
 		}
