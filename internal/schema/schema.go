@@ -106,6 +106,10 @@ type Schema interface {
 	Message(name string) (at []int, ok bool)
 }
 
+// Formatter is a Schema that has further forms, which the API's parameter format asks for by name: "serialized" of Protobuf, the base64 of a
+// descriptor. Any name that it does not know stands for the canonical text.
+type Formatter interface{ Formatted(name string) string }
+
 // Field is a place in a schema that Walk visits.
 type Field struct {
 	FullName string // com.acme.Order.customer.email: the name of the record or message, a dot, the name of the field
