@@ -137,6 +137,9 @@ func (s *Set) param(r *schema.Rule, name string) string {
 	return s.meta.Properties[name]
 }
 
+// Tags are those of a field: its own, and those that the metadata gives it.
+func (s *Set) Tags(f schema.Field) []string { return s.tags.add(f.FullName, f.Tags) }
+
 // Request is what an Executor gets.
 type Request struct {
 	Rule   *schema.Rule // read only
