@@ -46,11 +46,12 @@ message Old {
   repeated Kind kinds = 3 [packed = true];
   optional group Part = 4 { optional string s = 1; required bool b = 2; }
   repeated group Parts = 5 { optional Old old = 1; }
-  map<string, Kind> by = 6;
+  map<string, Zero> by = 6;
   extensions 100 to 199;
   optional string name = 7 [default = "x"];
 }
 enum Kind { A = 1; B = 2; }
+enum Zero { Z = 0; Y = 9; }
 extend Old { optional Old more = 100; repeated int32 numbers = 101; }
 `
 

@@ -47,6 +47,7 @@ func (c *comparison) add(path []string, kind string, details ...string) {
 func under(path []string, name string) []string { return append(slices.Clip(path), name) }
 
 func (c *comparison) types(path []string, reader, writer holder) {
+	readerPlaces, writerPlaces := places(reader), places(writer)
 	for i := range reader.Messages().Len() {
 		r := reader.Messages().Get(i)
 		if r.IsMapEntry() {
@@ -59,7 +60,7 @@ func (c *comparison) types(path []string, reader, writer holder) {
 			continue
 		}
 		c.message(here, r, w)
-		if place(reader, r) != place(writer, w) {
+		if readerPlaces[r.Index()] != writerPlaces[w.Index()] {
 			c.add(here, messageMoved)
 		}
 	}
@@ -85,15 +86,17 @@ func (c *comparison) types(path []string, reader, writer holder) {
 	}
 }
 
-// place counts the messages before m, without those behind maps, which the text does not show.
-func place(in holder, m protoreflect.MessageDescriptor) int {
+// places counts for each message those before it, without those behind maps, which the text does not show.
+func places(in holder) []int {
+	all := make([]int, in.Messages().Len())
 	n := 0
-	for i := range m.Index() {
+	for i := range all {
+		all[i] = n
 		if !in.Messages().Get(i).IsMapEntry() {
 			n++
 		}
 	}
-	return n
+	return all
 }
 
 func (c *comparison) enum(path []string, r, w protoreflect.EnumDescriptor) {
@@ -324,6 +327,8 @@ func typeText(f protoreflect.FieldDescriptor) string {
 	switch {
 	case f.IsMap():
 		return "map<" + typeText(f.MapKey()) + ", " + typeText(f.MapValue()) + ">"
+	case f.Kind() == protoreflect.GroupKind:
+		return "group " + string(f.Message().FullName())
 	case f.Message() != nil:
 		return string(f.Message().FullName())
 	case f.Enum() != nil:

@@ -18,8 +18,8 @@ import (
 const spareValues = 1 << 20
 
 // Decode reads a payload into map[string]any. Fields without presence are always there: with their zero value, or an empty list or
-// map; others only if they are set. Keys of maps are text. A number that an open enum does not know is an int64. What the
-// schema does not know is passed over.
+// map; others only if they are set. Keys of maps are text. A number that an enum does not know is an int64, also of a closed enum, as Go's
+// library has it: so it is not lost when the value is written again. Fields that the schema does not know are passed over.
 func (s *Schema) Decode(payload []byte, at []int) (any, error) {
 	m, err := s.root(at)
 	if err != nil {
@@ -78,6 +78,7 @@ func (d *decoder) message(m *message, b []byte, into map[string]any, depth int, 
 	if depth > schema.MaxDepth {
 		return nil, errTooDeep
 	}
+	frame := newFrame(m, into)
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -92,7 +93,7 @@ func (d *decoder) message(m *message, b []byte, into map[string]any, depth int, 
 		b = b[n:]
 		var err error
 		if f := m.byNumber[num]; f != nil {
-			b, err = d.field(f, typ, b, into, depth)
+			b, err = d.field(f, typ, b, frame, depth)
 		} else {
 			b, err = skip(num, typ, b)
 		}
@@ -104,6 +105,34 @@ func (d *decoder) message(m *message, b []byte, into map[string]any, depth int, 
 		return nil, errors.New("a group has no end")
 	}
 	return nil, d.defaults(m, into)
+}
+
+// frame is a message while it is read: the map that it goes into, or nil, and which field of each oneof is set.
+type frame struct {
+	into map[string]any
+	set  map[string]string
+}
+
+// newFrame begins to read a message, or goes on with one that came before and is merged with what comes now.
+func newFrame(m *message, into map[string]any) *frame {
+	f := &frame{into: into}
+	for key := range into {
+		if known := m.byName[key]; known != nil && known.oneof != "" {
+			f.choose(known)
+		}
+	}
+	return f
+}
+
+// choose makes a field the one that is set of its oneof. The one that was set goes.
+func (fr *frame) choose(f *field) {
+	if was, ok := fr.set[f.oneof]; ok && was != f.key {
+		delete(fr.into, was)
+	}
+	if fr.set == nil {
+		fr.set = map[string]string{}
+	}
+	fr.set[f.oneof] = f.key
 }
 
 func skip(num protowire.Number, typ protowire.Type, b []byte) ([]byte, error) {
@@ -170,50 +199,50 @@ func (f *field) zeroScalar() any {
 }
 
 // field reads the value behind a tag. One of another wire type than the schema's is passed over, as every reader of the format does.
-func (d *decoder) field(f *field, typ protowire.Type, b []byte, into map[string]any, depth int) ([]byte, error) {
+func (d *decoder) field(f *field, typ protowire.Type, b []byte, in *frame, depth int) ([]byte, error) {
 	if d.left--; d.left < 0 {
 		return nil, errTooMany
 	}
 	want := wireType(f.kind)
 	switch {
 	case f.mapKey != nil && typ == protowire.BytesType:
-		return d.entry(f, b, into, depth)
+		return d.entry(f, b, in.into, depth)
 	case f.message != nil && typ == want:
-		return d.nested(f, b, into, depth)
+		return d.nested(f, b, in, depth)
 	case f.list && typ == protowire.BytesType && want != protowire.BytesType && f.message == nil:
-		return d.packed(f, b, into)
+		return d.packed(f, b, in.into)
 	case f.message != nil || f.mapKey != nil || typ != want:
 		return skip(f.number, typ, b)
 	}
-	v, known, rest, err := f.scalar(b, into != nil)
-	if err == nil && known && into != nil {
-		f.put(into, v)
+	v, rest, err := f.scalar(b, in.into != nil)
+	if err == nil && in.into != nil {
+		in.put(f, v)
 	}
 	return rest, err
 }
 
-// put sets a field, or adds to a list. What else is set of its oneof goes.
-func (f *field) put(into map[string]any, v any) {
+// put sets a field, or adds to a list.
+func (fr *frame) put(f *field, v any) {
 	if f.list {
-		list, _ := into[f.key].([]any)
-		into[f.key] = append(list, v)
+		list, _ := fr.into[f.key].([]any)
+		fr.into[f.key] = append(list, v)
 		return
 	}
-	for _, rival := range f.rivals {
-		delete(into, rival)
+	if f.oneof != "" {
+		fr.choose(f)
 	}
-	into[f.key] = v
+	fr.into[f.key] = v
 }
 
 // nested reads a message within a message. One that comes again is merged with what was there.
-func (d *decoder) nested(f *field, b []byte, into map[string]any, depth int) ([]byte, error) {
+func (d *decoder) nested(f *field, b []byte, in *frame, depth int) ([]byte, error) {
 	var value map[string]any
-	if into != nil {
-		value, _ = into[f.key].(map[string]any)
+	if in.into != nil {
+		value, _ = in.into[f.key].(map[string]any)
 		if value == nil || f.list {
 			value = map[string]any{}
 		}
-		f.put(into, value)
+		in.put(f, value)
 	}
 	if f.kind == protoreflect.GroupKind {
 		return d.message(f.message, b, value, depth+1, f.number)
@@ -240,11 +269,11 @@ func (d *decoder) packed(f *field, b []byte, into map[string]any) ([]byte, error
 		if d.left--; d.left < 0 {
 			return nil, errTooMany
 		}
-		v, known, after, err := f.scalar(inner, into != nil)
+		v, after, err := f.scalar(inner, into != nil)
 		if err != nil {
 			return nil, err
 		}
-		if inner = after; known && into != nil {
+		if inner = after; into != nil {
 			list = append(list, v)
 		}
 	}
@@ -262,11 +291,10 @@ func (d *decoder) entry(f *field, b []byte, into map[string]any, depth int) ([]b
 		return nil, protowire.ParseError(n)
 	}
 	rest := b[n:]
-	var pair map[string]any
+	var pair frame
 	if into != nil {
-		pair = map[string]any{}
+		pair.into = map[string]any{}
 	}
-	known := true
 	for len(inner) > 0 {
 		num, typ, n := protowire.ConsumeTag(inner)
 		if n < 0 {
@@ -276,11 +304,9 @@ func (d *decoder) entry(f *field, b []byte, into map[string]any, depth int) ([]b
 		var err error
 		switch num {
 		case 1:
-			inner, err = d.field(f.mapKey, typ, inner, pair, depth+1)
+			inner, err = d.field(f.mapKey, typ, inner, &pair, depth+1)
 		case 2:
-			was := len(pair)
-			inner, err = d.field(f.mapValue, typ, inner, pair, depth+1)
-			known = pair == nil || f.mapValue.enum == nil || len(pair) > was || pair[f.mapValue.key] != nil
+			inner, err = d.field(f.mapValue, typ, inner, &pair, depth+1)
 		default:
 			inner, err = skip(num, typ, inner)
 		}
@@ -288,14 +314,14 @@ func (d *decoder) entry(f *field, b []byte, into map[string]any, depth int) ([]b
 			return nil, fmt.Errorf("%s: %w", f.key, err)
 		}
 	}
-	if into == nil || !known {
-		return rest, nil // the number of a closed enum that it does not know takes its entry along
+	if into == nil {
+		return rest, nil
 	}
-	key, ok := pair[f.mapKey.key]
+	key, ok := pair.into[f.mapKey.key]
 	if !ok {
 		key = f.mapKey.zeroScalar()
 	}
-	value, ok := pair[f.mapValue.key]
+	value, ok := pair.into[f.mapValue.key]
 	if !ok {
 		value = f.mapValue.zeroScalar()
 		if inner, isMessage := value.(map[string]any); isMessage {
@@ -345,52 +371,50 @@ func wireType(k protoreflect.Kind) protowire.Type {
 	}
 }
 
-// scalar reads one value that is no message. Known is false for a number that a closed enum does not have. If keep is false the value
-// is checked, not made.
-func (f *field) scalar(b []byte, keep bool) (v any, known bool, rest []byte, err error) {
+// scalar reads one value that is no message. If keep is false the value is checked, not made.
+func (f *field) scalar(b []byte, keep bool) (v any, rest []byte, err error) {
 	switch wireType(f.kind) {
 	case protowire.Fixed32Type:
 		u, n := protowire.ConsumeFixed32(b)
 		if n < 0 {
-			return nil, false, nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
 		if keep {
 			v = f.from32(u)
 		}
-		return v, true, b[n:], nil
+		return v, b[n:], nil
 	case protowire.Fixed64Type:
 		u, n := protowire.ConsumeFixed64(b)
 		if n < 0 {
-			return nil, false, nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
 		if keep {
 			v = f.from64(u)
 		}
-		return v, true, b[n:], nil
+		return v, b[n:], nil
 	case protowire.BytesType:
 		raw, n := protowire.ConsumeBytes(b)
 		if n < 0 {
-			return nil, false, nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
 		if f.utf8 && !utf8.Valid(raw) {
-			return nil, false, nil, fmt.Errorf("%s: the string is not UTF-8", f.key)
+			return nil, nil, fmt.Errorf("%s: the string is not UTF-8", f.key)
 		}
 		if keep && f.kind == protoreflect.StringKind {
 			v = string(raw)
 		} else if keep {
 			v = append([]byte{}, raw...)
 		}
-		return v, true, b[n:], nil
+		return v, b[n:], nil
 	default:
 		u, n := protowire.ConsumeVarint(b)
 		if n < 0 {
-			return nil, false, nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
-		known = true
 		if keep {
-			v, known = f.fromVarint(u)
+			v = f.fromVarint(u)
 		}
-		return v, known, b[n:], nil
+		return v, b[n:], nil
 	}
 }
 
@@ -416,28 +440,28 @@ func (f *field) from64(u uint64) any {
 	}
 }
 
-func (f *field) fromVarint(u uint64) (v any, known bool) {
+func (f *field) fromVarint(u uint64) any {
 	switch f.kind {
 	case protoreflect.BoolKind:
-		return protowire.DecodeBool(u), true
+		return protowire.DecodeBool(u)
 	case protoreflect.EnumKind:
 		n := int32(u) //nolint:gosec // the low bits are meant
 		if symbol, ok := f.enum.symbols[n]; ok {
-			return symbol, true
+			return symbol
 		}
-		return int64(n), !f.enum.closed
+		return int64(n)
 	case protoreflect.Int32Kind:
-		return int64(int32(u)), true //nolint:gosec // the low bits are meant
+		return int64(int32(u)) //nolint:gosec // the low bits are meant
 	case protoreflect.Sint32Kind:
-		return int64(int32(protowire.DecodeZigZag(u & math.MaxUint32))), true //nolint:gosec // the low bits are meant
+		return int64(int32(protowire.DecodeZigZag(u & math.MaxUint32))) //nolint:gosec // the low bits are meant
 	case protoreflect.Sint64Kind:
-		return protowire.DecodeZigZag(u), true
+		return protowire.DecodeZigZag(u)
 	case protoreflect.Uint32Kind:
-		return u & math.MaxUint32, true
+		return u & math.MaxUint32
 	case protoreflect.Uint64Kind:
-		return u, true
+		return u
 	default:
-		return int64(u), true //nolint:gosec // the bits are meant
+		return int64(u) //nolint:gosec // the bits are meant
 	}
 }
 

@@ -13,9 +13,11 @@ import (
 	"github.com/bufbuild/protocompile/parser"
 	"github.com/bufbuild/protocompile/reporter"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/weir-stream/weir/internal/schema"
 )
@@ -23,17 +25,22 @@ import (
 // mainPath is the name that the text of a schema goes by in messages. Nothing can import it.
 const mainPath = "default"
 
+// maxOneofWork bounds, for each message, the product of its oneofs, optional fields among them, and its fields: the linker goes through all
+// fields for each oneof. It allows ten thousand fields that are all optional.
+const maxOneofWork = 1e8
+
 // maxImports bounds how many files a schema pulls in, itself included.
 const maxImports = 1000
 
 // Schema is a parsed file. Beside what schema.Schema promises it has a serialized form, and the names of its messages.
 type Schema struct {
-	file       linker.File
+	file       protoreflect.FileDescriptor
+	linked     *descriptorpb.FileDescriptorProto // options are interpreted in it, and names resolved; it must not be changed
 	canonical  string
 	normalized func() string
 	serialized func() string
 	messages   protoreflect.MessageDescriptors // those that indexes count
-	resolver   linker.Resolver
+	resolver   *dynamicpb.Types
 	plans      func() *plans
 }
 
@@ -51,7 +58,7 @@ func (s *Schema) Formatted(name string) string {
 	case "serialized":
 		return s.Serialized()
 	case "ignore_extensions":
-		f := proto.CloneOf(fileProto(s.file))
+		f := proto.CloneOf(s.linked)
 		f.Extension = nil
 		return printFile(f, s.resolver, false)
 	default:
@@ -59,30 +66,44 @@ func (s *Schema) Formatted(name string) string {
 	}
 }
 
-// loader links one schema and what it imports.
+// loader links one schema and what it imports. The linker's own descriptors look names and numbers up by going through all of them, so what
+// it has linked is made into those of the Protobuf library, which has tables: a message may have a hundred thousand fields.
 type loader struct {
-	texts   map[string]string
-	files   map[string]linker.File
-	symbols *linker.Symbols
-	under   []string // paths from the schema to the file at hand, to find imports that loop
-	bytes   int
-	tokens  int
+	texts    map[string]string
+	files    map[string]linker.File
+	symbols  *linker.Symbols
+	registry *protoregistry.Files
+	under    []string // paths from the schema to the file at hand, to find imports that loop
+	bytes    int
+	tokens   int
+}
+
+// fresh returns a loader that has read nothing.
+func (l *loader) fresh() loader {
+	f := *l
+	f.files, f.symbols, f.registry = map[string]linker.File{}, &linker.Symbols{}, &protoregistry.Files{}
+	return f
 }
 
 func parse(s schema.Source) (*Schema, error) {
-	l := &loader{texts: s.Resolved, files: map[string]linker.File{}, symbols: &linker.Symbols{}}
+	l := (&loader{texts: s.Resolved}).fresh()
 	if strings.TrimSpace(s.Text) == "" {
 		return nil, errors.New("the text is empty")
 	}
-	file, canonical, err := l.load(mainPath, s.Text)
+	linked, canonical, err := l.load(mainPath, s.Text)
 	if err != nil {
 		return nil, err
 	}
-	f := fileProto(file)
-	resolver := linker.ResolverFromFile(file)
+	file, err := l.registry.FindFileByPath(mainPath)
+	if err != nil {
+		return nil, err
+	}
+	f := linked.(linker.Result).FileDescriptorProto()
+	resolver := dynamicpb.NewTypes(l.registry)
 	messages := indexed(file)
 	return &Schema{
 		file:       file,
+		linked:     f,
 		canonical:  canonical,
 		normalized: sync.OnceValue(func() string { return printFile(f, resolver, true) }),
 		serialized: sync.OnceValue(func() string {
@@ -108,11 +129,6 @@ func indexed(f protoreflect.FileDescriptor) protoreflect.MessageDescriptors {
 	return f.Messages()
 }
 
-// fileProto returns the linked descriptor, in which options are interpreted and names resolved. It must not be changed.
-func fileProto(f linker.File) *descriptorpb.FileDescriptorProto {
-	return f.(linker.Result).FileDescriptorProto()
-}
-
 // load reads, imports and links a text. It returns its canonical form too.
 func (l *loader) load(path, text string) (linker.File, string, error) {
 	if err := l.admit(path, text); err != nil {
@@ -130,6 +146,9 @@ func (l *loader) load(path, text string) (linker.File, string, error) {
 	}
 	if err != nil {
 		return nil, "", err
+	}
+	if name := crowded(parsed.FileDescriptorProto().GetMessageType()); name != "" {
+		return nil, "", fmt.Errorf("%s: message %s has too many oneofs and optional fields", path, name)
 	}
 	canonical := printFile(parsed.FileDescriptorProto(), nil, false)
 	file, err := l.link(path, parsed)
@@ -150,6 +169,19 @@ func (l *loader) admit(path, text string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// crowded returns the name of a message that is beyond maxOneofWork, if there is one.
+func crowded(ms []*descriptorpb.DescriptorProto) string {
+	for _, m := range ms {
+		if len(m.GetOneofDecl())*len(m.GetField()) > maxOneofWork {
+			return m.GetName()
+		}
+		if name := crowded(m.GetNestedType()); name != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // read parses a text without linking it. Its errors name the line and the column.
@@ -187,7 +219,29 @@ func (l *loader) link(path string, parsed parser.Result) (linker.File, error) {
 	}
 	file.FileDescriptorProto().SourceCodeInfo = nil
 	file.RemoveAST()
+	described, err := protodesc.NewFile(file.FileDescriptorProto(), l.registry)
+	if err != nil {
+		// The library puts one kind of space or another behind its name, lest its texts be relied on.
+		reason := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: ")
+		return nil, fmt.Errorf("%s: %s", path, reason)
+	}
+	if err := l.registry.RegisterFile(described); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return file, nil
+}
+
+// register makes a built-in file known, and what it imports.
+func (l *loader) register(f protoreflect.FileDescriptor) error {
+	if _, err := l.registry.FindFileByPath(f.Path()); err == nil {
+		return nil
+	}
+	for i := range f.Imports().Len() {
+		if err := l.register(f.Imports().Get(i).FileDescriptor); err != nil {
+			return err
+		}
+	}
+	return l.registry.RegisterFile(f)
 }
 
 // imported returns the file that an import names.
@@ -214,6 +268,9 @@ func (l *loader) imported(path string) (linker.File, error) {
 func (l *loader) find(path string) (linker.File, error) {
 	_, referred := l.texts[path]
 	if google, ok := builtinFile(path); ok && (!referred || strings.HasPrefix(path, "google/protobuf/")) {
+		if err := l.register(google); err != nil {
+			return nil, err
+		}
 		return linker.NewFileRecursive(google)
 	}
 	text, ok := l.texts[path]
@@ -238,15 +295,14 @@ func (l *loader) loadSerialized(path string, raw []byte) (linker.File, string, e
 	}
 	bare := proto.CloneOf(f)
 	dropCustomOptions(bare.ProtoReflect())
-	before := *l
-	l.symbols = &linker.Symbols{}
-	l.files = map[string]linker.File{}
-	plain, canonical, err := l.load(path, printFile(bare, nil, false))
-	if err != nil || proto.Equal(bare, f) {
-		return plain, canonical, err
+	if proto.Equal(bare, f) {
+		return l.load(path, printFile(f, nil, false))
 	}
-	*l = before
-	return l.load(path, printFile(f, linker.ResolverFromFile(plain), false))
+	names := l.fresh()
+	if _, _, err := names.load(path, printFile(bare, nil, false)); err != nil {
+		return nil, "", err
+	}
+	return l.load(path, printFile(f, dynamicpb.NewTypes(names.registry), false))
 }
 
 // dropCustomOptions drops what it does not know of every message below m: in a descriptor, the options that other files define.

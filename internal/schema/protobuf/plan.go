@@ -42,16 +42,14 @@ type field struct {
 	mapKey   *field // of a map, with mapValue
 	mapValue *field
 	enum     *enum
-	oneof    string // the name of the oneof that it is in, unless that stands for optional
-	rivals   []string
+	oneof    string       // the name of the oneof that it is in, unless that stands for optional
 	visited  schema.Field // what Walk tells of it
 }
 
-// enum maps symbols to numbers and back. A closed one knows no other numbers.
+// enum maps symbols to numbers and back.
 type enum struct {
 	symbols map[int32]string
 	numbers map[string]int32
-	closed  bool
 }
 
 // plans are the messages of a schema by full name, with the extensions that the file can see.
@@ -155,11 +153,6 @@ func (p *plans) field(fd protoreflect.FieldDescriptor) *field {
 	}
 	if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() {
 		f.oneof = string(o.Name())
-		for i := range o.Fields().Len() {
-			if other := o.Fields().Get(i); other.Number() != fd.Number() {
-				f.rivals = append(f.rivals, string(other.Name()))
-			}
-		}
 	}
 	f.visited = schema.Field{FullName: string(fd.FullName()), Name: string(fd.Name()), Type: typeOf(fd), Tags: tagsOf(fd.Options())}
 	return f
@@ -174,7 +167,7 @@ func checksUTF8(fd protoreflect.FieldDescriptor) bool {
 }
 
 func newEnum(ed protoreflect.EnumDescriptor) *enum {
-	e := &enum{symbols: map[int32]string{}, numbers: map[string]int32{}, closed: ed.IsClosed()}
+	e := &enum{symbols: map[int32]string{}, numbers: map[string]int32{}}
 	for i := range ed.Values().Len() {
 		v := ed.Values().Get(i)
 		e.numbers[string(v.Name())] = int32(v.Number())

@@ -87,22 +87,23 @@ func (b *body) fields() {
 		fields = slices.Clone(fields)
 		slices.SortStableFunc(fields, func(x, y *descriptorpb.FieldDescriptorProto) int { return cmp.Compare(x.GetNumber(), y.GetNumber()) })
 	}
-	printed := map[int32]bool{}
+	oneofs := map[int32][]*descriptorpb.FieldDescriptorProto{}
+	for _, f := range fields {
+		if f.OneofIndex != nil && !f.GetProto3Optional() {
+			oneofs[f.GetOneofIndex()] = append(oneofs[f.GetOneofIndex()], f)
+		}
+	}
 	for _, f := range fields {
 		if f.OneofIndex == nil || f.GetProto3Optional() {
 			b.field(f, b.label(f))
 			continue
 		}
 		i := f.GetOneofIndex()
-		if printed[i] || int(i) >= len(b.m.GetOneofDecl()) || i < 0 {
+		members := oneofs[i]
+		if members[0] != f || int(i) >= len(b.m.GetOneofDecl()) || i < 0 {
 			continue
 		}
-		printed[i] = true
 		o := b.m.GetOneofDecl()[i]
-		members := slices.Clone(fields)
-		members = slices.DeleteFunc(members, func(x *descriptorpb.FieldDescriptorProto) bool {
-			return x.OneofIndex == nil || x.GetOneofIndex() != i || x.GetProto3Optional()
-		})
 		b.beforeSynthetic(members...)
 		b.part(oneofFields)
 		b.block("oneof "+o.GetName(), func() {

@@ -40,7 +40,7 @@ func TestTextsArePrintedAlikeForEver(t *testing.T) {
 }
 
 func unnamed(s *Schema) *descriptorpb.FileDescriptorProto {
-	p := proto.CloneOf(fileProto(s.file))
+	p := proto.CloneOf(s.linked)
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(p)
 	if err != nil {
 		panic(err)

@@ -7,12 +7,12 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// maxTokens bounds what a text of 16 MiB can make of memory: the parser keeps some 200 bytes for each token. The largest files in
-// the field, those of public clouds, have a tenth of it.
-const maxTokens = 1 << 20
+// maxTokens bounds what a text of 16 MiB can make of memory: parsing takes up to a kilobyte for each word, sign or comment. The largest
+// files in the field, those of public clouds, have half as many.
+const maxTokens = 1 << 19
 
 // scan says whether a text is fit for the parser, which recurses with the nesting of brackets: no deeper than schema.MaxDepth, and no
-// more than maxTokens words, numbers, strings and signs. It knows just enough of the language to pass over strings and comments;
+// more than maxTokens words, numbers, strings, signs and comments. It knows just enough of the language to pass over strings and comments;
 // whether the rest is right is the parser's to say. It returns the number of tokens.
 func scan(text string) (int, error) {
 	depth, tokens := 0, 0
@@ -24,7 +24,6 @@ func scan(text string) (int, error) {
 			continue
 		case c == '/' && i+1 < len(text) && (text[i+1] == '/' || text[i+1] == '*'):
 			i = pastComment(text, i)
-			continue
 		case c == '"' || c == '\'':
 			i = pastString(text, i)
 		case wordByte(c):
