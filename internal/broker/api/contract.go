@@ -28,33 +28,19 @@ import (
 
 // Contracts judges what producers send to topics that have terms. Its methods may be called from many goroutines.
 type Contracts interface {
-	// Judge returns who judges the records of a topic by its terms. It is called for each batch.
+	// Judge returns who judges a batch of records of a topic by its terms. It is called for each batch.
 	Judge(topic string, t *terms.Terms) Judge
 	// Forget drops what is kept of deleted topics.
 	Forget(topics []string)
 }
 
-// Judge judges records of one topic.
+// Judge judges the records of one batch. It belongs to one goroutine.
 type Judge interface {
 	// Record says whether a record obeys the terms; if not, how it does not. It keeps nothing of r. It may wait a moment for a schema
 	// that is not known yet. An error says that the schemas cannot be had now.
 	Record(ctx context.Context, r *record.Record) (v terms.Violation, obeys bool, err error)
-	// Note is told what became of a batch that was judged: how many records obey, and which do not (those that were kept of them).
-	// key returns a record's key by its place.
-	Note(n *Judged)
-}
-
-// Judged is the outcome of a batch.
-type Judged struct {
-	Partition int32
-	// BaseOffset is -1 for a batch that was refused, or that has only dead letters.
-	BaseOffset int64
-	Obeyed     int
-	Violations []terms.Violation
-	// More violations were found than are listed. Their number is not known where the batch was refused.
-	More int
-	// Keys are those of the records in Violations, where these are kept for samples; nil for null, and for what is not kept.
-	Keys [][]byte
+	// Note is told what became of the batch. It keeps nothing of n but Keys.
+	Note(n *terms.Judged)
 }
 
 // Bounds of what is done for one batch.
@@ -79,7 +65,7 @@ type inspection struct {
 	req    *kmsg.ProduceRequest
 	topic  *topics.Topic
 	judge  Judge
-	judged Judged
+	judged terms.Judged
 }
 
 // produced names what a batch was sent for.
@@ -96,7 +82,7 @@ func (s *Server) appendJudged(ctx context.Context, c *Conn, log *partition.Log, 
 	}
 	i := &inspection{
 		server: s, conn: c, req: p.req, topic: p.topic, judge: s.contracts.Judge(p.topic.Name, p.topic.Terms),
-		judged: Judged{Partition: p.index, BaseOffset: -1},
+		judged: terms.Judged{Partition: p.index, BaseOffset: -1, Mode: p.topic.Terms.Mode},
 	}
 	a, err := log.AppendInspected(batch, in.verification, func(b []byte, limitBytes, level int) ([]byte, error) {
 		return i.look(ctx, b, min(limitBytes, judgedBytesMax), level)

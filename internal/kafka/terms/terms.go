@@ -162,6 +162,23 @@ func (v *Violation) String() string {
 	return fmt.Sprintf("%s (%s)", s, v.Reason)
 }
 
+// Judged is what became of a batch whose records were judged.
+type Judged struct {
+	Partition int32
+	// BaseOffset is -1 for a batch that was refused.
+	BaseOffset int64
+	// Mode is that of the topic at the time.
+	Mode Mode
+	// Obeyed counts the records that obey.
+	Obeyed int
+	// Violations are the records that do not, by their place. There are no more than some thousands; More counts the rest, as far as
+	// they were looked at: a batch that will be refused is not read to its end.
+	Violations []Violation
+	More       int
+	// Keys are those of the records of the first few of Violations; nil for null.
+	Keys [][]byte
+}
+
 // Names of the headers that a marked record and a dead letter carry after their own. Of several headers of one name the last is the
 // broker's.
 const (
