@@ -46,6 +46,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
+	"github.com/weir-stream/weir/internal/platform/contract"
 )
 
 // Options of an App. Values and Version are required.
@@ -82,6 +83,9 @@ type App struct {
 	peers    *peers
 	backups  *backups
 	groups   *coordinator.Groups
+	// contracts judges records; within is where this process connects to its own broker, nil where others connect too.
+	contracts *contract.Validator
+	within    *broker.Within
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer
 }
@@ -285,9 +289,13 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	followClientMetrics(tps, clientMetrics)
 	registry.MustRegister(telemetry.NewCollector(clientMetrics, a.o.Now))
 	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
+	schemas, err := a.openContracts(registry)
+	if err != nil {
+		return nil, err
+	}
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
-		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log,
+		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log, Contracts: contracts{a.contracts},
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
 		Cluster: directory, LogDir: a.data, Confident: a.confident, Ownership: moves.changed, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
@@ -305,6 +313,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 			return nil, err
 		}
 		listeners = append(listeners, internal)
+	} else {
+		listeners = append(listeners, a.withinListener())
 	}
 	tps.OnChange(a.authn.changed)
 	storage.OnOwnership(func(int32, int32, bool) { moves.tell() })
@@ -341,7 +351,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		{Name: "shares", Needs: []string{"groups"}, Service: shares, StopTimeout: groupsStopTimeout},
 		{Name: "windows", Needs: []string{"shares"}, Service: windows, StopTimeout: groupsStopTimeout},
 		{Name: "follower", Needs: []string{"storage", "groups", "shares"}, Service: follower},
-		{Name: "kafka", Needs: []string{"groups", "transactions", "windows", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
+		{Name: "schemas", Service: schemas},
+		{Name: "kafka", Needs: []string{"schemas", "groups", "transactions", "windows", "follower", "users", "admin", "access", "audit"}, Service: a.kafka, StopTimeout: kafkaStopTimeout},
 	}...), nil
 }
 

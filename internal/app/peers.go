@@ -100,13 +100,16 @@ func (p *peers) listener(a *App, first listenerSpec) (broker.Listener, error) {
 	l.Address = address
 	login, err := auth.NewBrokerAuthenticator(auth.AuthenticatorOptions{
 		Values: a.o.Values, Users: a.authn.users, Passwords: a.authn.passwords, Tokens: a.authn.tokens, Metrics: a.authn.metrics, Logger: a.o.Logger, Now: a.o.Now, Observe: a.authn.observe,
-	}, hex.EncodeToString(p.secret[:]))
+	}, p.password())
 	if err != nil {
 		return l, err
 	}
 	l.Login = func() *auth.Authenticator { return login }
 	return l, nil
 }
+
+// password is what brokers log in with on each other's listener.
+func (p *peers) password() string { return hex.EncodeToString(p.secret[:]) }
 
 // errNoOwner is for a partition whose shard nobody has now.
 var errNoOwner = fmt.Errorf("nobody owns the partition now: %w", kafka.LeaderNotAvailable)

@@ -68,6 +68,9 @@ type Listener struct {
 	Login func() *auth.Authenticator
 	// Observe, if not nil, is told who came in by certificate alone, and who did not. Logins with SASL are told by Login.
 	Observe auth.Observer
+	// Within, if not nil, is listened on in the place of Address: connections of the same process. Who comes that way is Principal.
+	Within    *Within
+	Principal auth.Principal
 	// Internal listeners are for other brokers: the limits on connections, which are there to keep clients from taking all, do
 	// not apply.
 	Internal bool
@@ -127,6 +130,11 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 	var lc net.ListenConfig
 	served := make([]Listener, 0, len(b.o.Listeners))
 	for _, l := range b.o.Listeners {
+		if l.Within != nil {
+			listeners = append(listeners, l.Within)
+			served = append(served, advertise(l, l.Within.address()))
+			continue
+		}
 		ln, err := lc.Listen(ctx, "tcp", l.Address)
 		if err != nil {
 			closeAll()
@@ -299,6 +307,9 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 		return nil
 	}
 	a := &api.Conn{ID: b.nextID.Add(1), Peer: host, PeerPort: portOf(conn), Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort, TLS: l.TLS != nil}
+	if l.Within != nil {
+		a.Principal = l.Principal
+	}
 	if l.Login != nil {
 		a.Login = l.Login().NewSession(host, time.Now)
 	}

@@ -74,24 +74,29 @@ type word struct {
 }
 
 func (words) Type() schema.Type { return schema.Avro }
+
 func (words) Parse(s schema.Source, _ bool) (schema.Schema, error) {
 	if s.Text == "" {
 		return nil, schema.ErrInvalid
 	}
 	return word{text: s.Text, kind: schema.Avro}, nil
 }
+
 func (words) Compare(schema.Schema, schema.Schema, schema.Policy) []schema.Difference { return nil }
 
 func (w word) Type() schema.Type { return w.kind }
+
 func (w word) Canonical() string {
 	return fmt.Sprintf(`{"type":"record","name":"%s","namespace":"acme"}`, w.text)
 }
+
 func (w word) Validate(p []byte, _ []int) error {
 	if !bytes.HasPrefix(p, []byte(w.text)) {
 		return fmt.Errorf("it does not begin with %s: %w", w.text, schema.ErrPayload)
 	}
 	return nil
 }
+
 func (w word) Decode(p []byte, at []int) (any, error) {
 	return map[string]any{"text": string(p)}, w.Validate(p, at)
 }

@@ -106,9 +106,9 @@ func (f *Follower) client(ctx context.Context) (*kadm.Client, error) {
 	}
 }
 
-// endOf is the end of the topic; 0 if there is none: then nothing was ever registered.
+// endOf is the end of what is committed in the topic; 0 if there is none: then nothing was ever registered.
 func endOf(ctx context.Context, admin *kadm.Client) (int64, error) {
-	offsets, err := admin.ListEndOffsets(ctx, schemasTopic)
+	offsets, err := admin.ListCommittedOffsets(ctx, schemasTopic)
 	if err == nil {
 		o, ok := offsets.Lookup(schemasTopic, 0)
 		switch {
@@ -137,7 +137,8 @@ func (f *Follower) Run(ctx context.Context, ready func()) error {
 	// The client's first look at a topic that does not exist yet must not be its last for long.
 	cl, err := f.o.Client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{schemasTopic: {0: kgo.NewOffset().AtStart()}}),
-		kgo.KeepControlRecords(), kgo.MetadataMinAge(metadataAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.FetchMaxWait(fetchWait), kgo.UnknownTopicRetries(-1),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), // the end may be the mark of a transaction
+		kgo.MetadataMinAge(metadataAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.FetchMaxWait(fetchWait), kgo.UnknownTopicRetries(-1),
 	)
 	if err != nil {
 		return fmt.Errorf("client for contracts: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/weir-stream/weir/internal/kafka/record"
 	"github.com/weir-stream/weir/internal/kafka/terms"
@@ -33,12 +34,13 @@ func (j *Judge) Record(ctx context.Context, r *record.Record) (terms.Violation, 
 }
 
 func (j *Judge) part(ctx context.Context, part terms.Part, data []byte, headers []record.RecordHeader) (terms.Violation, bool, error) {
-	frame, err := wireformat.Parse(schemaHeader(part, headers), data)
-	if err != nil {
-		return terms.Violation{Part: part, Reason: terms.NoSchema, Subject: j.topic.subjects[part]}, false, nil
+	frame, problem := wireformat.Parse(schemaHeader(part, headers), data)
+	if problem != nil {
+		return terms.Violation{Part: part, Reason: terms.NoSchema, Subject: j.topic.subjects[part]}, false, nil //nolint:nilerr // it is what the record is judged for
 	}
 	b := j.topic.find(part, frame.ID)
 	if b == nil {
+		var err error
 		var waited bool
 		if b, waited, err = j.topic.bind(ctx, part, frame.ID, j.waits < catchUpsPerBatch); waited {
 			j.waits++
@@ -115,9 +117,9 @@ func schemaHeader(part terms.Part, headers []record.RecordHeader) []byte {
 	if part == terms.Key {
 		name = wireformat.KeyHeader
 	}
-	for i := len(headers) - 1; i >= 0; i-- {
-		if headers[i].Key == name && headers[i].Value != nil {
-			return headers[i].Value
+	for _, h := range slices.Backward(headers) {
+		if h.Key == name && h.Value != nil {
+			return h.Value
 		}
 	}
 	return nil

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/kafka/terms"
+	"github.com/weir-stream/weir/internal/platform/contract"
+	"github.com/weir-stream/weir/internal/schema/formats"
+)
+
+// contracts joins the platform's validator to the broker's handlers.
+type contracts struct{ *contract.Validator }
+
+// Judge implements api.Contracts.
+func (c contracts) Judge(topic string, t *terms.Terms) api.Judge { return c.Validator.Judge(topic, t) }
+
+// openContracts makes the validator and what follows the registry for it. The follower connects only when a record is to be judged.
+func (a *App) openContracts(registry prometheus.Registerer) (*contract.Follower, error) {
+	rules, err := contract.NewRules()
+	if err != nil {
+		return nil, fmt.Errorf("rules of contracts: %w", err)
+	}
+	f := contract.NewFollower(contract.FollowerOptions{Client: a.insideClient, Logger: a.o.Logger})
+	a.contracts = contract.New(contract.Options{Schemas: f, Formats: formats.Of, Rules: rules, Now: a.o.Now, Registerer: registry})
+	return f, nil
+}
+
+// insideClient makes a Kafka client that acts as the broker itself. In a cluster it speaks to all brokers as they do to each other.
+func (a *App) insideClient(opts ...kgo.Opt) (*kgo.Client, error) {
+	all := []kgo.Opt{kgo.ClientID("weir-contracts"), kgo.SoftwareNameAndVersion("weir", a.o.Version)}
+	if a.peers.client == nil {
+		all = append(all, kgo.SeedBrokers(a.within.Addr().String()), kgo.Dialer(func(ctx context.Context, _, _ string) (net.Conn, error) { return a.within.Dial(ctx) }))
+	} else {
+		seeds := a.peers.seeds()
+		if len(seeds) == 0 {
+			return nil, errNoBrokers
+		}
+		all = append(all, kgo.SeedBrokers(seeds...), kgo.SASL(scram.Auth{User: auth.BrokerUser, Pass: a.peers.password()}.AsSha256Mechanism()))
+		if a.peers.tls != nil {
+			all = append(all, kgo.Dialer(a.peers.dialTLS))
+		}
+	}
+	cl, err := kgo.NewClient(append(all, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the broker's own: %w", err)
+	}
+	return cl, nil
+}
+
+// errNoBrokers cannot be met once the broker serves: it is one of them.
+var errNoBrokers = errors.New("no broker of the cluster is known")
+
+// seeds are where brokers of the cluster serve each other.
+func (p *peers) seeds() []string {
+	var out []string
+	for _, b := range p.directory.View().Brokers {
+		if e, ok := b.Endpoint(auth.BrokerListener); ok {
+			out = append(out, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+		}
+	}
+	return out
+}
+
+// dialTLS connects to another broker as the peer client does.
+func (p *peers) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{Config: p.tls.Dialing(host)}).DialContext(ctx, network, address)
+}
+
+// withinListener is the listener for clients in this process, where there is none for other brokers.
+func (a *App) withinListener() broker.Listener {
+	a.within = broker.NewWithin()
+	return broker.Listener{Name: auth.BrokerListener, Internal: true, Within: a.within, Principal: auth.Broker}
+}
