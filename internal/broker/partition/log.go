@@ -53,6 +53,7 @@ type WAL interface {
 	Recent(pos wal.Position, n int64) (p []byte, release func(), ok bool)
 	Pin(ctx context.Context, pos wal.Position) (wal.Pinned, error)
 	Apart() bool
+	Place(pos wal.Position) (wal.Place, bool)
 }
 
 // Env is what the logs of a node share. WAL is set once recovery has ended and before the first Append or Read.

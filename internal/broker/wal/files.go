@@ -74,6 +74,9 @@ type Source interface {
 // Apart is ObjectLog.Apart: frames lie one after another in a file.
 func (l *Log) Apart() bool { return false }
 
+// Place is ObjectLog.Place: a file is no object that others could read.
+func (l *Log) Place(Position) (Place, bool) { return Place{}, false }
+
 // Pin keeps the file that holds pos from being recycled. pos must lie below Tail. ErrTrimmed if the file is gone.
 func (l *Log) Pin(_ context.Context, pos Position) (Pinned, error) {
 	l.mu.Lock()

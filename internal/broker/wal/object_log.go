@@ -325,6 +325,25 @@ func (l *ObjectLog) Bytes() int64 {
 // Apart says that each frame has to be fetched by itself, so that those who read one after another want several at a time.
 func (l *ObjectLog) Apart() bool { return true }
 
+// Place is where a position lies in the object store.
+type Place struct {
+	Key   string
+	Bytes int64 // of the whole object
+	Off   int64 // of the position in it
+}
+
+// Place returns the object that holds pos; false if it is not part of the log any more.
+func (l *ObjectLog) Place(pos Position) (Place, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.own
+	if pos < OwnStart {
+		list = l.adopted
+	}
+	p, ok := findPlace(list, pos)
+	return Place{Key: p.key, Bytes: p.bytes, Off: int64(pos - p.pos)}, ok
+}
+
 // Recent is Log.Recent.
 func (l *ObjectLog) Recent(pos Position, n int64) (p []byte, release func(), ok bool) {
 	l.mu.Lock()
