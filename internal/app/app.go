@@ -297,7 +297,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log, Contracts: contracts{a.contracts},
 		Quotas: quotas, Telemetry: clientMetrics, Users: a.authn.users, Tokens: a.authn.tokens,
-		Cluster: directory, LogDir: a.data, Confident: a.confident, Ownership: moves.changed, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
+		Cluster: directory, Away: a.peers.away(storage), LogDir: a.data, Confident: a.confident, Ownership: moves.changed, Now: a.o.Now, Logger: a.o.Logger, Registerer: registry,
 	})
 	a.handlers = server
 	registry.MustRegister(api.NewCollector(server))

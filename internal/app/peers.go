@@ -8,16 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
+	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/peer"
+	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 )
@@ -46,6 +51,7 @@ type peers struct {
 	topics    *topics.Store
 	directory *cluster.Directory
 	client    *peer.Client
+	fetches   *peer.Client // for what may wait long, and is asked by many
 	secret    peer.Secret
 	tls       *auth.TLS // nil: connections are not encrypted
 }
@@ -68,7 +74,38 @@ func (a *App) openPeers(ctx context.Context, store meta.Store, t *topics.Store, 
 		o.TLS = func(host string) *tls.Config { return p.tls.Dialing(host) }
 	}
 	p.client = peer.New(o)
+	o.Connections, o.Registerer = fetchConnections, nil // it counts with the other
+	p.fetches = peer.New(o)
 	return p, nil
+}
+
+// fetchConnections is how many fetches of this broker's clients may wait at one other broker. Clients beyond that go to the owner.
+const fetchConnections = 256
+
+// away reads for clients of this broker what others own; nil where there are no others.
+func (p *peers) away(storage *shard.Store) api.Away {
+	if p.client == nil {
+		return nil
+	}
+	return away{p, storage}
+}
+
+type away struct {
+	*peers
+
+	storage *shard.Store
+}
+
+func (a away) Ask(ctx context.Context, broker int32, req *kmsg.FetchRequest) (*kmsg.FetchResponse, error) {
+	res, err := a.fetches.Do(ctx, broker, req)
+	if err != nil {
+		return nil, err
+	}
+	return res.(*kmsg.FetchResponse), nil
+}
+
+func (a away) ReadPlaces(ctx context.Context, topic kafka.TopicID, index int32, places []byte, req partition.ReadRequest) (partition.ReadResult, error) {
+	return a.storage.ReadPlaces(ctx, topic, index, places, req)
 }
 
 // hasPeers says whether other brokers may be there.
@@ -81,6 +118,9 @@ func (p *peers) Run(ctx context.Context, ready func()) error {
 		<-ctx.Done()
 		return nil
 	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { _ = p.fetches.Run(ctx, func() {}) }) // ends with ctx alone
 	return p.client.Run(ctx, ready)
 }
 

@@ -6,7 +6,8 @@ package api
 // waits for the logs, not for a timer, until max.wait; errors are answered at once. The first partition with data gives
 // at least one whole batch whatever the limits (KIP-74). Partitions are served in the order of the request, in a session
 // in turns. A fetch that waits on a log that another broker takes over is answered at once with NOT_LEADER_OR_FOLLOWER; the partition
-// stays in its session, as in Kafka.
+// stays in its session, as in Kafka. What another broker owns is read here too, for clients of this broker's rack, where
+// replica.selector.class asks for that: see away.go.
 //
 // 4: isolation level, aborted transactions. 5: log start offset. 7: sessions. 9: leader epochs. 11: rack. 12: flexible,
 // last fetched epoch. 13: topic ids. 14: tiered storage. 15: replica state. 16: who leads what this broker does not own. 17: replica directory.
@@ -14,6 +15,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -48,6 +50,9 @@ type fetchResult struct {
 	diverging *partition.EpochStart
 	log       *partition.Log
 	topic     *topics.Topic
+	// sent: the client shall ask the broker elsewhere.
+	sent      bool
+	elsewhere int32
 }
 
 func (s *Server) fetch(ctx context.Context, c *Conn, h wire.RequestHeader, r kmsg.Request) (Reply, error) {
@@ -184,8 +189,9 @@ func fetchReplica(req *kmsg.FetchRequest) int32 {
 
 // awaitFetch reads, and where that gives too little waits for more and reads again.
 func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) []fetchResult {
+	f := s.fetching(c, req)
 	before := s.topics.View()
-	results, bytes, final := s.readAll(ctx, req, partitions, denied)
+	results, reads, bytes, final := s.readAll(ctx, f, partitions, denied, true)
 	if slices.ContainsFunc(results, func(r fetchResult) bool { return r.topic == nil && r.code != kafka.TopicAuthorizationFailed }) {
 		s.topics.LookAgain(ctx) // another broker may have made it just now
 		if s.topics.View() != before {
@@ -193,7 +199,7 @@ func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest
 				results[i].read.Drop()
 			}
 			denied = s.fetchRights(c, req, partitions)
-			results, bytes, final = s.readAll(ctx, req, partitions, denied)
+			results, reads, bytes, final = s.readAll(ctx, f, partitions, denied, true)
 		}
 	}
 	if final || bytes >= int64(req.MinBytes) || req.MaxWaitMillis <= 0 || len(partitions) == 0 {
@@ -201,8 +207,11 @@ func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest
 	}
 	w := partition.NewWaiter(int64(req.MinBytes) - bytes)
 	for i := range results {
-		results[i].log.Watch(w, results[i].read.NextOffset, req.IsolationLevel == 1)
+		if log := results[i].log; log != nil {
+			log.Watch(w, results[i].read.NextOffset, req.IsolationLevel == 1)
+		}
 	}
+	s.watchAway(ctx, f, reads, results, w)
 	asleep := s.now()
 	timer := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	select {
@@ -213,15 +222,18 @@ func (s *Server) awaitFetch(ctx context.Context, c *Conn, req *kmsg.FetchRequest
 	timer.Stop()
 	c.pause(s.now().Sub(asleep))
 	for i := range results {
-		results[i].log.Unwatch(w)
+		if log := results[i].log; log != nil {
+			log.Unwatch(w)
+		}
 		results[i].read.Drop()
 	}
-	results, _, _ = s.readAll(context.WithoutCancel(ctx), req, partitions, denied)
+	results, _, _, _ = s.readAll(context.WithoutCancel(ctx), f, partitions, denied, false)
 	return results
 }
 
-// readAll reads the partitions in order. final says that waiting cannot help, as there is an error to tell.
-func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions []*fetchPartition, denied deniedFetches) (results []fetchResult, bytes int64, final bool) {
+// readAll reads the partitions in order, after those of this broker the ones in away that others own. final says that waiting cannot
+// help, as there is an error to tell, or that it was waited already: with wait the owner does that, if there is one alone.
+func (s *Server) readAll(ctx context.Context, req *fetching, partitions []*fetchPartition, denied deniedFetches, wait bool) (results []fetchResult, away awayReads, bytes int64, final bool) {
 	view := s.topics.View()
 	left := min(int64(req.MaxBytes), int64(FetchMaxBytes.Get(s.topics.Values())))
 	if req.Version < 3 {
@@ -235,10 +247,19 @@ func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions
 		if code := denied.of(p); code != kafka.None {
 			err = code
 		} else {
-			err = s.readPartition(ctx, view, r, partition.ReadRequest{
+			err = s.readPartition(ctx, view, req, r, partition.ReadRequest{
 				Offset: p.FetchOffset, MaxBytes: min(left, int64(p.PartitionMaxBytes)),
 				AtLeastOne: bytes == 0, Committed: req.IsolationLevel == 1,
 			})
+		}
+		if errors.Is(err, kafka.NotLeaderOrFollower) {
+			if owner, ok := s.ownerAway(req, r.topic, p.Partition); ok {
+				if away == nil {
+					away = awayReads{}
+				}
+				away[owner] = append(away[owner], i)
+				continue
+			}
 		}
 		if err != nil {
 			r.code = codeOf(err)
@@ -250,16 +271,24 @@ func (s *Server) readAll(ctx context.Context, req *kmsg.FetchRequest, partitions
 				s.logger.Error("fetch failed", "topic", p.topic, "partition", p.Partition, "offset", p.FetchOffset, "err", err)
 			}
 		}
-		if r.code != kafka.None || r.diverging != nil {
+		if r.code != kafka.None || r.diverging != nil || r.sent {
 			final = true
 		}
 		bytes += r.read.Bytes
 		left -= r.read.Bytes
 	}
-	return results, bytes, final
+	if len(away) == 0 {
+		return results, nil, bytes, final
+	}
+	alone := wait && len(away) == 1
+	for _, list := range away {
+		alone = alone && len(list) == len(partitions)
+	}
+	bytes, wrong := s.readAway(ctx, req, away, results, bytes, left, alone)
+	return results, away, bytes, final || wrong || alone
 }
 
-func (s *Server) readPartition(ctx context.Context, view *topics.View, r *fetchResult, req partition.ReadRequest) error {
+func (s *Server) readPartition(ctx context.Context, view *topics.View, f *fetching, r *fetchResult, req partition.ReadRequest) error {
 	p := r.partition
 	topic, ok := view.ByName(p.topic)
 	if p.topic == "" {
@@ -289,7 +318,15 @@ func (s *Server) readPartition(ctx context.Context, view *topics.View, r *fetchR
 			return nil
 		}
 	}
-	r.read, err = log.Read(ctx, req)
+	if to, ok := s.elsewhere(f, topic, p.Partition); ok {
+		r.sent, r.elsewhere, r.read.Offsets = true, to, o
+		return nil
+	}
+	if f.places {
+		r.read, err = log.Places(req)
+	} else {
+		r.read, err = log.Read(ctx, req)
+	}
 	return s.moved(topic.ID, err)
 }
 
@@ -305,6 +342,9 @@ func (s *Server) fillFetch(c *Conn, res *wire.FetchResponse, results []fetchResu
 		t := &res.Topics[len(res.Topics)-1]
 		out := wire.NewFetchPartition(p.Partition, r.code)
 		out.HighWatermark, out.LastStableOffset, out.LogStartOffset = r.read.HighWatermark, r.read.LastStable, r.read.LogStart
+		if r.sent {
+			out.PreferredReadReplica = r.elsewhere
+		}
 		for _, a := range r.read.Aborted {
 			out.Aborted = append(out.Aborted, wire.AbortedTransaction(a))
 		}
@@ -321,7 +361,7 @@ func (s *Server) fillFetch(c *Conn, res *wire.FetchResponse, results []fetchResu
 			out.CurrentLeader = &wire.CurrentLeader{LeaderID: l.Broker, LeaderEpoch: l.Epoch}
 		}
 		t.Partitions = append(t.Partitions, out)
-		if r.topic != nil {
+		if r.topic != nil && !c.isBroker() {
 			s.metrics.fetched(r.topic.Name, r.read.Bytes, r.code != kafka.None)
 		}
 	}

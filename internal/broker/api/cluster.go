@@ -23,6 +23,9 @@ type neighbours struct {
 	all []neighbour
 	// ids are those of all brokers of the view, for lists of replicas.
 	ids []int32
+	// rackAware says that a partition has a reader in every rack, for the clients of listener.
+	rackAware bool
+	listener  string
 }
 
 // neighbour is where clients find a broker.
@@ -37,7 +40,7 @@ type neighbour struct {
 // broker is where the connection found it. While nobody is known at all it names itself, so that no client is left without
 // a broker to ask.
 func (s *Server) neighbours(c *Conn) neighbours {
-	n := neighbours{View: s.cluster.View()}
+	n := neighbours{View: s.cluster.View(), rackAware: s.rackAware(), listener: c.Listener}
 	n.ids = make([]int32, 0, len(n.Brokers))
 	for i := range n.Brokers {
 		b := &n.Brokers[i]
@@ -88,7 +91,7 @@ func (n *neighbours) controller() int32 {
 // leadership is what metadata says of a partition.
 type leadership struct {
 	leader, epoch int32
-	// replicas are the owner, if there is one; offline as well where clients cannot reach it.
+	// replicas are the owner, if there is one, and who else may be read from; offline is the owner where clients cannot reach it.
 	replicas, offline []int32
 	code              kafka.Error
 }
@@ -108,6 +111,9 @@ func (n *neighbours) leadership(t *topics.Topic, index int32) leadership {
 		}
 	}
 	if _, ok := n.reach(o.Broker); ok {
+		if n.rackAware {
+			l.replicas = append(l.replicas, readers(n.View, n.listener, t.Shard(index), o.Broker)...)
+		}
 		return l
 	}
 	l.leader, l.code = cluster.Nobody, kafka.ListenerNotFound

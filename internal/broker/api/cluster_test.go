@@ -623,7 +623,7 @@ func TestATopicIsNotReadBeforeItIsAskedWhoMay(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The topic has become known since the client's rights were looked at.
-	results, _, final := s.readAll(t.Context(), req, []*fetchPartition{p}, denied)
+	results, _, _, final := s.readAll(t.Context(), s.Server.fetching(s.outside, req), []*fetchPartition{p}, denied, true)
 	if results[0].code != kafka.UnknownTopicID || !final {
 		t.Errorf("got %v", results[0].code)
 	}

@@ -206,7 +206,7 @@ func (f *fetchSession) filter(results []fetchResult, all bool) []fetchResult {
 			served[p] = true
 		}
 		same := p.told && p.highWatermark == r.read.HighWatermark && p.lastStable == r.read.LastStable && p.logStart == r.read.LogStart
-		if all || r.read.Bytes > 0 || !same || r.code != kafka.None || p.code != kafka.None {
+		if all || r.read.Bytes > 0 || !same || r.sent || r.code != kafka.None || p.code != kafka.None {
 			kept = append(kept, r)
 		}
 		p.told, p.code = true, r.code

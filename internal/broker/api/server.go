@@ -59,6 +59,7 @@ type Options struct {
 	Access        *auth.Authorizer // decides who may do what; nil lets everybody do everything
 	Audit         *audit.Log       // is told of decisions; nil: nobody is
 	Contracts     Contracts        // judges records of topics that ask for it; nil: nobody does, and all pass
+	Away          Away             // reads what other brokers own; nil: nobody does
 	// Ownership returns a channel that is closed at the next change of what Storage owns. Nil: nothing changes.
 	Ownership func() <-chan struct{}
 	LogDir    string
@@ -103,6 +104,7 @@ type Server struct {
 	records       bool             // note decisions, whoever decides
 	contracts     Contracts        // nil: no record is judged
 	judging       chan struct{}    // a token for each batch that is decompressed to be judged
+	away          Away             // nil: no client is served by another broker than the owner
 	ownership     func() <-chan struct{}
 	logDir        string
 	confident     func() bool
@@ -123,7 +125,7 @@ func New(o Options) *Server {
 		now: o.Now, logger: o.Logger, decoder: wire.NewDecoder(wire.NewBudget(decodeBudgetBytes)), sessions: newFetchSessions(FetchSessionSlots.Get(o.Topics.Values()), o.Now),
 		quotas: o.Quotas, telemetry: o.Telemetry, metrics: newMetrics(o.Registerer), table: table(), handlers: map[int16]*entry{}, protocols: map[group.Type]bool{},
 	}
-	s.ownership = o.Ownership
+	s.ownership, s.away = o.Ownership, o.Away
 	s.contracts, s.judging = o.Contracts, newJudging()
 	if s.confident = o.Confident; s.confident == nil {
 		s.confident = func() bool { return true }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/weir-stream/weir/internal/base/blob"
@@ -27,7 +28,7 @@ import (
 const placesVersion = 1
 
 // ErrNoPlaces is returned by Places where the batches lie in files of this machine.
-var ErrNoPlaces = errors.New("the batches of the log do not lie in an object store")
+var ErrNoPlaces = fmt.Errorf("the batches of the log do not lie in an object store: %w", kafka.NotLeaderOrFollower)
 
 // ErrBadPlaces is wrapped for places that cannot be read.
 var ErrBadPlaces = errors.New("places are damaged")
@@ -125,10 +126,8 @@ func (e *placesEncoder) span(l *Log, s *span) error {
 }
 
 func (e *placesEncoder) run(r *run) error {
-	for _, base := range e.seen {
-		if base == r.info.BaseOffset {
-			return nil
-		}
+	if slices.Contains(e.seen, r.info.BaseOffset) {
+		return nil
 	}
 	e.seen = append(e.seen, r.info.BaseOffset)
 	o := e.object(r.object.Key, r.object.Bytes, int64(r.object.Level), r.object.Data)

@@ -21,6 +21,9 @@ func NewWaiter(needBytes int64) *Waiter {
 	return w
 }
 
+// Wake ends the wait, as if all that is needed had become visible.
+func (w *Waiter) Wake() { w.add(w.need.Load()) }
+
 func (w *Waiter) add(n int64) {
 	if w.need.Add(-n) <= 0 {
 		select {
