@@ -5,6 +5,7 @@ package formats
 import (
 	"github.com/weir-stream/weir/internal/schema"
 	"github.com/weir-stream/weir/internal/schema/avro"
+	"github.com/weir-stream/weir/internal/schema/jsonschema"
 	"github.com/weir-stream/weir/internal/schema/protobuf"
 )
 
@@ -13,6 +14,8 @@ func Of(t schema.Type) (schema.Format, bool) {
 	switch t {
 	case schema.Avro, "":
 		return avro.Format(), true
+	case schema.JSON:
+		return jsonschema.Format(), true
 	case schema.Protobuf:
 		return protobuf.Format(), true
 	}
@@ -21,5 +24,5 @@ func Of(t schema.Type) (schema.Format, bool) {
 
 // Types lists all types, in the order in which the API names them.
 func Types() []schema.Type {
-	return []schema.Type{schema.Protobuf, schema.Avro}
+	return []schema.Type{schema.JSON, schema.Protobuf, schema.Avro}
 }
