@@ -82,6 +82,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newCanCommand(s),
 		newAuditCommand(s),
 		newTxnCommand(s),
+		newSchemaCommand(s),
 		newUserCommand(s),
 		newQuotaCommand(s),
 		newClusterCommand(s),
