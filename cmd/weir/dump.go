@@ -17,6 +17,7 @@ import (
 	"github.com/weir-stream/weir/internal/app/datadir"
 	"github.com/weir-stream/weir/internal/base/seal"
 	"github.com/weir-stream/weir/internal/base/seal/kms"
+	"github.com/weir-stream/weir/internal/cli/recordformat"
 	"github.com/weir-stream/weir/internal/cli/table"
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
@@ -299,7 +300,7 @@ func (d *dump) printRecords(topic [16]byte, partition int32, batch []byte, where
 		for _, x := range r.Headers {
 			k.Headers = append(k.Headers, kgo.RecordHeader{Key: string(x.Key), Value: x.Value})
 		}
-		if line, err = d.printer(line[:0], nil, k); err != nil {
+		if line, err = d.printer(line[:0], nil, k, recordformat.Typed{}); err != nil {
 			return err
 		}
 		if _, err := d.s.out.Write(line); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/weir-stream/weir/internal/cli/text"
 )
 
-// recordPrinter appends one record, as it is to be printed, to dst.
-type recordPrinter func(dst []byte, p *kgo.FetchPartition, r *kgo.Record) ([]byte, error)
+// recordPrinter appends one record, as it is to be printed, to dst. Typed says which parts of it are JSON by a schema.
+type recordPrinter func(dst []byte, p *kgo.FetchPartition, r *kgo.Record, typed recordformat.Typed) ([]byte, error)
 
 // newRecordPrinter chooses the form of records: that of -f, or else that of --output.
 func newRecordPrinter(s *session, layout string) (recordPrinter, error) {
@@ -24,14 +24,14 @@ func newRecordPrinter(s *session, layout string) (recordPrinter, error) {
 		if err != nil {
 			return nil, usageErrorf("-f: %v", err)
 		}
-		return func(dst []byte, p *kgo.FetchPartition, r *kgo.Record) ([]byte, error) {
+		return func(dst []byte, p *kgo.FetchPartition, r *kgo.Record, _ recordformat.Typed) ([]byte, error) {
 			return w.Append(dst, p, r), nil
 		}, nil
 	}
 	switch s.format() {
 	case "table", "wide":
 		color, wide := s.color(), s.wide()
-		return func(dst []byte, _ *kgo.FetchPartition, r *kgo.Record) ([]byte, error) {
+		return func(dst []byte, _ *kgo.FetchPartition, r *kgo.Record, _ recordformat.Typed) ([]byte, error) {
 			return appendForPeople(dst, r, color, wide), nil
 		}, nil
 	case "json":
@@ -43,14 +43,14 @@ func newRecordPrinter(s *session, layout string) (recordPrinter, error) {
 }
 
 func envelopePrinter(indent string) recordPrinter {
-	return func(dst []byte, _ *kgo.FetchPartition, r *kgo.Record) ([]byte, error) {
-		dst, err := recordformat.AppendEnvelope(dst, r, indent)
+	return func(dst []byte, _ *kgo.FetchPartition, r *kgo.Record, typed recordformat.Typed) ([]byte, error) {
+		dst, err := recordformat.AppendEnvelope(dst, r, typed, indent)
 		return append(dst, '\n'), err
 	}
 }
 
-func appendYAML(dst []byte, _ *kgo.FetchPartition, r *kgo.Record) ([]byte, error) {
-	envelope, err := recordformat.AppendEnvelope(nil, r, "")
+func appendYAML(dst []byte, _ *kgo.FetchPartition, r *kgo.Record, typed recordformat.Typed) ([]byte, error) {
+	envelope, err := recordformat.AppendEnvelope(nil, r, typed, "")
 	if err != nil {
 		return dst, err
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
 	"github.com/weir-stream/weir/weirtest"
 )
 
@@ -28,6 +30,7 @@ func brokerSession(server *weirtest.Server, in string) (s *session, out, errOut 
 //
 //	# comment
 //	% name=value                 a setting of the server, before the first command
+//	%% schema-registry           with a Schema Registry, whose address is REGISTRY
 //	< a line of standard input for the command that follows
 //	$ topic list -o table
 //	$~ topic consume t -e        with the lines of its output sorted
@@ -49,7 +52,13 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, filepath.Join("script", filepath.Base(file)), runScript(t, weirtest.Start(t, scriptSettings(string(text))...), string(text)))
+			registry := ""
+			if strings.Contains(string(text), "%% schema-registry\n") {
+				r := srfake.New()
+				t.Cleanup(r.Close)
+				registry = r.URL()
+			}
+			compare(t, filepath.Join("script", filepath.Base(file)), runScript(t, weirtest.Start(t, scriptSettings(string(text))...), registry, string(text)))
 		})
 	}
 }
@@ -64,12 +73,18 @@ func scriptSettings(script string) (out []weirtest.Option) {
 	return out
 }
 
-func runScript(t *testing.T, server *weirtest.Server, script string) string {
+func runScript(t *testing.T, server *weirtest.Server, registry, script string) string {
 	t.Helper()
+	steady := func(text string) string {
+		if registry != "" {
+			text = strings.ReplaceAll(text, registry, "REGISTRY")
+		}
+		return steady(server, text)
+	}
 	var b, in strings.Builder
 	for line := range strings.Lines(script) {
 		switch {
-		case line == "\n", strings.HasPrefix(line, "#"), strings.HasPrefix(line, "% "):
+		case line == "\n", strings.HasPrefix(line, "#"), strings.HasPrefix(line, "%"):
 			b.WriteString(line)
 		case strings.HasPrefix(line, "< "):
 			b.WriteString(line)
@@ -79,10 +94,11 @@ func runScript(t *testing.T, server *weirtest.Server, script string) string {
 			sorted, line := line[1] == '~', line[strings.IndexByte(line, ' '):]
 			s, out, errOut := brokerSession(server, in.String())
 			in.Reset()
-			code := run(t.Context(), s, words(t, strings.ReplaceAll(line, "ADMIN", strings.TrimPrefix(server.AdminURL(), "http://"))))
-			b.WriteString(steady(server, withEnd(order(out.String(), sorted))))
+			line = strings.ReplaceAll(strings.ReplaceAll(line, "REGISTRY", registry), "ADMIN", strings.TrimPrefix(server.AdminURL(), "http://"))
+			code := run(t.Context(), s, words(t, line))
+			b.WriteString(steady(withEnd(order(out.String(), sorted))))
 			for l := range strings.Lines(errOut.String()) {
-				b.WriteString(steady(server, "! "+withEnd(l)))
+				b.WriteString(steady("! " + withEnd(l)))
 			}
 			if code != exitDone {
 				fmt.Fprintf(&b, "-> %d\n", code)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weir-stream/weir/internal/base/properties"
+	"github.com/weir-stream/weir/internal/cli/registryclient"
 	"github.com/weir-stream/weir/internal/kafka/client"
 )
 
@@ -35,10 +36,11 @@ type session struct {
 	env                                  func(string) string
 	now                                  func() time.Time
 
-	bootstrap   string
-	properties  []string
-	kafkaConfig string
-	output      outputFormat
+	bootstrap      string
+	properties     []string
+	kafkaConfig    string
+	schemaRegistry string
+	output         outputFormat
 }
 
 func newSession(in, out, errOut *os.File) *session {
@@ -136,6 +138,7 @@ func (s *session) client(extra ...kgo.Opt) (*kgo.Client, error) {
 	if props["client.id"] == "" {
 		props["client.id"] = "weir"
 	}
+	maps.DeleteFunc(props, func(name, _ string) bool { return registryclient.IsProperty(name) })
 	cl, err := client.New(client.Options{Bootstrap: s.seeds(), Properties: props, SoftwareName: "weir", SoftwareVersion: readBuildInfo().Version}, extra...)
 	if err != nil {
 		// What can be wrong here is what was typed: an address, a property.

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/weir-stream/weir/internal/cli/position"
+	"github.com/weir-stream/weir/internal/cli/typed"
 )
 
 // quietEnd is how long a bounded read waits for the last offsets of a partition when nothing comes: they may be gone
@@ -27,6 +28,8 @@ type consumeOptions struct {
 	untilEnd, committed                 bool
 	partitions                          []int32
 	match                               string
+	raw                                 bool
+	key, value                          partOptions
 }
 
 func newTopicConsumeCommand(s *session) *cobra.Command {
@@ -46,6 +49,11 @@ func newTopicConsumeCommand(s *session) *cobra.Command {
   after a text verb {hex} {base64} {unpack[>iq]}, after a number {hex} {big32} {little64} {byte}; %% %{ %} \n \t \xNN
 Without it, a terminal shows a line for each record, and a pipe gets NDJSON: topic, partition, offset, timestamp, key, value,
 headers, and key_base64 or value_base64 where bytes are no text.
+
+Keys and values that show the id of a schema are printed as the JSON that they stand for, if a Schema Registry knows the id: the one of
+--schema-registry, or else at port 8081 of the broker's host. In NDJSON they are JSON of their own, with the id beside them, and 'topic
+produce --input ndjson' encodes them again. --raw shows the bytes as they are; to copy a topic byte by byte, use it. With
+--value-format avro, protobuf or json-schema what cannot be decoded is an error, and --value-schema reads bytes that show no id.
 
 With --group, partitions are shared with the group's members and offsets are committed after records were printed.`,
 		Example: `  weir topic consume orders                              everything, then what comes
@@ -71,6 +79,10 @@ With --group, partitions are shared with the group's members and offsets are com
 	f.StringVarP(&o.group, "group", "g", "", "read as a member of this group and commit")
 	f.BoolVar(&o.committed, "read-committed", false, "leave out records of open and aborted transactions")
 	f.StringVar(&o.match, "match", "", "only records whose key, value or header k=v matches this `regex`")
+	f.BoolVar(&o.raw, "raw", false, "show keys and values as they are, whatever schema they have")
+	o.value.addFlags(cmd, "value", consuming)
+	o.key.addFlags(cmd, "key", consuming)
+	s.addRegistry(cmd)
 	completeFrom(cmd, "offset", "earliest", "latest")
 	completeFrom(cmd, "output", outputFormats...)
 	return cmd
@@ -88,7 +100,11 @@ func consumeTopics(ctx context.Context, s *session, o consumeOptions, topics []s
 	if err != nil {
 		return err
 	}
-	r := &reading{s: s, o: o, print: out, out: bufio.NewWriterSize(s.out, 64<<10), next: map[topicPartition]int64{}, until: map[topicPartition]int64{}}
+	decoders, err := s.decoders(ctx, &o)
+	if err != nil {
+		return err
+	}
+	r := &reading{s: s, o: o, decoders: decoders, print: out, out: bufio.NewWriterSize(s.out, 64<<10), next: map[topicPartition]int64{}, until: map[topicPartition]int64{}}
 	if o.match != "" {
 		if r.match, err = regexp.Compile(o.match); err != nil {
 			return usageErrorf("--match: %v", err)
@@ -170,6 +186,8 @@ type reading struct {
 	print recordPrinter
 	match *regexp.Regexp
 	out   *bufio.Writer
+	// decoders are for values and keys; none if bytes are shown as they are.
+	decoders []*typed.Decoder
 
 	bounded bool
 	next    map[topicPartition]int64 // the offset to read next
@@ -272,8 +290,8 @@ func (r *reading) run(ctx context.Context, cl *kgo.Client) error {
 			r.s.progressf("nothing came for %s before the end of %d partitions: their last records may be gone by compaction", quietEnd, len(r.until))
 			break
 		}
-		if err := r.take(cl, fetches); err != nil {
-			return fmt.Errorf("write records: %w", err)
+		if err := r.take(ctx, cl, fetches); err != nil {
+			return errors.Join(err, r.out.Flush())
 		}
 		if r.o.group != "" {
 			cl.AllowRebalance()
@@ -318,7 +336,7 @@ func (r *reading) fetchError(fetches kgo.Fetches) error {
 }
 
 // take prints what was fetched and marks it for commit.
-func (r *reading) take(cl *kgo.Client, fetches kgo.Fetches) error {
+func (r *reading) take(ctx context.Context, cl *kgo.Client, fetches kgo.Fetches) error {
 	var failed error
 	var marks []*kgo.Record
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
@@ -329,7 +347,7 @@ func (r *reading) take(cl *kgo.Client, fetches kgo.Fetches) error {
 				break
 			}
 			if !r.bounded || rec.Offset < end {
-				if failed = r.one(&p.FetchPartition, rec); failed != nil {
+				if failed = r.one(ctx, &p.FetchPartition, rec); failed != nil {
 					break
 				}
 				marks = append(marks, rec)
@@ -342,7 +360,9 @@ func (r *reading) take(cl *kgo.Client, fetches kgo.Fetches) error {
 		}
 	})
 	if failed == nil {
-		failed = r.out.Flush()
+		if err := r.out.Flush(); err != nil {
+			failed = fmt.Errorf("write records: %w", err)
+		}
 	}
 	if failed == nil && r.o.group != "" {
 		cl.MarkCommitRecords(marks...)
@@ -351,17 +371,25 @@ func (r *reading) take(cl *kgo.Client, fetches kgo.Fetches) error {
 }
 
 // one prints a record, unless it is a marker of a transaction or does not match.
-func (r *reading) one(p *kgo.FetchPartition, rec *kgo.Record) error {
-	if rec.Attrs.IsControl() || r.match != nil && !r.matches(rec) {
+func (r *reading) one(ctx context.Context, p *kgo.FetchPartition, rec *kgo.Record) error {
+	if rec.Attrs.IsControl() {
 		return nil
 	}
-	var err error
-	if r.line, err = r.print(r.line[:0], p, rec); err != nil {
-		return err
+	shown, by, err := decoded(ctx, r.decoders, rec)
+	if err != nil {
+		return withFix(fmt.Errorf("%s-%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err), "--raw shows the bytes as they are; --schema-registry names another registry")
+	}
+	if r.match != nil && !r.matches(shown) {
+		return nil
+	}
+	if r.line, err = r.print(r.line[:0], p, shown, by); err != nil {
+		return fmt.Errorf("write records: %w", err)
 	}
 	r.printed++
-	_, err = r.out.Write(r.line)
-	return err
+	if _, err = r.out.Write(r.line); err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	return nil
 }
 
 func (r *reading) matches(rec *kgo.Record) bool {

@@ -32,6 +32,7 @@ type produceOptions struct {
 	headers                         []string
 	tombstone                       bool
 	maxBytes                        int32
+	keyPart, valuePart              partOptions
 }
 
 func newTopicProduceCommand(s *session) *cobra.Command {
@@ -46,6 +47,10 @@ func newTopicProduceCommand(s *session) *cobra.Command {
 {base64} or {json}; everything else stands for itself, \n \t \xNN included. --input ndjson reads back what 'topic consume'
 writes to a pipe, keys, headers, times and nulls included.
 
+--value-format avro, protobuf or json-schema encodes values, which are JSON in the input, by a schema of a Schema Registry: the one with
+--value-schema-id, that of the file --value-schema, which is registered, or else the latest of the subject TOPIC-value. The same goes for
+keys. The registry is that of --schema-registry, or else at port 8081 of the broker's host. An empty line is no JSON; -T makes it a tombstone.
+
 Records with equal keys go to the partition where Kafka's Java clients send them. With --acks all, the default, no record is
 lost or doubled by a retry. What was written where goes to standard error, and with -o to standard output.`,
 		Example: `  echo hello | weir topic produce greetings
@@ -53,6 +58,7 @@ lost or doubled by a retry. What was written where goes to standard error, and w
   printf '3:foo6:foobar' | weir topic produce t -f '%V:%v'
   printf '\x00\x00\x00\x03abc' | weir topic produce t -f '%V{big32}%v'
   weir topic consume a --until-end | weir topic produce b --input ndjson
+  echo '{"id":1}' | weir topic produce orders --value-format avro --value-schema order.avsc
   echo 'k1:' | weir topic produce users --key-sep : -T        delete a key of a compacted topic`,
 		Args:              args(1, 1),
 		ValidArgsFunction: s.completeTopics(1),
@@ -71,6 +77,9 @@ lost or doubled by a retry. What was written where goes to standard error, and w
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "header for every record, `key=value`; repeatable")
 	f.BoolVarP(&o.tombstone, "tombstone", "T", false, "write null for an empty value: a tombstone")
 	f.Int32Var(&o.maxBytes, "max-bytes", 0, "largest batch; the topic's max.message.bytes must allow it (default 1 MiB)")
+	o.valuePart.addFlags(cmd, "value", producing)
+	o.keyPart.addFlags(cmd, "key", producing)
+	s.addRegistry(cmd)
 	completeFrom(cmd, "compression", codecNames...)
 	completeFrom(cmd, "acks", "all", "1", "0")
 	completeFrom(cmd, "input", "lines", "ndjson")
@@ -185,8 +194,12 @@ func produceTopic(ctx context.Context, s *session, o produceOptions, topic strin
 	if o.file == "-" && s.inTerminal {
 		s.progressf("reading lines from the terminal; Ctrl-D ends")
 	}
+	encode, err := s.encoders(ctx, &o, topic, reader)
+	if err != nil {
+		return err
+	}
 	p := &production{written: map[int32]*writtenRow{}, topic: topic}
-	err = p.run(ctx, cl, reader, func(r *kgo.Record) {
+	err = p.run(ctx, cl, reader, func(r *kgo.Record) error {
 		r.Partition = max(o.partition, 0)
 		if r.Key == nil && o.key != "" {
 			r.Key = []byte(o.key)
@@ -195,6 +208,7 @@ func produceTopic(ctx context.Context, s *session, o produceOptions, topic strin
 			r.Value = nil
 		}
 		r.Headers = append(r.Headers, headers...)
+		return encode(ctx, r)
 	})
 	return errors.Join(err, p.report(s))
 }
@@ -218,11 +232,11 @@ type writtenRow struct {
 }
 
 // run writes every record that reader yields and waits for all acknowledgements. It stops at the first failure.
-func (p *production) run(ctx context.Context, cl *kgo.Client, reader recordformat.Reader, prepare func(*kgo.Record)) error {
+func (p *production) run(ctx context.Context, cl *kgo.Client, reader recordformat.Reader, prepare func(*kgo.Record) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var read error
-	for ctx.Err() == nil {
+	for number := 1; ctx.Err() == nil; number++ {
 		r, err := reader.Next()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
@@ -233,7 +247,10 @@ func (p *production) run(ctx context.Context, cl *kgo.Client, reader recordforma
 			}
 			break
 		}
-		prepare(r)
+		if err := prepare(r); err != nil {
+			read = fmt.Errorf("record %d of the input: %w", number, err)
+			break
+		}
 		cl.Produce(ctx, r, func(r *kgo.Record, err error) {
 			if p.done(r, err) != nil {
 				cancel() // stop reading: what follows would come out of order

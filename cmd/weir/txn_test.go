@@ -29,5 +29,5 @@ func TestTransactionScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, "transactions.txt", runScript(t, server, string(text)))
+	compare(t, "transactions.txt", runScript(t, server, "", string(text)))
 }

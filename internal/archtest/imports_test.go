@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"internal/demo": {"internal/base", "internal/kafka", "internal/cli"},
 
 	"internal/cli/registryclient": {"internal/kafka", "internal/schema"},
+	"internal/cli/typed":          {"internal/cli/registryclient", "internal/schema"},
 
 	"internal/archtest":       {},
 	"internal/base":           {},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -94,7 +95,13 @@ func NewEnvelopeReader(r io.Reader, limitBytes int) Reader {
 	return &envelopeReader{lines: newLines(r, limitBytes)}
 }
 
-type envelopeReader struct{ lines *lines }
+type envelopeReader struct {
+	lines *lines
+	typed Typed
+}
+
+// Typed says which parts of the last record are JSON by a schema.
+func (r *envelopeReader) Typed() Typed { return r.typed }
 
 func (r *envelopeReader) Next() (*kgo.Record, error) {
 	for {
@@ -105,10 +112,11 @@ func (r *envelopeReader) Next() (*kgo.Record, error) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		rec, err := parseEnvelope(line)
+		rec, typed, err := parseEnvelope(line)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", r.lines.number, err)
 		}
+		r.typed = typed
 		return rec, nil
 	}
 }
@@ -149,18 +157,32 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
+// Typed says which parts of a record are JSON text that was decoded by a schema, or is to be encoded by one.
+type Typed struct{ Key, Value *SchemaRef }
+
+// SchemaRef names a schema, and the message of a Protobuf one by its indexes in the file.
+type SchemaRef struct {
+	ID      string // a number, or a GUID
+	Message []int
+}
+
 // envelope is the JSON form of a record. Bytes that are not UTF-8 are carried in base64 under the second name, so that
-// nothing is lost between a reader and a writer of envelopes.
+// nothing is lost between a reader and a writer of envelopes. What was decoded by a schema is JSON of its own, not a string
+// with JSON in it, and the schema stands beside it.
 type envelope struct {
-	Topic       string           `json:"topic,omitempty"`
-	Partition   *int32           `json:"partition,omitempty"`
-	Offset      *int64           `json:"offset,omitempty"`
-	Timestamp   *int64           `json:"timestamp,omitempty"`
-	Key         *string          `json:"key"`
-	KeyBase64   *string          `json:"key_base64,omitempty"`
-	Value       *string          `json:"value"`
-	ValueBase64 *string          `json:"value_base64,omitempty"`
-	Headers     []envelopeHeader `json:"headers,omitempty"`
+	Topic         string           `json:"topic,omitempty"`
+	Partition     *int32           `json:"partition,omitempty"`
+	Offset        *int64           `json:"offset,omitempty"`
+	Timestamp     *int64           `json:"timestamp,omitempty"`
+	Key           json.RawMessage  `json:"key"`
+	KeyBase64     *string          `json:"key_base64,omitempty"`
+	KeySchemaID   json.RawMessage  `json:"key_schema_id,omitempty"`
+	KeyMessage    []int            `json:"key_message,omitempty"`
+	Value         json.RawMessage  `json:"value"`
+	ValueBase64   *string          `json:"value_base64,omitempty"`
+	ValueSchemaID json.RawMessage  `json:"value_schema_id,omitempty"`
+	ValueMessage  []int            `json:"value_message,omitempty"`
+	Headers       []envelopeHeader `json:"headers,omitempty"`
 }
 
 type envelopeHeader struct {
@@ -170,12 +192,13 @@ type envelopeHeader struct {
 }
 
 // AppendEnvelope appends r as one JSON object, with a line for each field if indent is not empty, without a final
-// newline. Null keys and values are null; text that is not UTF-8 appears as key_base64 or value_base64.
-func AppendEnvelope(dst []byte, r *kgo.Record, indent string) ([]byte, error) {
+// newline. Null keys and values are null; text that is not UTF-8 appears as key_base64 or value_base64; parts that are typed
+// have to be JSON.
+func AppendEnvelope(dst []byte, r *kgo.Record, typed Typed, indent string) ([]byte, error) {
 	timestamp := r.Timestamp.UnixMilli()
 	e := envelope{Topic: r.Topic, Partition: &r.Partition, Offset: &r.Offset, Timestamp: &timestamp}
-	e.Key, e.KeyBase64 = textOrBase64(r.Key)
-	e.Value, e.ValueBase64 = textOrBase64(r.Value)
+	e.Key, e.KeyBase64, e.KeySchemaID, e.KeyMessage = part(r.Key, typed.Key)
+	e.Value, e.ValueBase64, e.ValueSchemaID, e.ValueMessage = part(r.Value, typed.Value)
 	for _, h := range r.Headers {
 		eh := envelopeHeader{Key: h.Key}
 		eh.Value, eh.ValueBase64 = textOrBase64(h.Value)
@@ -191,10 +214,35 @@ func AppendEnvelope(dst []byte, r *kgo.Record, indent string) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-func parseEnvelope(line []byte) (*kgo.Record, error) {
+// part returns the members of an envelope for a key or value.
+func part(b []byte, by *SchemaRef) (text json.RawMessage, asBase64 *string, id json.RawMessage, message []int) {
+	if by != nil && b != nil {
+		id = json.RawMessage(by.ID)
+		if _, err := strconv.Atoi(by.ID); err != nil {
+			id = quote(by.ID)
+		}
+		return b, nil, id, by.Message
+	}
+	asText, asBase64 := textOrBase64(b)
+	if asText != nil {
+		text = quote(*asText)
+	}
+	return text, asBase64, nil, nil
+}
+
+// quote returns a JSON string, in which <, > and & stand for themselves.
+func quote(s string) json.RawMessage {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // neither strings nor buffers fail
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}
+
+func parseEnvelope(line []byte) (*kgo.Record, Typed, error) {
 	var e envelope
 	if err := json.Unmarshal(line, &e); err != nil {
-		return nil, fmt.Errorf("not an envelope {\"key\":..., \"value\":...}: %w", err)
+		return nil, Typed{}, fmt.Errorf("not an envelope {\"key\":..., \"value\":...}: %w", err)
 	}
 	r := &kgo.Record{Topic: e.Topic}
 	if e.Partition != nil {
@@ -203,21 +251,61 @@ func parseEnvelope(line []byte) (*kgo.Record, error) {
 	if e.Timestamp != nil {
 		r.Timestamp = time.UnixMilli(*e.Timestamp)
 	}
+	var typed Typed
 	var err error
-	if r.Key, err = fromTextOrBase64(e.Key, e.KeyBase64); err != nil {
-		return nil, fmt.Errorf("key_base64: %w", err)
+	if typed.Key, err = schemaRef(e.KeySchemaID, e.KeyMessage, e.KeyBase64); err != nil {
+		return nil, Typed{}, fmt.Errorf("key_schema_id: %w", err)
 	}
-	if r.Value, err = fromTextOrBase64(e.Value, e.ValueBase64); err != nil {
-		return nil, fmt.Errorf("value_base64: %w", err)
+	if typed.Value, err = schemaRef(e.ValueSchemaID, e.ValueMessage, e.ValueBase64); err != nil {
+		return nil, Typed{}, fmt.Errorf("value_schema_id: %w", err)
+	}
+	if r.Key, err = parsePart(e.Key, e.KeyBase64, typed.Key); err != nil {
+		return nil, Typed{}, fmt.Errorf("key_base64: %w", err)
+	}
+	if r.Value, err = parsePart(e.Value, e.ValueBase64, typed.Value); err != nil {
+		return nil, Typed{}, fmt.Errorf("value_base64: %w", err)
 	}
 	for _, h := range e.Headers {
 		value, err := fromTextOrBase64(h.Value, h.ValueBase64)
 		if err != nil {
-			return nil, fmt.Errorf("header %q: %w", h.Key, err)
+			return nil, Typed{}, fmt.Errorf("header %q: %w", h.Key, err)
 		}
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: value})
 	}
-	return r, nil
+	return r, typed, nil
+}
+
+// schemaRef reads the id of a schema: a number, or a GUID in quotes. Bytes in base64 are what they are, whatever stands beside them.
+func schemaRef(id json.RawMessage, message []int, asBase64 *string) (*SchemaRef, error) {
+	if id == nil || string(id) == "null" || asBase64 != nil {
+		return nil, nil
+	}
+	text := string(id)
+	if id[0] == '"' {
+		if err := json.Unmarshal(id, &text); err != nil {
+			return nil, err
+		}
+	} else if _, err := strconv.Atoi(text); err != nil {
+		return nil, errors.New("neither a number nor a string")
+	}
+	return &SchemaRef{ID: text, Message: message}, nil
+}
+
+// parsePart reads a key or value. A string stands for its text, unless a schema says what it is; other JSON is taken as it is.
+func parsePart(text json.RawMessage, asBase64 *string, by *SchemaRef) ([]byte, error) {
+	switch {
+	case asBase64 != nil:
+		return base64.StdEncoding.DecodeString(*asBase64)
+	case len(text) == 0 || string(text) == "null" && by == nil:
+		return nil, nil
+	case text[0] == '"' && by == nil:
+		var s string
+		if err := json.Unmarshal(text, &s); err != nil {
+			return nil, err
+		}
+		return []byte(s), nil
+	}
+	return text, nil
 }
 
 func textOrBase64(b []byte) (asText, asBase64 *string) {

@@ -2,8 +2,10 @@ package recordformat
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +159,7 @@ func TestEnvelopeLosesNothing(t *testing.T) {
 	var text []byte
 	for _, r := range []*kgo.Record{plain, binary, tombstone} {
 		var err error
-		if text, err = AppendEnvelope(text, r, ""); err != nil {
+		if text, err = AppendEnvelope(text, r, Typed{}, ""); err != nil {
 			t.Fatal(err)
 		}
 		text = append(text, '\n')
@@ -176,6 +178,26 @@ func TestEnvelopeLosesNothing(t *testing.T) {
 	}
 }
 
+func TestEnvelopesCarryWhatASchemaDecoded(t *testing.T) {
+	t.Parallel()
+	r := &kgo.Record{Topic: "t", Timestamp: time.UnixMilli(5), Key: []byte("\"k\""), Value: []byte(`{"a":"<9007199254740993>","n":9007199254740993}`)}
+	typed := Typed{Key: &SchemaRef{ID: "0c5a2d1e-77f0-4b7e-9d5e-0123456789ab"}, Value: &SchemaRef{ID: "7", Message: []int{1, 0}}}
+	text, err := AppendEnvelope(nil, r, typed, "")
+	want := `{"topic":"t","partition":0,"offset":0,"timestamp":5,"key":"k","key_schema_id":"0c5a2d1e-77f0-4b7e-9d5e-0123456789ab",` +
+		`"value":{"a":"<9007199254740993>","n":9007199254740993},"value_schema_id":7,"value_message":[1,0]}`
+	if err != nil || string(text) != want {
+		t.Errorf("got\n%s %v\nwant\n%s", text, err, want)
+	}
+	reader := NewEnvelopeReader(bytes.NewReader(text), 1<<20)
+	back := readAll(t, reader)
+	if len(back) != 1 || string(back[0].Key) != `"k"` || string(back[0].Value) != string(r.Value) {
+		t.Errorf("read back %+v", back)
+	}
+	if got := reader.(*envelopeReader).Typed(); !reflect.DeepEqual(got, typed) {
+		t.Errorf("read back by %+v, want %+v", got, typed)
+	}
+}
+
 func FuzzLayouts(f *testing.F) {
 	for _, s := range []string{`%k %v\n`, `%d{strftime[%F]}`, `%h{%k=%v }`, `%V{big32}%v`, `%R%s`, `%v{unpack{<b}}`, `%{%}`} {
 		f.Add(s)
@@ -191,16 +213,26 @@ func FuzzLayouts(f *testing.F) {
 
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(`{"key":"k","value":null,"headers":[{"key":"a","value_base64":"/g=="}]}`))
+	f.Add([]byte(`{"key":[1, 2],"key_schema_id":"guid","value":{"a": "<"},"value_schema_id":7,"value_message":[1,0]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := parseEnvelope(line)
+		r, typed, err := parseEnvelope(line)
 		if err != nil {
 			return
 		}
-		text, err := AppendEnvelope(nil, r, "")
+		text, err := AppendEnvelope(nil, r, typed, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseEnvelope(text)
+		again, typedAgain, err := parseEnvelope(text)
+		for part, by := range map[*[]byte]*SchemaRef{&r.Key: typed.Key, &r.Value: typed.Value} {
+			var compact bytes.Buffer
+			if by != nil && *part != nil && json.Compact(&compact, *part) == nil {
+				*part = compact.Bytes()
+			}
+		}
+		if (typed.Value != nil && r.Value != nil) != (typedAgain.Value != nil) {
+			t.Fatalf("%s read back by %+v, want %+v", text, typedAgain.Value, typed.Value)
+		}
 		if err != nil || !bytes.Equal(again.Key, r.Key) || !bytes.Equal(again.Value, r.Value) || (again.Value == nil) != (r.Value == nil) {
 			t.Fatalf("%s read back as %+v, %v", text, again, err)
 		}
