@@ -52,6 +52,13 @@ func BenchmarkSerde(b *testing.B) {
 		b.Run("format=avro/rules="+name, func(b *testing.B) { benchmark(b, serde.Schema{Text: personSchema, RuleSet: rules}, person()) })
 	}
 	b.Run("format=avro/rules=none/value=order", func(b *testing.B) { benchmark(b, serde.Schema{Text: orderSchema}, order()) })
+	b.Run("format=json/rules=none", func(b *testing.B) {
+		text := `{"type":"object","properties":{"Name":{"type":"string"},"SSN":{"type":["string","null"]},"Photo":{"type":"string"},"Age":{"type":"integer"}}}`
+		benchmark(b, serde.Schema{Text: text, Type: serde.JSON}, struct {
+			Name, SSN string
+			Age       int
+		}{"Ada", "123-45", 36})
+	})
 	b.Run("format=protobuf/rules=none", func(b *testing.B) {
 		text := `syntax = "proto3"; package google.protobuf; message Timestamp { int64 seconds = 1; int32 nanos = 2; }`
 		benchmark(b, serde.Schema{Text: text, Type: serde.Protobuf}, timestamppb.New(time.Unix(5, 6)))
