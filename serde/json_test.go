@@ -32,7 +32,6 @@ func TestJSONIsValidatedWhenItIsWritten(t *testing.T) {
 	}
 }
 
-
 func TestRulesRunOnJSON(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
