@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test cluster-chaos nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -119,6 +119,10 @@ model:
 ## nightly: what takes too long for every change: clients that need minutes, and more rounds of kills, torture and fuzzing
 nightly:
 	.ci/run nightly
+
+## schemathesis: requests made of the OpenAPI document of the service at URL; none may be answered with a 500
+schemathesis:
+	test/schemathesis/run.sh $(URL)
 
 ## sim: 100 brokers and 200,000 partitions for SIM_HOURS (12) simulated hours, as a table
 sim:

@@ -26,8 +26,10 @@ const (
 // event is a CloudEvent 1.0: its attributes, and its data.
 type event struct {
 	attributes map[string]string // without datacontenttype
-	dataType   string            // datacontenttype, empty if it is not said
-	data       []byte            // nil if there is none
+	// values are attributes that were written as a number or a bool, which structured events keep; nil for none.
+	values   map[string]json.RawMessage
+	dataType string // datacontenttype, empty if it is not said
+	data     []byte // nil if there is none
 }
 
 // Bounds of an event.
@@ -113,6 +115,11 @@ func eventOfJSON(text []byte) (*event, error) {
 			}
 		} else if strings.HasPrefix(v, "{") || strings.HasPrefix(v, "[") {
 			return nil, badRequest("the attribute %.40q is not a plain value", name)
+		} else {
+			if e.values == nil {
+				e.values = map[string]json.RawMessage{}
+			}
+			e.values[name] = raw
 		}
 		if name == "datacontenttype" {
 			e.dataType = v
@@ -173,6 +180,9 @@ func eventOfRecord(r *kgo.Record) *event {
 func (e *event) structured() []byte {
 	fields := map[string]any{}
 	for name, v := range e.attributes {
+		fields[name] = v
+	}
+	for name, v := range e.values {
 		fields[name] = v
 	}
 	if e.dataType != "" {

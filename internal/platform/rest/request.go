@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -43,3 +44,17 @@ func instanceID(now time.Time) string {
 }
 
 func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+type requestKey struct{}
+
+// withRequest puts a request into its own context, for RequestOf.
+func withRequest(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), requestKey{}, r))
+}
+
+// RequestOf returns the request that a context belongs to, nil outside of one. A service in the same process is asked with what it shows of
+// its caller.
+func RequestOf(ctx context.Context) *http.Request {
+	r, _ := ctx.Value(requestKey{}).(*http.Request)
+	return r
+}

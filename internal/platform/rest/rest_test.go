@@ -40,13 +40,14 @@ type proxy struct {
 func start(t testing.TB, change func(*rest.Options), opts ...weirtest.Option) *proxy {
 	t.Helper()
 	broker := weirtest.Start(t, opts...)
-	return before(t, broker.Addr(), change)
+	return before(t, broker.Addr(), nil, change)
 }
 
-// before runs a proxy before a cluster.
-func before(t testing.TB, addr string, change func(*rest.Options)) *proxy {
+// before runs a proxy before a cluster, to which it connects by Java's properties.
+func before(t testing.TB, addr string, properties map[string]string, change func(*rest.Options)) *proxy {
 	t.Helper()
-	bridge, err := gate.NewOutside(gate.OutsideOptions{Cluster: client.Options{Bootstrap: []string{addr}}, Mechanism: "PLAIN", Authentication: "auto"})
+	cluster := client.Options{Bootstrap: []string{addr}, Properties: properties}
+	bridge, err := gate.NewOutside(gate.OutsideOptions{Cluster: cluster, Mechanism: "PLAIN", Authentication: "auto"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func before(t testing.TB, addr string, change func(*rest.Options)) *proxy {
 	}
 	<-ready
 	p := &proxy{url: "http://" + g.Address()}
-	if p.kafka, err = kgo.NewClient(kgo.SeedBrokers(addr)); err != nil {
+	if p.kafka, err = client.New(cluster); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -166,6 +167,7 @@ func (p *proxy) run(t *testing.T, file string) {
 
 var varying = []struct{ from, to string }{
 	{`"timestamp":"[^"]*"`, `"timestamp":"TIME"`},
+	{`"timestamp":[0-9]+`, `"timestamp":TIME`},
 	{`"port":[0-9]+`, `"port":PORT`},
 	{`rest-consumer-[0-9a-z-]+`, `INSTANCE`},
 	{`[0-9a-z-]+-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, `MEMBER`},

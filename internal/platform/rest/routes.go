@@ -28,7 +28,12 @@ func (s *Server) Routes() []gate.Route {
 	out = append(out, s.clusterRoutes()...)
 	out = append(out, s.topicRoutes()...)
 	out = append(out, s.groupRoutes()...)
-	return append(out, s.streamRoutes()...)
+	out = append(out, s.streamRoutes()...)
+	for i := range out {
+		handle := out[i].Handle
+		out[i].Handle = func(w http.ResponseWriter, r *http.Request) error { return handle(w, withRequest(r)) }
+	}
+	return out
 }
 
 // Parameters of paths.

@@ -188,6 +188,9 @@ func (s *Server) v2Subscribe(w http.ResponseWriter, r *http.Request) error {
 	if len(in.Topics) > s.o.Limits.Records || len(in.TopicPattern) > maxPatternBytes {
 		return gate.Errorf(http.StatusUnprocessableEntity, "The subscription is too large")
 	}
+	if slices.Contains(in.Topics, "") {
+		return gate.Errorf(http.StatusUnprocessableEntity, "topics must not hold an empty name")
+	}
 	if err := instance.Subscribe(r.Context(), in.Topics, in.TopicPattern); err != nil {
 		return err
 	}

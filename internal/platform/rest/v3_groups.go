@@ -137,6 +137,21 @@ func upper(s string) string {
 	return b.String()
 }
 
+// denied returns the refusal in an error of a request that went to many brokers; nil if there is none.
+func denied(err error) error {
+	if auth, ok := errors.AsType[*kadm.AuthError](err); ok {
+		return auth.Err
+	}
+	if shards, ok := errors.AsType[*kadm.ShardErrors](err); ok {
+		for _, one := range shards.Errs {
+			if errors.Is(one.Err, kerr.GroupAuthorizationFailed) || errors.Is(one.Err, kerr.ClusterAuthorizationFailed) {
+				return one.Err
+			}
+		}
+	}
+	return nil
+}
+
 // describeGroups finds out about groups: those of the consumer protocol first, and the others among those of the classic one. What is
 // no consumer group is left out.
 func describeGroups(ctx context.Context, adm *kadm.Client, ids ...string) ([]group, error) {
@@ -146,11 +161,8 @@ func describeGroups(ctx context.Context, adm *kadm.Client, ids ...string) ([]gro
 	var out []group
 	var rest []string
 	modern, err := adm.DescribeConsumerGroups(ctx, ids...)
-	if _, partly := errors.AsType[*kadm.ShardErrors](err); err != nil && !partly && !errors.Is(err, kerr.UnsupportedVersion) {
-		if auth, ok := errors.AsType[*kadm.AuthError](err); ok {
-			return nil, auth.Err
-		}
-		modern = nil // a cluster that does not know the protocol
+	if denied := denied(err); denied != nil {
+		return nil, denied
 	}
 	for _, id := range ids {
 		g, ok := modern[id]
@@ -171,8 +183,8 @@ func describeGroups(ctx context.Context, adm *kadm.Client, ids ...string) ([]gro
 		return out, nil
 	}
 	classic, err := adm.DescribeGroups(ctx, rest...)
-	if auth, ok := errors.AsType[*kadm.AuthError](err); ok {
-		return nil, auth.Err
+	if denied := denied(err); denied != nil {
+		return nil, denied
 	}
 	if _, partly := errors.AsType[*kadm.ShardErrors](err); err != nil && !partly {
 		return nil, fmt.Errorf("describe groups: %w", err)
@@ -216,8 +228,8 @@ func groupData(r inCluster, g *group) ConsumerGroup {
 func (s *Server) v3ListGroups(w http.ResponseWriter, r inCluster) error {
 	adm := kadm.NewClient(r.client)
 	listed, err := adm.ListGroups(r.Context())
-	if auth, ok := errors.AsType[*kadm.AuthError](err); ok {
-		return auth.Err
+	if denied := denied(err); denied != nil {
+		return denied
 	}
 	if _, partly := errors.AsType[*kadm.ShardErrors](err); err != nil && !partly {
 		return fmt.Errorf("list groups: %w", err)

@@ -106,7 +106,7 @@ func (f *feed) isolation() kgo.IsolationLevel {
 const (
 	fetchBytes   = 1 << 20
 	pollRecords  = 1000
-	fetchMaxWait = 5 * time.Second
+	fetchMaxWait = time.Second
 )
 
 // options of all consumers of this package. Control records are kept so that positions move over them.
