@@ -27,7 +27,9 @@ var (
 // failure is where and why a value does not obey. The path is built on the way out, innermost first.
 type failure struct {
 	keyword string
-	why     string
+	why     string // or, for the keyword type:
+	got     types
+	want    types
 	first   *failure // of a list of schemas that all fail, why the first does
 	path    []string
 }
@@ -42,14 +44,22 @@ func (f *failure) Error() string {
 	for i, token := range f.path {
 		f.path[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~", "~0"), "/", "~1")
 	}
-	why := f.why
+	why := f.reason()
 	if first := f.first; first != nil {
 		for first.first != nil {
 			first = first.first
 		}
-		why += ", the first because " + first.keyword + ": " + first.why
+		why += ", the first because " + first.keyword + ": " + first.reason()
 	}
 	return fmt.Sprintf("#/%s: %s: %s", strings.Join(f.path, "/"), f.keyword, why)
+}
+
+// reason is made when it is asked for: most failures are of alternatives, and nobody reads them.
+func (f *failure) reason() string {
+	if f.want != 0 {
+		return fmt.Sprintf("got %s, want %s", f.got, f.want)
+	}
+	return f.why
 }
 
 // checker is one validation.
@@ -210,7 +220,7 @@ func (c *checker) scalar(n *node, v any) *failure {
 		if t&typeInteger != 0 {
 			t = typeInteger
 		}
-		return &failure{keyword: "type", why: fmt.Sprintf("got %s, want %s", t, n.types)}
+		return &failure{keyword: "type", got: t, want: n.types}
 	}
 	if n.constant != nil && !same(v, *n.constant) {
 		return &failure{keyword: "const", why: "the value is another"}
@@ -277,6 +287,13 @@ func (b *bound) cmp(v any) int {
 			return 1
 		}
 		return 0
+	}
+	if f, ok := v.(float64); ok && f != b.f {
+		// Rounding keeps the order: only if both round to the same float the exact numbers decide.
+		if f < b.f {
+			return -1
+		}
+		return 1
 	}
 	return rat(v).Cmp(b.rat)
 }

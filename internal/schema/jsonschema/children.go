@@ -32,6 +32,9 @@ func (c *checker) object(n *node, m map[string]any, ev *seen) *failure {
 			return f
 		}
 	}
+	if len(n.depArrays)+len(n.depSchemas) == 0 {
+		return nil
+	}
 	return c.dependencies(n, m, ev)
 }
 
@@ -53,7 +56,7 @@ func (c *checker) members(n *node, m map[string]any, ev *seen) *failure {
 func (c *checker) member(n *node, name string, v any, ev *seen) *failure {
 	if n.propertyNames != nil {
 		if f := c.check(n.propertyNames, name, nil); f != nil {
-			return &failure{keyword: "propertyNames", why: f.keyword + ": " + f.why}
+			return &failure{keyword: "propertyNames", why: f.keyword + ": " + f.reason()}
 		}
 	}
 	_, known := n.properties[name]

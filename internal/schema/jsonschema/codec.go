@@ -6,9 +6,9 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// readPlain reads a payload into the plain model.
-func readPlain(payload []byte) (any, error) {
-	s := &scanner{in: payload}
+// read reads a payload into the plain model.
+func (p *parsed) read(payload []byte) (any, error) {
+	s := &scanner{in: payload, names: p.names}
 	v, err := s.plain()
 	if err == nil {
 		err = s.finish()
@@ -20,7 +20,7 @@ func readPlain(payload []byte) (any, error) {
 }
 
 // Decode reads a JSON text. Whether it obeys the schema is not looked at, as upstream's readers do not either: see Validate.
-func (p *parsed) Decode(payload []byte, _ []int) (any, error) { return readPlain(payload) }
+func (p *parsed) Decode(payload []byte, _ []int) (any, error) { return p.read(payload) }
 
 // Encode writes a value that obeys the schema, the members of objects sorted by name. Bytes become base64.
 func (p *parsed) Encode(value any, _ []int) ([]byte, error) {
@@ -33,7 +33,7 @@ func (p *parsed) Encode(value any, _ []int) ([]byte, error) {
 
 // ToJSON checks that the payload is JSON, and returns it.
 func (p *parsed) ToJSON(payload []byte, _ []int) ([]byte, error) {
-	if _, err := readPlain(payload); err != nil {
+	if _, err := p.read(payload); err != nil {
 		return nil, err
 	}
 	return payload, nil
@@ -49,7 +49,7 @@ func (p *parsed) FromJSON(text []byte, _ []int) ([]byte, error) {
 
 // Validate checks that the payload is JSON and obeys the schema.
 func (p *parsed) Validate(payload []byte, _ []int) error {
-	v, err := readPlain(payload)
+	v, err := p.read(payload)
 	if err != nil {
 		return err
 	}

@@ -62,8 +62,9 @@ func (format) Parse(s schema.Source, _ bool) (schema.Schema, error) {
 
 // parsed is a schema: the text in order, and the graph of its nodes.
 type parsed struct {
-	text *value
-	root *node
+	text  *value
+	root  *node
+	names map[string]string // see scanner
 }
 
 func (p *parsed) Type() schema.Type                  { return schema.JSON }
@@ -100,12 +101,12 @@ func parse(s schema.Source) (*parsed, error) {
 	if err != nil {
 		return nil, readable(err)
 	}
-	g := &graph{texts: l, nodes: map[*js.Schema]*node{}}
+	g := &graph{texts: l, nodes: map[*js.Schema]*node{}, names: map[string]string{}}
 	n, err := g.node(compiled)
 	if err != nil {
 		return nil, err
 	}
-	return &parsed{text: root, root: n}, nil
+	return &parsed{text: root, root: n, names: g.names}, nil
 }
 
 // texts are the documents of one schema, and the loader that finds them for the compiler.

@@ -1,6 +1,7 @@
 package jsonschema
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +52,8 @@ type scanner struct {
 	in    []byte
 	pos   int
 	depth int
-	nodes int // objects and arrays read
+	nodes int               // objects and arrays read
+	names map[string]string // names to be used again instead of copied, each under itself
 }
 
 func (s *scanner) fail(format string, args ...any) error {
@@ -184,7 +186,7 @@ func (s *scanner) ordered() (*value, error) {
 		return &value{kind: c}, s.literal(c)
 	default:
 		text, err := s.number()
-		return &value{kind: '0', text: text}, err
+		return &value{kind: '0', text: string(text)}, err
 	}
 }
 
@@ -239,8 +241,14 @@ func (s *scanner) plain() (any, error) {
 }
 
 func (s *scanner) literal(c byte) error {
-	want := map[byte]string{'t': "true", 'f': "false", 'n': "null"}[c]
-	if !strings.HasPrefix(string(s.in[s.pos:min(len(s.in), s.pos+len(want))]), want) {
+	want := "null"
+	switch c {
+	case 't':
+		want = "true"
+	case 'f':
+		want = "false"
+	}
+	if string(s.in[s.pos:min(len(s.in), s.pos+len(want))]) != want {
 		return s.fail("want %s", want)
 	}
 	s.pos += len(want)
@@ -248,7 +256,7 @@ func (s *scanner) literal(c byte) error {
 }
 
 // number reads the text of a number and checks its form and its bounds.
-func (s *scanner) number() (string, error) {
+func (s *scanner) number() ([]byte, error) {
 	start := s.pos
 	digits := func() int {
 		from := s.pos
@@ -269,40 +277,40 @@ func (s *scanner) number() (string, error) {
 	if n := digits(); n == 0 || zero && n > 1 {
 		s.pos = start
 		if start >= len(s.in) {
-			return "", s.fail("unexpected end")
+			return nil, s.fail("unexpected end")
 		}
-		return "", s.fail("found %q, want a value", s.in[start])
+		return nil, s.fail("found %q, want a value", s.in[start])
 	}
 	if next(".") && digits() == 0 {
-		return "", s.fail("want a digit")
+		return nil, s.fail("want a digit")
 	}
 	if next("eE") {
 		next("+-")
 		from := s.pos
 		if digits() == 0 {
-			return "", s.fail("want a digit")
+			return nil, s.fail("want a digit")
 		}
 		if e, err := strconv.Atoi(string(s.in[from:s.pos])); err != nil || e > maxExponent {
-			return "", s.fail("the exponent of a number is out of range")
+			return nil, s.fail("the exponent of a number is out of range")
 		}
 	}
 	if s.pos-start > maxNumberBytes {
-		return "", s.fail("a number has more than %d characters", maxNumberBytes)
+		return nil, s.fail("a number has more than %d characters", maxNumberBytes)
 	}
-	return string(s.in[start:s.pos]), nil
+	return s.in[start:s.pos], nil
 }
 
 // plainNumber is the number in the plain model: an integer as int64, or uint64 if only that holds it, anything else as float64.
-func plainNumber(text string) (any, error) {
-	if !strings.ContainsAny(text, ".eE") {
-		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+func plainNumber(text []byte) (any, error) {
+	if !bytes.ContainsAny(text, ".eE") {
+		if i, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 			return i, nil
 		}
-		if u, err := strconv.ParseUint(text, 10, 64); err == nil {
+		if u, err := strconv.ParseUint(string(text), 10, 64); err == nil {
 			return u, nil
 		}
 	}
-	f, err := strconv.ParseFloat(text, 64)
+	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || math.IsInf(f, 0) {
 		return nil, fmt.Errorf("the number %.40s is out of range", text)
 	}
@@ -317,6 +325,10 @@ func (s *scanner) str() (string, error) {
 		switch c := s.in[s.pos]; {
 		case c == '"':
 			text := s.in[start:s.pos]
+			if known, ok := s.names[string(text)]; ok {
+				s.pos++
+				return known, nil
+			}
 			if !utf8.Valid(text) {
 				return "", s.fail("a string is not UTF-8")
 			}

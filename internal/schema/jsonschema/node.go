@@ -86,9 +86,10 @@ type keyPattern struct {
 	n  *node
 }
 
-// bound is a number to compare with, exact, and as int64 if it is one.
+// bound is a number to compare with, exact, as the nearest float, and as int64 if it is one.
 type bound struct {
 	rat  *big.Rat
+	f    float64
 	i    int64
 	isI  bool
 	text string
@@ -98,6 +99,7 @@ type bound struct {
 type graph struct {
 	texts *texts
 	nodes map[*js.Schema]*node
+	names map[string]string // of all properties, and the texts of enums
 }
 
 func (g *graph) node(s *js.Schema) (*node, error) {
@@ -154,6 +156,7 @@ func (g *graph) object(n *node, s *js.Schema, one func(*js.Schema) *node) {
 		n.properties = make(map[string]*node, len(s.Properties))
 		for name, p := range s.Properties {
 			n.properties[name] = one(p)
+			g.names[name] = name
 		}
 		n.order = inOrder(n.text.get("properties"), n.properties)
 	}
@@ -220,6 +223,9 @@ func (g *graph) scalar(n *node, s *js.Schema) (err error) {
 			if n.enum[i], err = fromDocument(v); err != nil {
 				return fmt.Errorf("%s: enum: %w", s.Location, err)
 			}
+			if text, ok := n.enum[i].(string); ok {
+				g.names[text] = text
+			}
 		}
 	}
 	if s.Const != nil {
@@ -267,6 +273,7 @@ func newBound(r *big.Rat) *bound {
 		return nil
 	}
 	b := &bound{rat: r, text: r.RatString()}
+	b.f, _ = r.Float64()
 	if !r.IsInt() {
 		if f, exact := r.Float64(); exact || len(b.text) > 40 {
 			b.text = fmt.Sprint(f)
@@ -302,7 +309,7 @@ func inOrder[V any](text *value, m map[string]V) []string {
 func fromDocument(v any) (any, error) {
 	switch x := v.(type) {
 	case json.Number:
-		return plainNumber(string(x))
+		return plainNumber([]byte(x))
 	case []any:
 		out := make([]any, len(x))
 		for i, e := range x {
