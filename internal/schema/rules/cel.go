@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/weir-stream/weir/internal/schema"
 )
@@ -30,6 +31,7 @@ const (
 type program struct {
 	run    cel.Program
 	result *cel.Type
+	loops  bool // only then there is anything that a context could end
 }
 
 // compile checks and plans one expression. Its errors name line and column.
@@ -61,7 +63,7 @@ func (e *Engine) compile(env *cel.Env, expr string) (*program, *cel.Ast, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return &program{run: run, result: checked.OutputType()}, checked, nil
+	return &program{run: run, result: checked.OutputType(), loops: looping}, checked, nil
 }
 
 // shape says whether a checked expression has a comprehension in it (all, exists, map, filter), and how many calls.
@@ -79,7 +81,13 @@ func shape(checked *cel.Ast) (looping bool, calls int) {
 
 // eval runs a program and returns its result in the plain model.
 func (p *program) eval(ctx context.Context, vars cel.Activation) (any, error) {
-	out, _, err := p.run.ContextEval(ctx, vars)
+	var out ref.Val
+	var err error
+	if p.loops {
+		out, _, err = p.run.ContextEval(ctx, vars)
+	} else {
+		out, _, err = p.run.Eval(vars)
+	}
 	if err != nil {
 		return nil, err
 	}
