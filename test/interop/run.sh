@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs other people's clients against a broker, or all of a cluster: run.sh HOST:PORT[,HOST:PORT...] [CLIENT...].
-# See README.md. Needs kcat, Python 3, Java 17, Maven, Node and Go; what a client is made of is fetched once, into $TEST_CACHE
+# $REGISTRY is the URL of the Schema Registry beside it. See README.md. Needs kcat, Python 3, Java 17, Maven, Node and Go; what a client is made of is fetched once, into $TEST_CACHE
 # (default ~/.cache/weir).
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export BOOTSTRAP=$1
 shift
 settings=$here/../peer/broker.settings
-# Without names, what is quick runs. The rest (mm2-kafka streams-smoke) is for the night.
+# Without names, what is quick runs. The rest is for the night.
 all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
@@ -22,20 +22,22 @@ results=$work/results
 [[ ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
 mkdir -p "$TEST_CACHE"
 
+# python_env FOLDER: runs its client.py with what its requirements.txt asks for.
 python_env() {
-  local env=$TEST_CACHE/interop-python
+  local from=$here/$1 env=$TEST_CACHE/interop-${1//\//-}
   [[ -x $env/bin/python ]] || python3 -m venv "$env" || return 1
-  cmp -s "$here/python/requirements.txt" "$env/done" || {
-    "$env/bin/pip" install -q --disable-pip-version-check -r "$here/python/requirements.txt" || return 1
-    cp "$here/python/requirements.txt" "$env/done"
+  cmp -s "$from/requirements.txt" "$env/done" || {
+    "$env/bin/pip" install -q --disable-pip-version-check -r "$from/requirements.txt" || return 1
+    cp "$from/requirements.txt" "$env/done"
   }
-  "$env/bin/python" "$here/python/client.py"
+  "$env/bin/python" "$from/client.py"
 }
 
+# node_env FOLDER: runs its client.js with what its package-lock.json holds.
 node_env() {
-  local env=$TEST_CACHE/interop-node
+  local from=$here/$1 env=$TEST_CACHE/interop-${1//\//-}
   mkdir -p "$env"
-  cp "$here/node/package.json" "$here/node/package-lock.json" "$here/node/client.js" "$env" || return 1
+  cp "$from/package.json" "$from/package-lock.json" "$from/client.js" "$env" || return 1
   cmp -s "$env/package-lock.json" "$env/done" || {
     (cd "$env" && npm ci --ignore-scripts --no-audit --no-fund --silent) || return 1
     cp "$env/package-lock.json" "$env/done"
@@ -44,16 +46,19 @@ node_env() {
 }
 
 go_client() {
-  (cd "$here/go" && go build -o "$work/goclient" . && "$work/goclient" "$1")
+  (cd "$here/$1" && CGO_ENABLED=0 go build -o "$work/goclient" . && "$work/goclient" "${@:2}")
 }
 
 run_client() {
   case $1 in
     kcat) "$here/kcat/client.sh" ;;
-    python) python_env ;;
+    python) python_env python ;;
     java) "$here/java/client.sh" ;;
-    sarama | kafkago) go_client "$1" ;;
-    kafkajs) node_env ;;
+    sarama | kafkago) go_client go "$1" ;;
+    kafkajs) node_env node ;;
+    registry) python_env registry/python ;;
+    registry-node) node_env registry/node ;;
+    registry-go) go_client registry/go ;;
     kgo) "$here/kgo/run.sh" ;;
     security) "$here/security/client.sh" ;;
     java-admin) "$here/java/admin.sh" ;;
