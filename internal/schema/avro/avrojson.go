@@ -280,7 +280,7 @@ func (e *encoder) jsonItems(t *typ, n *node, form jsonForm) error {
 }
 
 func (e *encoder) jsonUnion(t *typ, n *node, form jsonForm) error {
-	failed := wrongJSON(t, n)
+	var failed error // of the last branch that was tried
 	try := func(i int, n *node) bool {
 		from := len(e.out)
 		e.varint(int64(i))
@@ -302,18 +302,21 @@ func (e *encoder) jsonUnion(t *typ, n *node, form jsonForm) error {
 			}
 		}
 	}
-	named := failed
+	named := failed // what was wrong with the branch that the text names
 	for i := range t.branches {
 		if try(i, n) {
 			return nil
 		}
 	}
-	if n.kind == isObject && len(n.keys) == 1 || len(t.branches) > 2 {
+	switch {
+	case named != nil:
+		return named
+	case failed == nil || len(t.branches) > 2:
 		names := make([]string, len(t.branches))
 		for i, b := range t.branches {
 			names[i] = b.branchName()
 		}
-		return fmt.Errorf("no branch of %v takes %s: %w", names, n.kind, named)
+		return fmt.Errorf("no branch of %v takes %s", names, n.kind)
 	}
 	return failed
 }

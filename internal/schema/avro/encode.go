@@ -287,7 +287,7 @@ func (e *encoder) mapping(t *typ, v any) error {
 // in the order of the schema. A value in the form of Avro's JSON, an object whose only member is the name of a branch, is taken
 // too if no branch takes it as it is.
 func (e *encoder) union(t *typ, v any) error {
-	failed := wrong(t, v)
+	var failed error // of the last branch that might have been meant
 	try := func(i int, v any) bool {
 		from := len(e.out)
 		e.varint(int64(i))
@@ -314,6 +314,9 @@ func (e *encoder) union(t *typ, v any) error {
 				return nil
 			}
 		}
+	}
+	if failed == nil {
+		return wrong(t, v)
 	}
 	return failed
 }
