@@ -159,3 +159,11 @@ func noContent(w http.ResponseWriter) error {
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
+
+// Gate returns what the gate of a server has to know of it; address, bridge, logger and the like are for the assembly to fill in.
+func Gate(s *Server) gate.Options {
+	return gate.Options{
+		Name: "rest", Title: "Weir REST proxy", Description: "Confluent's REST API v2 and v3 for Kafka, streams of records, CloudEvents and webhooks.",
+		Routes: s.Routes(), Types: Types, Translate: Translate,
+	}
+}

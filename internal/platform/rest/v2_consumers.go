@@ -387,17 +387,16 @@ func (s *Server) v2Records(w http.ResponseWriter, r *http.Request) error {
 		wait = -1
 	}
 	patience := min(time.Duration(min(wait, int64(maxConsumerWait/time.Millisecond)))*time.Millisecond, maxConsumerWait)
-	records, err := instance.Records(r.Context(), patience, int(min(max(maxBytes, 0), math.MaxInt32)))
+	out := []V2Consumed{}
+	err = instance.Records(r.Context(), patience, int(min(max(maxBytes, 0), math.MaxInt32)), func(record *kgo.Record) error {
+		v, err := s.v2Consumed(r.Context(), format, record)
+		if err == nil {
+			out = append(out, v)
+		}
+		return err
+	})
 	if err != nil {
 		return v2Missing(err)
-	}
-	out := make([]V2Consumed, 0, len(records))
-	for _, record := range records {
-		v, err := s.v2Consumed(r.Context(), format, record)
-		if err != nil {
-			return err
-		}
-		out = append(out, v)
 	}
 	return gate.WriteJSON(w, r, []string{contentType}, http.StatusOK, out)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,15 +14,16 @@ import (
 )
 
 // Records waits for records, for a time (negative: that of the instance), and returns those that fit into a number of bytes of keys and
-// values (0: as many as may be), but at least one. None is no error.
-func (i *Instance) Records(ctx context.Context, wait time.Duration, maxBytes int) ([]*kgo.Record, error) {
+// values (0: as many as may be), but at least one. None is no error. Show is called for each in order; one that cannot be shown ends the
+// answer before it, and is passed over with the error of show once it is the first.
+func (i *Instance) Records(ctx context.Context, wait time.Duration, maxBytes int, show func(*kgo.Record) error) error {
 	done, err := i.begin(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer done()
 	if i.client == nil {
-		return nil, fmt.Errorf("%w: Consumer is not subscribed to any topics or assigned any partitions", ErrIllegalState)
+		return fmt.Errorf("%w: Consumer is not subscribed to any topics or assigned any partitions", ErrIllegalState)
 	}
 	if wait < 0 {
 		wait = i.config.Wait
@@ -44,12 +46,31 @@ func (i *Instance) Records(ctx context.Context, wait time.Duration, maxBytes int
 		fetches := i.client.PollRecords(ctx, pollRecords)
 		i.pending = fetches.Records()
 		if err := serious(fetches); err != nil && len(out) == 0 && len(i.pending) == 0 {
-			return nil, err
+			return err
 		}
 		poll = ctx.Err() == nil
 	}
-	i.delivered(out)
-	return out, nil
+	return i.deliver(out, show)
+}
+
+// deliver shows records; what cannot be shown now waits for the next answer.
+func (i *Instance) deliver(records []*kgo.Record, show func(*kgo.Record) error) error {
+	for n, r := range records {
+		err := show(r)
+		if err == nil {
+			continue
+		}
+		if n > 0 {
+			i.pending = append(slices.Clone(records[n:]), i.pending...)
+			i.delivered(records[:n])
+			return nil
+		}
+		i.pending = append(slices.Clone(records[1:]), i.pending...)
+		i.delivered(records[:1])
+		return err
+	}
+	i.delivered(records)
+	return nil
 }
 
 // fit moves pending records into an answer. Full says that the next does not fit.

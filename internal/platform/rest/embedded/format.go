@@ -158,12 +158,15 @@ func Guess(b []byte) (json.RawMessage, Format) {
 	if out, err := decodePlain(JSON, b); err == nil {
 		return out, JSON
 	}
-	if utf8.Valid(b) {
+	if utf8.Valid(b) && !bytes.ContainsFunc(b, isControl) {
 		return quote(string(b)), String
 	}
 	out, _ := decodePlain(Binary, b) //nolint:errcheck // base64 of anything works
 	return out, Binary
 }
+
+// isControl says whether a character does not occur in texts.
+func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
 
 // quote writes a JSON string; characters of HTML stay as they are.
 func quote(s string) json.RawMessage {
