@@ -42,7 +42,7 @@ func (d diff) at() string { return "#/" + strings.Join(d.path, "/") }
 
 // compareAll lists all differences between an older schema and an update of it.
 func compareAll(original, update *node, p schema.Policy) []diff {
-	c := &comparison{policy: p, memo: map[pair][]diff{}, busy: map[pair]bool{}, from: shaper{map[*node]*shape{}}, to: shaper{map[*node]*shape{}}}
+	c := &comparison{policy: p, memo: map[pair][]diff{}, busy: map[pair]bool{}, digests: digests{}, from: shaper{map[*node]*shape{}}, to: shaper{map[*node]*shape{}}}
 	return c.compare(c.from.of(original), c.to.of(update))
 }
 
@@ -55,6 +55,7 @@ type comparison struct {
 	memo     map[pair][]diff
 	busy     map[pair]bool
 	from, to shaper
+	digests  digests
 	pairs    int
 	swapped  bool // below a not, original and update have changed places
 }
@@ -219,7 +220,7 @@ func (c *comparison) combinations(r *result, original, update *shape) {
 			return
 		}
 	}
-	from, to := distinct(original.subs), distinct(update.subs)
+	from, to := distinct(c.digests, original.subs), distinct(c.digests, update.subs)
 	product := update.criterion == allOf
 	switch {
 	case len(from) < len(to) && product:
@@ -283,11 +284,11 @@ func criteria(original, update *shape) string {
 	return combinedChanged
 }
 
-func distinct(list []*shape) []*shape {
+func distinct(d digests, list []*shape) []*shape {
 	var out []*shape
-	have := map[string]bool{}
+	have := map[key]bool{}
 	for _, s := range list {
-		if k := s.key(); !have[k] {
+		if k := s.key(d); !have[k] {
 			have[k] = true
 			out = append(out, s)
 		}

@@ -72,3 +72,39 @@ func answer(t *testing.T, writer, reader *parsed) string {
 	}
 	return strings.Join(append(lines, fmt.Sprintf("passes: %s", verdict)), "\n")
 }
+
+// TestWhatPassesIsRead: where a reader passes strictly, it takes every payload that the writer takes, but where upstream means more
+// than a validator knows.
+func TestWhatPassesIsRead(t *testing.T) {
+	t.Parallel()
+	meant := map[string]string{
+		"required property with default added, closed": "readers fill in defaults",
+		"property made required, with a default":       "readers fill in defaults",
+		"bytes of Kafka Connect":                       "Connect has both",
+	}
+	data, err := os.ReadFile("testdata/compat.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "\n\n")
+	taken := 0
+	for block := range strings.SplitSeq(strings.TrimSpace(rest), "\n\n") {
+		lines := strings.Split(block, "\n")
+		if !strings.HasSuffix(block, "passes: strict, lenient") || meant[lines[0]] != "" {
+			continue
+		}
+		writer, reader := mustParse(t, lines[1]), mustParse(t, lines[2])
+		for _, payload := range checkPayloads {
+			if writer.Validate([]byte(payload), nil) != nil {
+				continue
+			}
+			taken++
+			if err := reader.Validate([]byte(payload), nil); err != nil {
+				t.Errorf("%s: the writer takes %s, the reader does not: %v", lines[0], payload, err)
+			}
+		}
+	}
+	if taken < 500 {
+		t.Errorf("only %d payloads were taken", taken)
+	}
+}

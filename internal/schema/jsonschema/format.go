@@ -38,8 +38,9 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// maxSubschemas bounds the objects and arrays in a schema and all it refers to: compiling takes the square of it.
-const maxSubschemas = 30_000
+// maxSubschemas bounds the objects and arrays in a schema and all it refers to: compiling takes the square of it, which
+// at this bound is seconds. Schemas of whole industries in one text (FHIR) are larger, and refused.
+const maxSubschemas = 10_000
 
 // base is where a text lies that does not say it itself. Nothing is there: it only gives relative references something to lean on.
 const base = "weir://schema/"

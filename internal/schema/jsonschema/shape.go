@@ -1,7 +1,9 @@
 package jsonschema
 
 import (
-	"fmt"
+	"crypto/sha256"
+	"slices"
+	"strings"
 )
 
 // kind is what a schema is for the comparison: Confluent's checker gives each schema exactly one, and makes a product of those
@@ -167,11 +169,49 @@ func typed(n *node) []*shape {
 }
 
 // key is equal for shapes that say the same: they count once in a combination.
-func (s *shape) key() string {
+type key struct {
+	kind      kind
+	criterion string
+	integer   bool
+	text      digest
+	shape     *shape // of one without a text
+}
+
+func (s *shape) key(d digests) key {
 	if s.n == nil || s.n.text == nil {
-		return fmt.Sprintf("%p", s)
+		return key{shape: s}
 	}
-	return fmt.Sprintf("%d %s %v %s", s.kind, s.criterion, s.integer, s.n.text.append(nil, true))
+	return key{kind: s.kind, criterion: s.criterion, integer: s.integer, text: d.of(s.n.text)}
+}
+
+// digest stands for a text, whatever the order of its members. Digests are made from those below, so that each piece of a text is
+// looked at once, however deep it lies.
+type digest [sha256.Size]byte
+
+type digests map[*value]digest
+
+func (d digests) of(v *value) digest {
+	if sum, done := d[v]; done {
+		return sum
+	}
+	b := []byte{v.kind}
+	switch v.kind {
+	case '{':
+		for _, m := range slices.SortedFunc(slices.Values(v.members), func(a, b member) int { return strings.Compare(a.name, b.name) }) {
+			sum := d.of(m.v)
+			b = append(appendString(b, m.name), sum[:]...)
+		}
+	case '[':
+		for _, e := range v.list {
+			sum := d.of(e)
+			b = append(b, sum[:]...)
+		}
+	default:
+		b = append(b, v.text...)
+	}
+	sum := digest(sha256.Sum256(b))
+	d[v] = sum
+	return sum
 }
 
 // connectType is what Kafka Connect notes of the type that a schema was made from.
