@@ -278,11 +278,7 @@ func (m *migration) readSettings(ctx context.Context, whole bool) error {
 			if err != nil {
 				return fmt.Errorf("read the settings of %s: %w", name, err)
 			}
-			if level, ok := set.value["compatibilityLevel"]; ok {
-				// The name of the field when it is set is not that when it is read.
-				delete(set.value, "compatibilityLevel")
-				set.value["compatibility"] = level
-			}
+			renameLevel(set.value)
 			m.settings = append(m.settings, set)
 		}
 	}
@@ -338,22 +334,48 @@ func (m *migration) settle(ctx context.Context, importing map[string]bool) error
 			return fmt.Errorf("close %s for import: %w", subject, err)
 		}
 	}
-	for _, set := range m.settings {
-		// Modes come last: READONLY forbids the rest.
-		if set.kind == "/config" {
-			if err := m.target.call(ctx, http.MethodPut, settingPath(set.kind, set.subject), nil, set.value, nil); err != nil {
-				return fmt.Errorf("set the configuration of %s: %w", set.subject, err)
+	// Modes come last: READONLY forbids the rest.
+	for _, kind := range []string{"/config", "/mode"} {
+		for _, set := range m.settings {
+			if set.kind != kind {
+				continue
 			}
-		}
-	}
-	for _, set := range m.settings {
-		if set.kind == "/mode" {
-			if err := m.target.call(ctx, http.MethodPut, settingPath(set.kind, set.subject), url.Values{"force": {"true"}}, set.value, nil); err != nil {
-				return fmt.Errorf("set the mode of %s: %w", set.subject, err)
+			if err := m.apply(ctx, set); err != nil {
+				return fmt.Errorf("set %s of %q: %w", strings.TrimPrefix(kind, "/"), set.subject, err)
 			}
 		}
 	}
 	return nil
+}
+
+// apply sets what the target does not have yet: in a run that finishes another, a subject may be READONLY already.
+func (m *migration) apply(ctx context.Context, set migratedSetting) error {
+	path := settingPath(set.kind, set.subject)
+	var now map[string]json.RawMessage
+	if err := m.target.call(ctx, http.MethodGet, path, nil, nil, &now); err != nil && !hasCode(err, 40401, 40408, 40409) {
+		return err
+	}
+	renameLevel(now)
+	same := true
+	for name, value := range set.value {
+		same = same && string(now[name]) == string(value)
+	}
+	if same {
+		return nil
+	}
+	query := url.Values{}
+	if set.kind == "/mode" {
+		query.Set("force", "true")
+	}
+	return m.target.call(ctx, http.MethodPut, path, query, set.value, nil)
+}
+
+// renameLevel gives the level the name that it has in a request; in answers it has another.
+func renameLevel(config map[string]json.RawMessage) {
+	if level, ok := config["compatibilityLevel"]; ok {
+		delete(config, "compatibilityLevel")
+		config["compatibility"] = level
+	}
 }
 
 // verify reads everything back.
