@@ -85,6 +85,7 @@ Commands are a noun and a verb. Results are a table on a terminal and NDJSON in 
 		newSchemaCommand(s),
 		newUserCommand(s),
 		newQuotaCommand(s),
+		newContractCommand(s),
 		newClusterCommand(s),
 		newBackupCommand(s),
 		newBenchCommand(s),

@@ -15,13 +15,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// admin is the HTTP server for operators: /healthz, /readyz, /metrics, /v1/cluster (admin_cluster.go), and /debug/pprof where it is allowed.
+// admin is the HTTP server for operators: /healthz, /readyz, /metrics, /v1/cluster (admin_cluster.go), /v1/contracts (admin_contracts.go), and /debug/pprof where it is allowed.
 type admin struct {
 	address string
 	gather  prometheus.Gatherer
 	pprof   bool
 	cluster *clusterAdmin
-	logger  *slog.Logger
+	// contracts tells of violations.
+	contracts *contractAdmin
+	logger    *slog.Logger
 
 	// isReady says that every other part answers.
 	isReady atomic.Bool
@@ -82,6 +84,7 @@ func (a *admin) handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4}))
 	a.cluster.register(mux)
+	a.contracts.register(mux)
 	if a.pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -292,13 +292,18 @@ func onlyLocal(next http.Handler) http.Handler {
 	}))
 	next = pages.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		forwarded := slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"}, func(h string) bool { return r.Header.Get(h) != "" })
-		if forwarded || !loopback(r.RemoteAddr) || !loopback(r.Host) {
+		if !fromHere(r) {
 			refuse(w, http.StatusForbidden, "changes are made for callers on the broker's own machine only, by a loopback address: nobody logs in here. Run weir there")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// fromHere says whether a request was sent from a loopback address, to one, and not passed on by a proxy.
+func fromHere(r *http.Request) bool {
+	forwarded := slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"}, func(h string) bool { return r.Header.Get(h) != "" })
+	return !forwarded && loopback(r.RemoteAddr) && loopback(r.Host)
 }
 
 // loopback says whether host:port, or host, is this machine by a loopback address. Other names than localhost may be anybody's.

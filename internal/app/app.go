@@ -328,7 +328,8 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	a.kafka = broker.New(broker.Options{Listeners: listeners, Bound: bound, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{
 		address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger,
-		cluster: &clusterAdmin{clusterID: a.clusterID, directory: directory, member: a.member, meta: store, objects: stores.objects, now: a.o.Now},
+		contracts: &contractAdmin{broker: nodeID, contracts: a.contracts},
+		cluster:   &clusterAdmin{clusterID: a.clusterID, directory: directory, member: a.member, meta: store, objects: stores.objects, now: a.o.Now},
 	}
 	var members []service.Member
 	storageNeeds := []string{"topics"}

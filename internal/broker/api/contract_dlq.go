@@ -200,7 +200,7 @@ func (s *Server) deadLetterLog(t *topics.Topic, index int32) (*partition.Log, in
 
 // refuseDeadLetters is the error for a client that has a topic's dead letters written to where it may not write itself.
 func (s *Server) refuseDeadLetters(c *Conn, config string, value *string) error {
-	if config != topics.DeadLettersConfig || value == nil || *value == "" || s.allow(c, auth.Write, auth.Topic, *value) {
+	if config != terms.DeadLettersConfig || value == nil || *value == "" || s.allow(c, auth.Write, auth.Topic, *value) {
 		return nil
 	}
 	return kafka.TopicAuthorizationFailed
