@@ -11,6 +11,9 @@ func publishAlone(d *cluster.Directory, rack string, shards int32, epoch func(sh
 	self := d.View().Self
 	b := cluster.Broker{ID: self, Rack: rack}
 	for _, l := range listeners {
+		if l.Within != nil {
+			continue // nobody else can connect there
+		}
 		b.Endpoints = append(b.Endpoints, cluster.Endpoint{Listener: l.Name, Host: l.AdvertisedHost, Port: l.AdvertisedPort})
 	}
 	v := &cluster.View{Self: self, Controller: self, Brokers: []cluster.Broker{b}}

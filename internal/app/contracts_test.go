@@ -153,7 +153,7 @@ func TestAContractRefusesWhatBreaksIt(t *testing.T) {
 	if got := len(consumeAll(t, s, "orders")); got != 6 {
 		t.Errorf("%d records, want 6", got)
 	}
-	res := rawProduce(t, s, "orders", batchOf(record.None, order("a", 1), []byte("x"), order("b", 1), order("c", 11)))
+	res := rawProduce(t, s.client(t, kgo.MaxVersions(producedByName())), "orders", batchOf(record.None, order("a", 1), []byte("x"), order("b", 1), order("c", 11)))
 	if res.ErrorCode != kerr.InvalidRecord.Code || len(res.ErrorRecords) != 2 || res.ErrorRecords[0].RelativeOffset != 1 || res.ErrorRecords[1].RelativeOffset != 3 {
 		t.Fatalf("got %+v", res)
 	}
@@ -179,7 +179,7 @@ func batchOf(codec record.Codec, values ...[]byte) []byte {
 	return b.Build(record.BuildOptions{})
 }
 
-func rawProduce(t testing.TB, s *server, topic string, batch []byte) kmsg.ProduceResponseTopicPartition {
+func rawProduce(t testing.TB, cl *kgo.Client, topic string, batch []byte) kmsg.ProduceResponseTopicPartition {
 	t.Helper()
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 5000
@@ -188,7 +188,6 @@ func rawProduce(t testing.TB, s *server, topic string, batch []byte) kmsg.Produc
 	x := kmsg.NewProduceRequestTopic()
 	x.Topic, x.Partitions = topic, []kmsg.ProduceRequestTopicPartition{p}
 	req.Topics = append(req.Topics, x)
-	cl := s.client(t, kgo.MaxVersions(producedByName()))
 	res, err := req.RequestWith(t.Context(), cl)
 	if err != nil {
 		t.Fatal(err)
@@ -312,9 +311,10 @@ func TestMarkedRecordsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// producedByName keeps Produce below the versions that name topics by id.
+// producedByName keeps Produce and Fetch below the versions that name topics by id.
 func producedByName() *kversion.Versions {
 	v := kversion.Stable()
 	v.SetMaxKeyVersion(int16(kmsg.Produce), 12)
+	v.SetMaxKeyVersion(int16(kmsg.Fetch), 12)
 	return v
 }
