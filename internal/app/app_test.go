@@ -77,7 +77,7 @@ func start(t testing.TB, dir string, set ...string) (*server, error) {
 	t.Helper()
 	log := &logBuffer{}
 	s := &server{dir: dir, log: log, done: make(chan error, 1)}
-	s.App = app.New(app.Options{Values: values(t, dir, set...), Version: "test", Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s.App = app.New(app.Options{Values: values(t, dir, set...), Version: "v1.2+test", Logger: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	ready := make(chan struct{})

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/kafka/client"
 	"github.com/weir-stream/weir/internal/kafka/terms"
 	"github.com/weir-stream/weir/internal/platform/contract"
 	"github.com/weir-stream/weir/internal/schema/formats"
@@ -39,20 +40,21 @@ func (a *App) openContracts(registry prometheus.Registerer) (*contract.Follower,
 
 // insideClient makes a Kafka client that acts as the broker itself. In a cluster it speaks to all brokers as they do to each other.
 func (a *App) insideClient(opts ...kgo.Opt) (*kgo.Client, error) {
-	all := []kgo.Opt{kgo.ClientID("weir-contracts"), kgo.SoftwareNameAndVersion("weir", a.o.Version)}
+	o := client.Options{SoftwareVersion: a.o.Version}
+	all := []kgo.Opt{kgo.ClientID("weir-contracts")}
 	if a.peers.client == nil {
-		all = append(all, kgo.SeedBrokers(a.within.Addr().String()), kgo.Dialer(func(ctx context.Context, _, _ string) (net.Conn, error) { return a.within.Dial(ctx) }))
+		o.Bootstrap = []string{a.within.Addr().String()}
+		o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return a.within.Dial(ctx) }
 	} else {
-		seeds := a.peers.seeds()
-		if len(seeds) == 0 {
+		if o.Bootstrap = a.peers.seeds(); len(o.Bootstrap) == 0 {
 			return nil, errNoBrokers
 		}
-		all = append(all, kgo.SeedBrokers(seeds...), kgo.SASL(scram.Auth{User: auth.BrokerUser, Pass: a.peers.password()}.AsSha256Mechanism()))
+		all = append(all, kgo.SASL(scram.Auth{User: auth.BrokerUser, Pass: a.peers.password()}.AsSha256Mechanism()))
 		if a.peers.tls != nil {
-			all = append(all, kgo.Dialer(a.peers.dialTLS))
+			o.Dial = a.peers.dialTLS
 		}
 	}
-	cl, err := kgo.NewClient(append(all, opts...)...)
+	cl, err := client.New(o, append(all, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the broker's own: %w", err)
 	}

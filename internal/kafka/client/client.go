@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -66,11 +67,28 @@ func (o Options) Kgo() ([]kgo.Opt, error) {
 	if version == "" {
 		version = "unknown"
 	}
-	opts = append(opts, kgo.SoftwareNameAndVersion(name, version))
+	opts = append(opts, kgo.SoftwareNameAndVersion(softwareWord(name), softwareWord(version)))
 	if o.Logger != nil {
 		opts = append(opts, kgo.WithLogger(logger{o.Logger}))
 	}
 	return opts, nil
+}
+
+// softwareWord replaces what brokers refuse in the name or version of a client (KIP-511), such as the plus sign in 1.2.0+dirty.
+func softwareWord(s string) string {
+	ok := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' || r == '.'
+	}
+	s = strings.Map(func(r rune) rune {
+		if ok(r) {
+			return r
+		}
+		return '-'
+	}, s)
+	if s = strings.Trim(s, "-."); s == "" {
+		return "unknown"
+	}
+	return s
 }
 
 // New returns a client made of o and more. It does not connect before its first use; the caller closes it.

@@ -298,3 +298,12 @@ func TestTLSChecksTheBroker(t *testing.T) {
 		}
 	}
 }
+
+func TestSoftwareNamesAreThoseThatBrokersTake(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"weir": "weir", "v1.2.0": "v1.2.0", "v0.0.0-2026+dirty": "v0.0.0-2026-dirty", "(devel)": "devel", "+": "unknown"} {
+		if got := softwareWord(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
