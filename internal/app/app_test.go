@@ -77,7 +77,7 @@ func start(t testing.TB, dir string, set ...string) (*server, error) {
 	t.Helper()
 	log := &logBuffer{}
 	s := &server{dir: dir, log: log, done: make(chan error, 1)}
-	s.App = app.New(app.Options{Values: values(t, dir, set...), Version: "v1.2+test", Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s.App = app.New(app.Options{Values: values(t, dir, set...), Version: "test+1", Logger: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	ready := make(chan struct{})
@@ -154,7 +154,7 @@ func TestServerStartsOnAMissingDirectoryAndCleansUp(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
 	s := mustStart(t, dir)
 	r, err := app.ReadRunFile(dir)
-	if err != nil || r.PID != os.Getpid() || r.Addresses["kafka"] != s.Addresses()["kafka"] || r.ClusterID == "" || r.Version != "test" {
+	if err != nil || r.PID != os.Getpid() || r.Addresses["kafka"] != s.Addresses()["kafka"] || r.ClusterID == "" || r.Version != "test+1" {
 		t.Errorf("run file is %+v, %v", r, err)
 	}
 	if strings.Count(s.log.String(), "msg=ready") != 1 || !strings.Contains(s.log.String(), "kafka="+r.Addresses["kafka"]) {
