@@ -21,7 +21,11 @@ func (s *Server) compile(text string) (*rules.Filter, error) {
 	if len(text) > maxFilterBytes {
 		return nil, badRequest("filter: the expression is longer than %d bytes", maxFilterBytes)
 	}
-	f, err := s.engine.Filter(text)
+	engine, err := s.engine()
+	if err != nil {
+		return nil, err
+	}
+	f, err := engine.Filter(text)
 	if err != nil {
 		return nil, badRequest("%v", err)
 	}

@@ -57,10 +57,7 @@ func before(t testing.TB, addr string, properties map[string]string, change func
 	if change != nil {
 		change(&o)
 	}
-	s, err := rest.New(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := rest.New(o)
 	g, err := gate.New(gate.Options{Name: "rest", Title: "test", Address: "127.0.0.1:0", Routes: s.Routes(), Bridge: bridge, Types: rest.Types, Translate: rest.Translate, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +64,7 @@ func (l Limits) withDefaults() Limits {
 type Server struct {
 	o         Options
 	codec     *embedded.Codec
-	engine    *rules.Engine
+	engine    func() (*rules.Engine, error)
 	consumers *consumers.Manager
 	hub       *tail.Hub
 	buffer    *semaphore.Weighted
@@ -71,12 +72,8 @@ type Server struct {
 	webhooks  map[string]Webhook
 }
 
-// New returns a server; Run has to run while it serves. Ctx bounds the life of streams.
-func New(ctx context.Context, o Options) (*Server, error) {
-	engine, err := rules.New(rules.Options{})
-	if err != nil {
-		return nil, err
-	}
+// New returns a server; Run has to run while it serves.
+func New(o Options) *Server {
 	o.Limits = o.Limits.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -85,22 +82,24 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{
-		o: o, engine: engine, codec: embedded.New(embedded.Options{Registry: o.Registry, Formats: o.Formats}),
+		// The engine is made when somebody has a filter: it costs milliseconds of every start.
+		o: o, engine: sync.OnceValues(func() (*rules.Engine, error) { return rules.New(rules.Options{}) }), codec: embedded.New(embedded.Options{Registry: o.Registry, Formats: o.Formats}),
 		consumers: consumers.New(consumers.Options{Max: o.Limits.Consumers, Idle: o.Limits.ConsumerIdle, MaxBytes: o.Limits.ConsumerBytes, Logger: o.Logger}),
-		hub:       tail.New(ctx, tail.Options{Readers: o.Limits.Readers, Logger: o.Logger}),
+		hub:       tail.New(tail.Options{Readers: o.Limits.Readers, Logger: o.Logger}),
 		buffer:    semaphore.NewWeighted(o.Limits.BufferBytes), webhooks: map[string]Webhook{},
 	}
 	for _, w := range o.Webhooks {
 		s.webhooks[w.Name] = w
 	}
-	return s, nil
+	return s
 }
 
 // Run keeps consumer instances and streams until ctx ends, and then ends them. It is a service.Service.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	ready()
-	s.consumers.Run(ctx)
-	s.hub.Close()
+	var all sync.WaitGroup
+	all.Go(func() { s.consumers.Run(ctx) })
+	s.hub.Run(ctx, ready)
+	all.Wait()
 	return nil
 }
 

@@ -67,26 +67,26 @@ type Hub struct {
 	mu     sync.Mutex
 	feeds  map[key]*feed
 	closed bool
-
+	ctx    context.Context //nolint:containedctx // that of Run, the life of the feeds; nil before
 	work   sync.WaitGroup
-	ctx    context.Context //nolint:containedctx // the life of the feeds, which ends with Close
-	cancel context.CancelFunc
 }
 
-// New returns a hub without feeds, which Close ends; ctx gives the values of its work and its latest end.
-func New(ctx context.Context, o Options) *Hub {
+// New returns a hub without feeds. Readers are opened while Run runs.
+func New(o Options) *Hub {
 	o = o.withDefaults()
-	h := &Hub{o: o, catchUps: make(chan struct{}, o.CatchUps), feeds: map[key]*feed{}}
-	h.ctx, h.cancel = context.WithCancel(ctx)
-	return h
+	return &Hub{o: o, catchUps: make(chan struct{}, o.CatchUps), feeds: map[key]*feed{}}
 }
 
-// Close ends all feeds; readers get ErrClosed. It returns once everything has ended.
-func (h *Hub) Close() {
+// Run serves readers until ctx ends; they then get ErrClosed. It returns once everything has ended.
+func (h *Hub) Run(ctx context.Context, ready func()) {
+	h.mu.Lock()
+	h.ctx = ctx
+	h.mu.Unlock()
+	ready()
+	<-ctx.Done()
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	h.cancel()
 	h.work.Wait()
 }
 
@@ -166,7 +166,7 @@ func (h *Hub) join(r Request) (*feed, error) {
 	k := key{r.Principal, r.Topic, r.Committed}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.closed || h.ctx == nil {
 		return nil, ErrClosed
 	}
 	f := h.feeds[k]

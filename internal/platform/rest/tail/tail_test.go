@@ -20,6 +20,7 @@ import (
 type world struct {
 	t        *testing.T
 	hub      *tail.Hub
+	end      context.CancelFunc // of the hub
 	dial     tail.Dial
 	producer *kgo.Client
 }
@@ -27,7 +28,15 @@ type world struct {
 func newWorld(t *testing.T, o tail.Options, opts ...weirtest.Option) *world {
 	t.Helper()
 	broker := weirtest.Start(t, opts...)
-	w := &world{t: t, hub: tail.New(context.WithoutCancel(t.Context()), o)}
+	w := &world{t: t, hub: tail.New(o)}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	w.end = cancel
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		w.hub.Run(ctx, func() { close(ready) })
+	}()
+	<-ready
 	w.dial = func(_ context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
 		return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(broker.Addr())}, opts...)...)
 	}
@@ -37,7 +46,8 @@ func newWorld(t *testing.T, o tail.Options, opts ...weirtest.Option) *world {
 	}
 	t.Cleanup(func() {
 		w.producer.Close()
-		w.hub.Close()
+		cancel()
+		<-done
 	})
 	return w
 }
@@ -262,7 +272,7 @@ func TestReadersEndWithTheHubAndWithTheTopic(t *testing.T) {
 	if _, err := gone.Next(t.Context(), 1); !errors.Is(err, tail.ErrUnknownTopic) {
 		t.Errorf("the topic was deleted: %v", err)
 	}
-	go w.hub.Close()
+	w.end()
 	if _, err := r.Next(t.Context(), 1); !errors.Is(err, tail.ErrClosed) {
 		t.Errorf("the hub was closed: %v", err)
 	}
