@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/weir-stream/weir/internal/cli/registryclient"
 	"github.com/weir-stream/weir/internal/schema"
 )
 
@@ -145,5 +148,37 @@ func TestAVersionKeepsAllThatARegistryTells(t *testing.T) {
 	}
 	if got, err := json.Marshal(v); err != nil || string(got) != text {
 		t.Errorf("got  %s, %v\nwant %s", got, err, text)
+	}
+}
+
+// A run that finishes another finds subjects that are READONLY already: what they have must not be set again.
+func TestMigrationSetsOnlyWhatDiffers(t *testing.T) {
+	t.Parallel()
+	var puts []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			puts = append(puts, r.URL.Path)
+		}
+		if _, err := w.Write([]byte(`{"compatibilityLevel":"FULL","mode":"READONLY"}`)); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	cl, err := registryclient.New(registryclient.Options{URLs: []string{server.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &migration{target: registryAt{cl}}
+	for _, set := range []migratedSetting{
+		{"/config", "same", map[string]json.RawMessage{"compatibility": json.RawMessage(`"FULL"`)}},
+		{"/mode", "same", map[string]json.RawMessage{"mode": json.RawMessage(`"READONLY"`)}},
+		{"/config", "other", map[string]json.RawMessage{"compatibility": json.RawMessage(`"NONE"`)}},
+	} {
+		if err := m.apply(t.Context(), set); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(puts) != 1 || puts[0] != "/config/other" {
+		t.Errorf("set %v, want /config/other alone", puts)
 	}
 }
