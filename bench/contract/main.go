@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -69,9 +70,8 @@ func run(ctx context.Context, o options) error {
 	all := map[string][]measured{}
 	for round := range o.rounds + 1 {
 		order := slices.Clone(levels)
-		for range round % len(levels) { // everybody is first once
-			order = append(order[1:], order[0])
-		}
+		// Whoever comes next bears what the one before has left to be done: cuts, retention.
+		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, level := range order {
 			m, err := turn(ctx, o, level)
 			if err != nil {

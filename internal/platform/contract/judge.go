@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +18,10 @@ type Judge struct {
 	topic *topic
 	terms *terms.Terms
 	waits int // how often this batch has waited for schemas
+
+	// last are the schemas, by part, of the records before: mostly all records of a batch have the same. Nil where there is
+	// none yet. A batch is judged by one picture of the registry, as far as it goes.
+	last [2]*bound
 }
 
 // Record says whether a record obeys its topic's terms, and if not, how. An error wraps ErrUnavailable or is that of ctx. Nothing of
@@ -34,6 +39,13 @@ func (j *Judge) Record(ctx context.Context, r *record.Record) (terms.Violation, 
 }
 
 func (j *Judge) part(ctx context.Context, part terms.Part, data []byte, headers []record.RecordHeader) (terms.Violation, bool, error) {
+	if b := j.last[part]; b != nil && len(headers) == 0 && b.names(data) {
+		if b.schema == nil {
+			return terms.Violation{}, true, nil
+		}
+		frame := wireformat.Frame{ID: wireformat.ID{Number: int(b.id)}, Payload: data[wireformat.NumberBytes:]}
+		return j.contents(ctx, part, &frame, b)
+	}
 	frame, problem := wireformat.Parse(schemaHeader(part, headers), data)
 	if problem != nil {
 		return terms.Violation{Part: part, Reason: terms.NoSchema, Subject: j.topic.subjects[part]}, false, nil //nolint:nilerr // it is what the record is judged for
@@ -52,10 +64,19 @@ func (j *Judge) part(ctx context.Context, part terms.Part, data []byte, headers 
 	switch {
 	case b.wrong != nil:
 		return *b.wrong, false, nil
+	case b.messages == nil:
+		j.last[part] = b
+	}
+	switch {
 	case b.schema == nil && b.messages == nil:
 		return terms.Violation{}, true, nil
 	}
 	return j.contents(ctx, part, &frame, b)
+}
+
+// names says whether data begins with the id of the schema, as a number.
+func (b *bound) names(data []byte) bool {
+	return len(data) >= wireformat.NumberBytes && data[0] == 0 && binary.BigEndian.Uint32(data[1:]) == uint32(b.id)
 }
 
 // contents looks at what follows the id.
