@@ -68,7 +68,7 @@ type Server struct {
 
 // settings of every server, which those of the caller overlay.
 var settings = []string{
-	"data=/weir", "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+	"data=/weir", "roles=broker", "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
 	"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=4",
 	"storage.shards=2", "storage.wal.file.bytes=16777216",
 }

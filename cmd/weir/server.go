@@ -144,7 +144,7 @@ func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {
 	}
 	remove := func() { os.RemoveAll(dir) } //nolint:errcheck // a leftover in the temporary folder harms nobody
 	values, err := schema.Load(config.Sources{Set: []string{
-		"data=" + filepath.Join(dir, "data"), "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
+		"data=" + filepath.Join(dir, "data"), "roles=broker", "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
 		"group.initial.rebalance.delay.ms=0", "storage.wal.file.bytes=8388608", "offsets.topic.num.partitions=1",
 	}})
 	if err != nil {

@@ -24,6 +24,8 @@ type admin struct {
 	// contracts tells of violations.
 	contracts *contractAdmin
 	logger    *slog.Logger
+	// waits names the service that is still reading what it has, "" if none is.
+	waits func() string
 
 	// isReady says that every other part answers.
 	isReady atomic.Bool
@@ -80,11 +82,17 @@ func (a *admin) handler() http.Handler {
 			http.Error(w, "starting", http.StatusServiceUnavailable)
 			return
 		}
+		if name := a.waits(); name != "" {
+			http.Error(w, name+" is loading", http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ok") //nolint:errcheck // the probe has gone
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4}))
-	a.cluster.register(mux)
-	a.contracts.register(mux)
+	if a.cluster != nil { // there is a broker in this process
+		a.cluster.register(mux)
+		a.contracts.register(mux)
+	}
 	if a.pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

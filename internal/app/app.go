@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -81,6 +82,7 @@ type App struct {
 	storage  *shard.Store
 	measured measurement
 	peers    *peers
+	platform *platform
 	backups  *backups
 	groups   *coordinator.Groups
 	// contracts judges records; within is where this process connects to its own broker, nil where others connect too.
@@ -107,9 +109,12 @@ func New(o Options) *App {
 // Addresses returns where the parts answer, by name, once Run has called ready.
 func (a *App) Addresses() map[string]string {
 	out := map[string]string{"admin": *a.admin.bound.Load()}
-	for i, l := range a.authn.listeners {
-		out[addressName(i, l)] = a.kafka.Address(l.spec.name)
+	if a.authn != nil {
+		for i, l := range a.authn.listeners {
+			out[addressName(i, l)] = a.kafka.Address(l.spec.name)
+		}
 	}
+	maps.Copy(out, a.platform.addresses())
 	return out
 }
 
@@ -133,7 +138,11 @@ const (
 func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	closers := closers{}
 	defer func() { err = errors.Join(err, closers.close()) }()
-	parts, err := a.assemble(ctx, &closers)
+	assemble := a.assemble
+	if !a.hasRole(roleBroker) {
+		assemble = a.assembleAlone
+	}
+	parts, err := assemble(ctx, &closers)
 	if err != nil {
 		return err
 	}
@@ -165,9 +174,15 @@ func (a *App) announce() error {
 	addresses := a.Addresses()
 	attrs := []any{"cluster_id", a.clusterID, "data", a.data}
 	names, proves := []string{}, map[string]bool{}
-	for i, l := range a.authn.listeners {
-		names = append(names, addressName(i, l))
-		proves[addressName(i, l)] = a.authn.proves(l)
+	if a.authn != nil {
+		for i, l := range a.authn.listeners {
+			names = append(names, addressName(i, l))
+			proves[addressName(i, l)] = a.authn.proves(l)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.platform.addresses())) {
+		names = append(names, name)
+		proves[name] = a.platform.proves
 	}
 	for _, name := range append(names, "admin") {
 		attrs = append(attrs, name, addresses[name])
@@ -316,6 +331,12 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	} else {
 		listeners = append(listeners, a.withinListener())
 	}
+	if a.platform, err = a.openPlatform(directory, access, registry); err != nil {
+		return nil, err
+	}
+	if a.platform.inside != nil {
+		listeners = append(listeners, a.platform.inside.listener)
+	}
 	tps.OnChange(a.authn.changed)
 	storage.OnOwnership(func(int32, int32, bool) { moves.tell() })
 	bound := func(ctx context.Context, served []broker.Listener) error {
@@ -327,7 +348,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	}
 	a.kafka = broker.New(broker.Options{Listeners: listeners, Bound: bound, API: server, Quotas: quotas, Values: v, Logger: a.o.Logger, Registerer: registry})
 	a.admin = &admin{
-		address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger,
+		address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger, waits: a.platform.waits,
 		contracts: &contractAdmin{broker: nodeID, contracts: a.contracts},
 		cluster:   &clusterAdmin{clusterID: a.clusterID, directory: directory, member: a.member, meta: store, objects: stores.objects, now: a.o.Now},
 	}
@@ -337,6 +358,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 		members = append(members, service.Member{Name: "member", Service: a.member})
 		storageNeeds = append(storageNeeds, "member")
 	}
+	members = append(members, a.platform.members()...)
 	return append(members, []service.Member{
 		{Name: "admin", Service: a.admin},
 		{Name: "topics", Service: tps},

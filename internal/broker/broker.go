@@ -74,6 +74,8 @@ type Listener struct {
 	// Internal listeners are for other brokers: the limits on connections, which are there to keep clients from taking all, do
 	// not apply.
 	Internal bool
+	// Unannounced listeners are not among those that Bound is told of; AdvertisedHost and AdvertisedPort are needed.
+	Unannounced bool
 }
 
 // Options of a Broker; all but Bound and Registerer are required.
@@ -128,8 +130,13 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	var lc net.ListenConfig
+	var inside []Listener
 	served := make([]Listener, 0, len(b.o.Listeners))
 	for _, l := range b.o.Listeners {
+		if l.Within != nil && l.Unannounced {
+			inside = append(inside, l)
+			continue
+		}
 		if l.Within != nil {
 			listeners = append(listeners, l.Within)
 			served = append(served, advertise(l, l.Within.address()))
@@ -151,6 +158,9 @@ func (b *Broker) Run(ctx context.Context, ready func()) error {
 			closeAll()
 			return fmt.Errorf("tell of the listeners: %w", err)
 		}
+	}
+	for _, l := range inside {
+		listeners, served = append(listeners, l.Within), append(served, l)
 	}
 	var wg sync.WaitGroup
 	connCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -307,7 +317,7 @@ func (b *Broker) admit(conn net.Conn, l Listener) *connection {
 		return nil
 	}
 	a := &api.Conn{ID: b.nextID.Add(1), Peer: host, PeerPort: portOf(conn), Listener: l.Name, Principal: auth.Anonymous, Host: l.AdvertisedHost, Port: l.AdvertisedPort, TLS: l.TLS != nil}
-	if l.Within != nil {
+	if l.Within != nil && l.Login == nil {
 		a.Principal = l.Principal
 	}
 	if l.Login != nil {

@@ -28,7 +28,7 @@ const (
 
 // settings make the little work of a round pass through all that a server does in a week.
 var settings = []string{
-	"data=/weir", "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
+	"data=/weir", "roles=broker", "kafka.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
 	"offsets.topic.num.partitions=2", "transaction.state.log.num.partitions=2", "transaction.state.log.segment.bytes=1048576",
 	"storage.shards=2", "storage.wal.file.bytes=2097152", "storage.wal.keep.bytes=8388608", "storage.checkpoint.interval.ms=100",
 	"log.cleaner.backoff.ms=20", "log.cleaner.min.cleanable.ratio=0", "log.cleaner.dedupe.buffer.size=1048576",

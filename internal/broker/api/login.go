@@ -48,6 +48,9 @@ func (c *Conn) encrypted() bool { return c.TLS }
 func (c *Conn) loggedIn() {
 	if id := c.Login.Identity(); id != nil {
 		c.Principal = id.Principal
+		if id.Host != "" {
+			c.Peer = id.Host
+		}
 	}
 }
 

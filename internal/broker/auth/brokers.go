@@ -2,8 +2,12 @@ package auth
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/weir-stream/weir/internal/kafka/acl"
 )
 
 // BrokerListener is the name of the listener on which the brokers of a cluster speak to each other. No other may have it.
@@ -35,6 +39,35 @@ func NewBrokerAuthenticator(o AuthenticatorOptions, password string) (*Authentic
 	}
 	o.Listener = BrokerListener
 	return &Authenticator{o: o, mechanisms: []string{ScramSHA256.String()}, reauth: map[string]time.Duration{}, broker: &c}, nil
+}
+
+// OnBehalf is the user name by which who has the password of BrokerUser speaks for a client: what he does is then allowed or refused
+// as if that client did it from its address. (SASL's authorization id would be the place for it; not every client of SCRAM gets that right.)
+func OnBehalf(p Principal, host string) string {
+	return behalfPrefix + base64.RawURLEncoding.EncodeToString([]byte(host+"\x00"+p.String()))
+}
+
+const behalfPrefix = BrokerUser + "/"
+
+// onBehalf reads a name that OnBehalf made. It is believed once the password is proved, since only brokers have that.
+func onBehalf(name string) (*Identity, bool) {
+	encoded, ok := strings.CutPrefix(name, behalfPrefix)
+	if !ok {
+		return nil, false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, false
+	}
+	host, client, ok := strings.Cut(string(text), "\x00")
+	if !ok {
+		return nil, false
+	}
+	p, err := acl.ParsePrincipal(client)
+	if err != nil || p == Broker {
+		return nil, false
+	}
+	return &Identity{Principal: p, Host: host}, true
 }
 
 // Dialing returns what connections of this broker to others of the same kind are secured with: the listener's own

@@ -37,6 +37,8 @@ type Identity struct {
 	Token bool
 	// Expires is when what was shown loses its force; zero: never.
 	Expires time.Time
+	// Host, if not empty, is the address of the client that a broker, or a service beside it, speaks for.
+	Host string
 }
 
 // exchange is the server's side of one login.
@@ -196,6 +198,9 @@ func (a *Authenticator) scramIdentity(name string, token bool, m ScramMechanism)
 	if a.broker != nil {
 		if name == BrokerUser && !token {
 			return *a.broker, &Identity{Principal: Broker}
+		}
+		if id, ok := onBehalf(name); ok && !token {
+			return *a.broker, id
 		}
 		return c, nil
 	}

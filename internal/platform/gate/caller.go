@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -50,8 +49,8 @@ type Credentials struct {
 	Password secret.Text
 	Token    secret.Text
 	Kind     CredentialKind
-	// TLS is the state of the connection, nil without TLS.
-	TLS *tls.ConnectionState
+	// Certificate is whom the client's certificate names; zero without one.
+	Certificate acl.Principal
 }
 
 // CredentialKind is how a caller shows who he is.
@@ -96,7 +95,7 @@ const maxCredentialBytes = 64 << 10
 
 // credentialsOf reads what a request shows. ok is false for a header that cannot be understood.
 func credentialsOf(r *http.Request) (shown *Credentials, ok bool) {
-	shown = &Credentials{Host: hostOf(r.RemoteAddr), TLS: r.TLS}
+	shown = &Credentials{Host: hostOf(r.RemoteAddr)}
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return shown, true

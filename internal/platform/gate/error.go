@@ -79,3 +79,12 @@ func errorOf(err error, translate func(error) *Error) (e *Error, ok bool) {
 	}
 	return Errorf(http.StatusInternalServerError, "Internal Server Error"), false
 }
+
+// Explain says what an error is to clients, for answers that hold errors inside. nil: nobody foresaw it.
+func Explain(err error, translate func(error) *Error) *ErrorBody {
+	e, ok := errorOf(err, translate)
+	if !ok {
+		return nil
+	}
+	return &ErrorBody{Code: e.code(), Message: e.Message}
+}

@@ -185,3 +185,8 @@ func (b *Outside) mechanism(shown *Credentials) sasl.Mechanism {
 	}
 	return plain.Auth{User: shown.User, Pass: shown.Password.Reveal()}.AsMechanism()
 }
+
+// Required tells whether callers have to show who they are.
+func (b *Outside) Required() bool {
+	return b.o.Authentication == "required" || b.o.Authentication == "auto" && b.secured
+}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-stream/weir/internal/kafka/acl"
 )
 
 // ServeHTTP implements http.Handler.
@@ -119,6 +121,14 @@ func (g *Gate) authenticate(ctx context.Context, r *http.Request, route *Route) 
 	shown, ok := credentialsOf(r)
 	err := ErrUnauthenticated
 	var caller Caller
+	if ok && r.TLS != nil && g.o.TLS != nil {
+		if shown.Certificate, err = g.o.TLS.Principal(*r.TLS); err != nil {
+			return Caller{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+		}
+		if shown.Certificate == acl.Anonymous {
+			shown.Certificate = acl.Principal{}
+		}
+	}
 	if ok {
 		caller, err = g.o.Bridge.Authenticate(ctx, shown)
 	}
