@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -91,6 +91,14 @@ peer-record:
 ## fault: kills, a full disk and garbage. Needs root, for a tmpfs
 fault: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 20m ./test/fault
+
+## registry-kill: kills in the middle of registrations of schemas; FAULT_ROUNDS (6)
+registry-kill: build
+	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 10m -run TestRegistrationsSurviveKills ./test/fault
+
+## registry-bench: start, memory and lookups of a registry with 50,000 schemas
+registry-bench: build
+	$(GO) run ./bench/registry -binary $(BINARY)
 
 ## torture: transactions and groups under kills, with zombies, for TORTURE_SECONDS (300)
 torture: build

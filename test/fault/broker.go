@@ -19,6 +19,8 @@ type Broker struct {
 	Kafka   string        // address of the Kafka listener
 	Data    string        // its folder
 	Started time.Duration // from the start of the process to run.json
+	// Addresses of all that it serves, by name.
+	Addresses map[string]string
 
 	cmd    *exec.Cmd
 	log    *os.File
@@ -60,7 +62,7 @@ func Start(ctx context.Context, binary, data, listen string, more ...string) (*B
 	limit := time.After(60 * time.Second)
 	for {
 		if f, err := readRun(run); err == nil && f.Pid != 0 {
-			b.Kafka, b.Started = f.Addresses["kafka"], time.Since(begin)
+			b.Kafka, b.Started, b.Addresses = f.Addresses["kafka"], time.Since(begin), f.Addresses
 			return b, nil
 		}
 		select {

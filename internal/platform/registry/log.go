@@ -63,7 +63,7 @@ func (l *KafkaLog) Run(ctx context.Context, apply func(state.Record, int64, int6
 	}
 	client, err := l.o.Connect(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.o.Topic: {0: kgo.NewOffset().AtStart()}}), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(8<<20), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.KeepControlRecords(), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.MaxConcurrentFetches(1), kgo.MetadataMinAge(100*time.Millisecond),
 	)
 	if err != nil {
 		return err

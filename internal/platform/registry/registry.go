@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,7 @@ type Log interface {
 // ErrLost is wrapped by what a Log returns when another instance has become the writer.
 var ErrLost = errors.New("another instance is the writer")
 
-// Registry is one instance. It is a service.Service: it is ready at once, and its methods wait until the topic has been read.
+// Registry is one instance. It is a service.Service. Its methods wait until the topic has been read.
 type Registry struct {
 	o      Options
 	cache  *parsed
@@ -68,11 +69,29 @@ func New(o Options) *Registry {
 	return r
 }
 
-// Run reads the topic until ctx ends.
+// Run reads the topic until ctx ends. It calls ready when all was read, or when that takes long: then callers wait.
 func (r *Registry) Run(ctx context.Context, ready func()) error {
-	ready()
+	late := time.AfterFunc(readyWait, ready)
+	defer late.Stop()
 	var once sync.Once
-	return r.o.Log.Run(ctx, r.apply, r.restart, func() { once.Do(func() { close(r.loaded) }) })
+	return r.o.Log.Run(ctx, r.apply, r.restart, func() {
+		once.Do(func() {
+			close(r.loaded)
+			ready()
+			if _, n := r.counts(); n >= manyVersions {
+				debug.FreeOSMemory() // to decode so many left more behind than they need, and nothing as much comes again
+			}
+		})
+	})
+}
+
+// manyVersions is from how many on memory is given back after they were read.
+const manyVersions = 5000
+
+func (r *Registry) counts() (subjects, versions int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.Counts()
 }
 
 // Loaded is closed once the topic was read.
@@ -123,6 +142,7 @@ func (r *Registry) reach(ctx context.Context, offset int64) error {
 const (
 	changeTimeout = 30 * time.Second
 	syncTimeout   = 5 * time.Second
+	readyWait     = 2 * time.Second // for the topic, before the server calls itself ready without it
 	syncInterval  = 20 * time.Millisecond
 	takeOvers     = 50 // by others, before a change gives up
 )
