@@ -8,8 +8,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export BOOTSTRAP=$1
 shift
 settings=$here/../peer/broker.settings
-# Without names, what is quick runs. The rest is for the night.
-all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2)
+# Without names, what is quick runs. The rest (mm2-kafka streams-smoke registry-node registry-go) is for the night.
+all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2 registry)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
 export TEST_CACHE=${TEST_CACHE:-$HOME/.cache/weir}

@@ -93,7 +93,7 @@ func (a *API) modifyTags(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.registered(w, r, out)
+	return a.registered(w, r, out, "")
 }
 
 func withoutRules(s *schema.RuleSet, names []string) *schema.RuleSet {

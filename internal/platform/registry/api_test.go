@@ -81,6 +81,19 @@ func TestRegisterAndFind(t *testing.T) {
 	})
 }
 
+// A Protobuf schema that comes as a descriptor is answered as one, and kept as text.
+func TestDescriptorsAreAnsweredAsDescriptors(t *testing.T) {
+	t.Parallel()
+	const descriptor = "CgdkZWZhdWx0EgR3ZWlyIhsKBVBsYWNlEhIKBGNpdHkYASABKAlSBGNpdHliBnByb3RvMw=="
+	text := `syntax = \"proto3\";\npackage weir;\n\nmessage Place {\n  string city = 1;\n}\n`
+	run(t, []step{
+		{"POST", "/subjects/a/versions", `{"schemaType":"PROTOBUF","schema":"` + descriptor + `"}`, `200 {"version":1,"id":1`, []string{`"schema":"` + descriptor + `"`}},
+		{"POST", "/subjects/a/versions", `{"schemaType":"PROTOBUF","schema":"` + text + `"}`, `200 {"version":1,"id":1`, []string{`"schema":"` + text + `"`}},
+		{"GET", "/schemas/ids/1", "", `200 {`, []string{`"schema":"` + text + `"`}},
+		{"GET", "/schemas/ids/1?format=serialized", "", `200 {`, []string{`"schema":"` + descriptor + `"`}},
+	})
+}
+
 func TestDeletionIsSoftThenHard(t *testing.T) {
 	t.Parallel()
 	run(t, []step{

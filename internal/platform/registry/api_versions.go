@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"cmp"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/weir-stream/weir/internal/kafka/acl"
 	"github.com/weir-stream/weir/internal/platform/gate"
 	"github.com/weir-stream/weir/internal/platform/registry/state"
+	"github.com/weir-stream/weir/internal/schema"
 )
 
 func (a *API) versionRoutes() []gate.Route {
@@ -103,14 +106,23 @@ func (a *API) registerSchema(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.registered(w, r, v)
+	return a.registered(w, r, v, sentAs(v, q.Schema))
 }
 
-// registered is the answer to who registers, who knows the subject.
-func (a *API) registered(w http.ResponseWriter, r *http.Request, v *state.Version) error {
+// sentAs is the form in which a text came, if that is another than the usual one. A Protobuf schema may come as the base64 of a descriptor, and
+// confluent-kafka for Python, which sends that, keeps the text of the answer for its deserializers, which read nothing else.
+func sentAs(v *state.Version, text string) string {
+	if v.Type == schema.Protobuf && !strings.ContainsAny(text, " ;{}\"") {
+		return "serialized"
+	}
+	return ""
+}
+
+// registered is the answer to who registers, who knows the subject. The schema is in the form that the request asks for, or in the one given.
+func (a *API) registered(w http.ResponseWriter, r *http.Request, v *state.Version, form string) error {
 	out := answerOf(v)
 	out.Subject = ""
-	if format := r.URL.Query().Get("format"); format != "" {
+	if format := cmp.Or(r.URL.Query().Get("format"), form); format != "" {
 		text, err := read(r.Context(), a.registry, func(s *state.State) (string, error) { return a.registry.formatted(s, v, format) })
 		if err != nil {
 			return err
