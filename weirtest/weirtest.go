@@ -47,6 +47,9 @@ func Setting(name, value string) Option {
 	return func(o *options) { o.settings = append(o.settings, name+"="+value) }
 }
 
+// Registry starts a Schema Registry beside the broker, at [Server.RegistryURL].
+func Registry() Option { return Setting("roles", "broker,registry") }
+
 // Topic makes a topic before Start returns.
 func Topic(name string, partitions int) Option {
 	return func(o *options) { o.topics = append(o.topics, topic{name, int32(partitions)}) }
@@ -60,6 +63,7 @@ func Logger(l *slog.Logger) Option {
 // Server is a running server.
 type Server struct {
 	addr, admin string
+	registry    string // empty without one
 	stop        context.CancelFunc
 	ended       chan struct{}
 	once        sync.Once
@@ -119,7 +123,7 @@ func start(ctx context.Context, o options) (*Server, error) {
 	select {
 	case <-ready:
 		addresses := a.Addresses()
-		s.addr, s.admin = addresses["kafka"], addresses["admin"]
+		s.addr, s.admin, s.registry = addresses["kafka"], addresses["admin"], addresses["registry"]
 		return s, nil
 	case <-s.ended:
 		cancel()
@@ -152,6 +156,14 @@ func (s *Server) Addr() string { return s.addr }
 
 // AdminURL returns the base of the server's admin pages: append /metrics, /healthz or /readyz.
 func (s *Server) AdminURL() string { return "http://" + s.admin }
+
+// RegistryURL returns the base of the server's Schema Registry, empty if it was started without [Registry].
+func (s *Server) RegistryURL() string {
+	if s.registry == "" {
+		return ""
+	}
+	return "http://" + s.registry
+}
 
 // Stop stops the server before its test ends, as SIGTERM would, and returns once it has ended. What was said to it in
 // full is answered; the test fails if it does not stop cleanly. Further calls do nothing.

@@ -123,15 +123,19 @@ func (a *App) addRegistry(p *platform, b gate.Bridge, metrics *gate.Metrics, r p
 		Connect: connect, Topic: RegistryTopic.Get(v), TransactionalID: "weir-registry-" + RegistryTopic.Get(v), Replication: int16(RegistryReplication.Get(v)), Logger: a.o.Logger,
 	})
 	p.registry = registry.New(registry.Options{Log: log, Formats: formats.Of, Version: a.o.Version, ClusterID: a.clusterOf(p, self), Logger: a.o.Logger, Registerer: r})
+	keys, err := a.addKeys(p, b, connect)
+	if err != nil {
+		return err
+	}
 	g, err := a.newGate(roleRegistry, RegistryListen, gate.Options{
-		Title: "Weir Schema Registry", Description: "Confluent's Schema Registry API 8.x.", Routes: registry.NewAPI(p.registry, b).Routes(), Bridge: b,
+		Title: "Weir Schema Registry", Description: "Confluent's Schema Registry API 8.x.", Routes: registry.NewAPI(p.registry, b).Routes(keys.Routes()...), Bridge: b,
 		Types: registry.Types(), Translate: registry.Translate, Metrics: metrics, MaxBodyBytes: 2 * gate.RequestBytes.Get(v),
 	})
 	if err != nil {
 		return err
 	}
 	p.gates, p.names = append(p.gates, g), append(p.names, roleRegistry)
-	p.parts = append(p.parts, service.Member{Name: "registry", Needs: []string{"clients"}, Service: p.registry}, service.Member{Name: "registry-http", Needs: []string{"registry"}, Service: g})
+	p.parts = append(p.parts, service.Member{Name: "registry", Needs: []string{"clients"}, Service: p.registry}, service.Member{Name: "registry-http", Needs: []string{"registry", "keys"}, Service: g})
 	return nil
 }
 

@@ -132,7 +132,7 @@ func Schema() (*config.Schema, error) {
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsPerIPOverrides, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.ReplicaSelector, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
-	keys = append(keys, RegistryListen, RegistryTopic, RegistryReplication, Bootstrap, ClientProperties)
+	keys = append(keys, RegistryListen, RegistryTopic, RegistryReplication, Bootstrap, ClientProperties, KeysSecretFile, KeysVault, KeysAWS)
 	keys = append(keys, gate.Settings()...)
 	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, ClusterListen, ClusterTLS, config.ProviderPaths, config.ProviderEnv)
 	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), auth.AuthenticationSettings(), audit.Settings(), topics.Settings(), quota.Settings())...)

@@ -25,7 +25,9 @@ type LogOptions struct {
 	TransactionalID string
 	// Replication of the topic, when it is made; -1 is the cluster's default.
 	Replication int16
-	Logger      *slog.Logger
+	// Noop changes nothing and is written by who becomes the writer; without a key it is that of the registry's own topic.
+	Noop   state.Record
+	Logger *slog.Logger
 }
 
 // KafkaLog is the topic on a Kafka cluster. The topic is made with the first record that is written.
@@ -41,7 +43,12 @@ type KafkaLog struct {
 }
 
 // NewKafkaLog returns a log that is connected to nothing.
-func NewKafkaLog(o LogOptions) *KafkaLog { return &KafkaLog{o: o, made: make(chan struct{}, 1)} }
+func NewKafkaLog(o LogOptions) *KafkaLog {
+	if o.Noop.Key == nil {
+		o.Noop = state.Noop()
+	}
+	return &KafkaLog{o: o, made: make(chan struct{}, 1)}
+}
 
 // Times of the log.
 const (

@@ -35,7 +35,7 @@ func (l *KafkaLog) Own(ctx context.Context) (int64, error) {
 		client.Close()
 		return 0, fmt.Errorf("take transactional id %s: %w", l.o.TransactionalID, err)
 	}
-	offset, err := l.append(ctx, client, []state.Record{state.Noop()})
+	offset, err := l.append(ctx, client, []state.Record{l.o.Noop})
 	if err != nil {
 		client.Close()
 		return 0, err
