@@ -31,7 +31,7 @@ const (
 )
 
 // ReplicaSelector decides whether consumers are sent to a broker of their rack.
-var ReplicaSelector = config.String("replica.selector.class", "", config.OneOf("", leaderSelector, rackSelector),
+var ReplicaSelector = config.String("replica.selector.class", "", config.NoDefault, config.OneOf("", leaderSelector, rackSelector),
 	"Where consumers that name their rack (client.rack) read: with "+rackSelector+" any broker of that rack serves them, from the object store, so that records cross from rack to rack once and not once for each consumer; else the owner of the partition does.")
 
 // awayVersion is the version of the fetches that brokers send each other.
