@@ -3,8 +3,11 @@ package rest
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,10 +142,15 @@ func (s *Server) dialer(r *http.Request) func(...kgo.Opt) (*kgo.Client, error) {
 	return func(opts ...kgo.Opt) (*kgo.Client, error) { return s.o.Clients.New(caller, opts...) }
 }
 
-// principal names who calls, as the owner of what is kept for him.
+// principal names who calls, as the owner of what is kept for him. A token that does not say whose it is stands for itself: the cluster
+// knows whose it is, and two of them must not be taken for one.
 func principal(r *http.Request) string {
-	c := gate.CallerOf(r.Context())
-	return c.Principal.String()
+	name := gate.CallerOf(r.Context()).Principal.String()
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && strings.Count(token, ".") != 2 {
+		sum := sha256.Sum256([]byte(token))
+		name += "\x00" + hex.EncodeToString(sum[:])
+	}
+	return name
 }
 
 // answerV2 and answer write a good answer.

@@ -69,7 +69,7 @@ func (s *Server) readWish(r *http.Request, topic string) (*wish, error) {
 	caller := gate.CallerOf(r.Context())
 	dial := s.dialer(r)
 	out := &wish{Request: tail.Request{
-		Principal: caller.Principal.String() + "\x00" + caller.Host, Topic: topic, Committed: !strings.EqualFold(q.Get("read_committed"), "false"),
+		Principal: principal(r) + "\x00" + caller.Host, Topic: topic, Committed: !strings.EqualFold(q.Get("read_committed"), "false"),
 		Dial: func(_ context.Context, opts ...kgo.Opt) (*kgo.Client, error) { return dial(opts...) },
 	}}
 	var err error
