@@ -111,7 +111,12 @@ func (a *App) openPlatform(directory *cluster.Directory, access *auth.Authorizer
 func (a *App) addServices(p *platform, b gate.Bridge, r prometheus.Registerer) error {
 	metrics := gate.NewMetrics(r)
 	if a.hasRole(roleRegistry) {
-		return a.addRegistry(p, b, metrics, r)
+		if err := a.addRegistry(p, b, metrics, r); err != nil {
+			return err
+		}
+	}
+	if a.hasRole(roleRest) {
+		return a.addRest(p, b, metrics)
 	}
 	return nil
 }

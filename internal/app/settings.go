@@ -17,13 +17,14 @@ import (
 	"github.com/weir-stream/weir/internal/broker/telemetry"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/platform/gate"
+	"github.com/weir-stream/weir/internal/platform/rest"
 )
 
 // Settings of the assembly: where things are, and how large they may grow.
 var (
 	Data = config.String("data", "./weir-data", config.NonEmpty, config.Common,
 		"Directory for everything that is kept. One process at a time may use it.")
-	Roles = config.List("roles", []string{roleBroker, roleRegistry}, config.Unique, config.OneOf(roleBroker, roleRegistry), config.Common,
+	Roles = config.List("roles", []string{roleBroker, roleRegistry, roleRest}, config.Unique, config.OneOf(roleBroker, roleRegistry, roleRest), config.Common,
 		"Parts of Weir that run in this process. Without broker among them they serve the Kafka cluster that bootstrap.servers names.")
 	Blob = config.String("blob", "", config.Check("empty, file:DIR, or s3://BUCKET/PREFIX?endpoint=URL", checkBlob), config.Common,
 		"Where segments are kept, and in a cluster the write-ahead log: file:DIR, by default a folder of the data directory, or s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=true. Credentials come from the environment or files.")
@@ -132,8 +133,9 @@ func Schema() (*config.Schema, error) {
 		broker.RequestBytesMax, broker.QueuedBytesMax, broker.ConnectionsMax, broker.ConnectionsMaxPerIP, broker.ConnectionsPerIPOverrides, broker.ConnectionRateMax, telemetry.MaxBytes, broker.ConnectionsMaxIdle,
 		api.AddPartitionsBackoff, api.AddPartitionsBackoffMax, api.TransactionMaxTimeout, api.FetchMaxBytes, api.ReplicaSelector, api.FetchSessionSlots, api.RebalanceProtocols, api.AutoCreateTopics,
 	}
-	keys = append(keys, RegistryListen, RegistryTopic, RegistryReplication, Bootstrap, ClientProperties, KeysSecretFile, KeysVault, KeysAWS)
+	keys = append(keys, RegistryListen, RegistryTopic, RegistryReplication, RestListen, Bootstrap, ClientProperties, KeysSecretFile, KeysVault, KeysAWS)
 	keys = append(keys, gate.Settings()...)
+	keys = append(keys, rest.Settings()...)
 	keys = append(keys, ProtocolMap, controllerNames, BootstrapUsers, ClusterListen, ClusterTLS, config.ProviderPaths, config.ProviderEnv)
 	s, err := config.NewSchema(slices.Concat(keys, auth.Settings(), auth.AuthenticationSettings(), audit.Settings(), topics.Settings(), quota.Settings())...)
 	if err != nil {
