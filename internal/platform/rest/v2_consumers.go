@@ -388,7 +388,7 @@ func (s *Server) v2Records(w http.ResponseWriter, r *http.Request) error {
 	}
 	patience := min(time.Duration(min(wait, int64(maxConsumerWait/time.Millisecond)))*time.Millisecond, maxConsumerWait)
 	out := []V2Consumed{}
-	err = instance.Records(r.Context(), patience, int(min(max(maxBytes, 0), math.MaxInt32)), func(record *kgo.Record) error {
+	err = instance.Records(r.Context(), patience, int(min(max(maxBytes, 0), math.MaxInt32)), func(record *kgo.Record) error { //nolint:contextcheck // it shows records for this request alone
 		v, err := s.v2Consumed(r.Context(), format, record)
 		if err == nil {
 			out = append(out, v)
