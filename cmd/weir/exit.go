@@ -104,6 +104,7 @@ var kafkaFixes = map[int16]string{
 	kerr.InvalidPartitions.Code:          "partitions can only grow: name a number above the present one",
 	kerr.InvalidReplicationFactor.Code:   "leave --replicas out to take the broker's default, or see 'weir cluster nodes'",
 	kerr.InvalidConfig.Code:              "'weir topic describe NAME -o wide' lists every setting with its value",
+	kerr.InvalidRecord.Code:              "if the topic has a contract, 'weir contract violations TOPIC' says which record broke it and how",
 	kerr.PolicyViolation.Code:            "the broker's policy refuses this: change the settings it names",
 	kerr.MessageTooLarge.Code:            "raise the topic's max.message.bytes: 'weir topic alter NAME --set max.message.bytes=...'",
 	kerr.TopicAuthorizationFailed.Code:   "ask for an ACL on the topic, or log in as another user with -X sasl.jaas.config",

@@ -134,7 +134,7 @@ func (a *App) addRegistry(p *platform, b gate.Bridge, metrics *gate.Metrics, r p
 	}
 	g, err := a.newGate(roleRegistry, RegistryListen, gate.Options{
 		Title: "Weir Schema Registry", Description: "Confluent's Schema Registry API 8.x.", Routes: registry.NewAPI(p.registry, b).Routes(keys.Routes()...), Bridge: b,
-		Types: registry.Types(), Translate: registry.Translate, Metrics: metrics, MaxBodyBytes: 2 * gate.RequestBytes.Get(v),
+		Types: registry.Types(), Strict: true, Translate: registry.Translate, Metrics: metrics, MaxBodyBytes: 2 * gate.RequestBytes.Get(v),
 	})
 	if err != nil {
 		return err

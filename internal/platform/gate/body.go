@@ -176,5 +176,9 @@ func acceptsBody(r *http.Request, types []string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.Contains(types, "*/*") || slices.Contains(types, name) || name == "application/octet-stream"
+	return slices.Contains(types, "*/*") || slices.Contains(types, name) || name == "application/octet-stream" ||
+		slices.Contains(types, AnyJSON) && strings.HasPrefix(name, "application/") && strings.HasSuffix(name, "+json")
 }
+
+// AnyJSON among the types that a route accepts stands for every application/…+json.
+const AnyJSON = "application/*+json"

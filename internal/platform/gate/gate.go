@@ -42,6 +42,8 @@ type Options struct {
 	TLS      TLS // nil: no TLS
 	// Types are the content types of the service's JSON, the preferred first.
 	Types []string
+	// Strict refuses, with 406, clients that accept none of the types that a route answers with. Otherwise they get the preferred one.
+	Strict bool
 	// Origins may use the service from browsers (CORS): scheme://host[:port], or * for all. Empty: none.
 	Origins []string
 	// MaxBodyBytes bounds a body, unpacked. 0: 10 MiB.

@@ -99,6 +99,11 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, route *Route) error
 			return err
 		}
 	}
+	if types := orTypes(route.Answers, g.o.Types); g.o.Strict && len(types) > 0 && !route.Open {
+		if _, ok := Acceptable(r, types); !ok {
+			return Errorf(http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
+		}
+	}
 	return route.Handle(w, r)
 }
 

@@ -46,7 +46,7 @@ func (a *API) Routes(others ...gate.Route) []gate.Route {
 	out = append(out, a.rootRoutes()...)
 	for i := range out {
 		if out[i].Body != nil {
-			out[i].Accepts = []string{"*/*"}
+			out[i].Accepts = append(Types(), gate.AnyJSON) // clients have types of their own
 		}
 	}
 	return out
@@ -154,12 +154,11 @@ func (a *API) rootRoutes() []gate.Route {
 		{Method: "GET", Path: "/", Name: "root", Summary: "Nothing, to see that the server is there", Tag: "Server", Answer: map[string]string{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
 			return answer(w, r, map[string]string{})
 		}},
-		{Method: "POST", Path: "/", Name: "echo", Summary: "The body of the request", Tag: "Server", Body: map[string]string{}, Answer: map[string]string{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
-			body := map[string]string{}
-			if err := gate.ReadJSON(r, &body, true); err != nil {
+		{Method: "POST", Path: "/", Name: "echo", Summary: "Nothing, whatever is sent", Tag: "Server", Body: map[string]string{}, Answer: map[string]string{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
+			if err := gate.ReadJSON(r, &map[string]string{}, true); err != nil {
 				return err
 			}
-			return answer(w, r, body)
+			return answer(w, r, map[string]string{})
 		}},
 		{Method: "GET", Path: "/v1/metadata/id", Name: "getClusterId", Summary: "Which cluster this is", Tag: "Server", Answer: ClusterID{}, Handle: a.clusterID},
 		{Method: "GET", Path: "/v1/metadata/version", Name: "getVersion", Summary: "Version of the server", Tag: "Server", Answer: ServerVersion{}, Handle: func(w http.ResponseWriter, r *http.Request) error {

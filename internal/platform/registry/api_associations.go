@@ -199,6 +199,9 @@ func (a *API) batchGet(w http.ResponseWriter, r *http.Request) error {
 	if err := gate.ReadJSON(r, &q, false); err != nil {
 		return err
 	}
+	if len(q.Requests) == 0 {
+		return errAssociation("requests", "a batch has at least one")
+	}
 	if len(q.Requests) > maxAssociations {
 		return gate.Errorf(42213, "A batch has at most %d requests", maxAssociations)
 	}
@@ -226,6 +229,9 @@ func (a *API) batchMutate(w http.ResponseWriter, r *http.Request) error {
 	var q AssociationBatch
 	if err := gate.ReadJSON(r, &q, false); err != nil {
 		return err
+	}
+	if len(q.Requests) == 0 {
+		return errAssociation("requests", "a batch has at least one")
 	}
 	if len(q.Requests) > maxAssociations {
 		return gate.Errorf(42213, "Associations batchMutate request exceeded a configured limit")

@@ -30,7 +30,7 @@ func (a *API) schemaRoutes() []gate.Route {
 		{Method: "GET", Path: "/schemas/ids/{id}/subjects", Name: "listSubjectsById", Summary: "Subjects that have the schema with an id", Tag: "Schemas", PathParams: id, Answer: []string{}, Errors: []int{40403}, Query: paged(subject, deletedParam()), Handle: a.subjectsByID},
 		{Method: "GET", Path: "/schemas/ids/{id}/versions", Name: "listVersionsById", Summary: "Versions that have the schema with an id", Tag: "Schemas", PathParams: id, Answer: []SubjectVersion{}, Errors: []int{40403}, Query: paged(subject, deletedParam()), Handle: a.versionsByID},
 		{Method: "GET", Path: "/schemas/guids/{guid}", Name: "getSchemaByGuid", Summary: "The schema with a GUID", Tag: "Schemas", Answer: SchemaAnswer{}, Errors: []int{40403}, Query: []gate.Param{formatParam()}, Handle: a.byGUID},
-		{Method: "GET", Path: "/schemas/guids/{guid}/ids", Name: "listIdsByGuid", Summary: "Ids of the schema with a GUID, by context", Tag: "Schemas", Answer: []state.ContextID{}, Errors: []int{40403}, Handle: a.idsByGUID},
+		{Method: "GET", Path: "/schemas/guids/{guid}/ids", Name: "listIdsByGuid", Summary: "Ids of the schema with a GUID, by context; none if nobody has it", Tag: "Schemas", Answer: []state.ContextID{}, Errors: []int{40403}, Handle: a.idsByGUID},
 	}
 }
 
@@ -213,14 +213,11 @@ func (a *API) idsWith(r *http.Request) ([]state.ContextID, error) {
 		return nil, errSchemaGUID(text)
 	}
 	return read(r.Context(), a.registry, func(s *state.State) ([]state.ContextID, error) {
-		var out []state.ContextID
+		out := []state.ContextID{}
 		for _, context := range s.Contexts() {
 			if id, ok := s.IDByGUID(state.Prefix(context), guid); ok {
 				out = append(out, state.ContextID{Context: context, ID: id})
 			}
-		}
-		if len(out) == 0 {
-			return nil, errSchemaGUID(text)
 		}
 		return out, nil
 	})
@@ -228,6 +225,9 @@ func (a *API) idsWith(r *http.Request) ([]state.ContextID, error) {
 
 func (a *API) byGUID(w http.ResponseWriter, r *http.Request) error {
 	ids, err := a.idsWith(r)
+	if err == nil && len(ids) == 0 {
+		err = errSchemaGUID(r.PathValue("guid"))
+	}
 	if err != nil {
 		return err
 	}

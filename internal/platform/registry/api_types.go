@@ -93,7 +93,7 @@ func answerOf(v *state.Version) *SchemaAnswer {
 // CompatibilityAnswer says whether a schema is compatible.
 type CompatibilityAnswer struct {
 	Compatible bool     `json:"is_compatible"`
-	Messages   []string `json:"messages,omitempty"`
+	Messages   []string `json:"messages,omitzero"` // empty and there, if it was asked why and there is nothing
 }
 
 // SubjectVersion names a version.

@@ -254,7 +254,7 @@ func (a *API) compatible(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := CompatibilityAnswer{Compatible: len(messages) == 0}
 	if verbose {
-		out.Messages = messages
+		out.Messages = append([]string{}, messages...)
 	}
 	return answer(w, r, out)
 }

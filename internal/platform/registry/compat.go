@@ -120,7 +120,7 @@ func unreadable(err error, verbose bool) ([]string, error) {
 
 // parseVersion reads the number of a version; latest and -1 stand for the last one.
 func parseVersion(text string) (int, error) {
-	if text == "latest" || text == "-1" {
+	if text = strings.TrimSpace(text); strings.EqualFold(text, "latest") || text == "-1" {
 		return -1, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 32)

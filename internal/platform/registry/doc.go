@@ -5,7 +5,7 @@
 // The Registry owns the state and its lock, the cache of parsed schemas, and the turn of who changes something. A change is decided on
 // the state, written as one transaction, and answered once its records have been read back; so who asks after the answer sees it.
 // Who may write is settled by Kafka: all instances share one transactional id, and who takes it fences whoever had it before
-// (docs/design/0025). An instance that finds nothing looks whether the topic has gone on before it says so.
+// (docs/design/0031). An instance that finds nothing looks whether the topic has gone on before it says so.
 //
 // A schema is parsed when it is registered, compared or converted, not when it is loaded. All formats come from one table, handed
 // in as Options.Formats.

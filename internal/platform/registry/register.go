@@ -225,6 +225,7 @@ func withoutVersion(m *schema.Metadata) *schema.Metadata {
 
 // canonical parses a schema and puts its text into the form in which it is kept.
 func (r *Registry) canonical(s *state.State, subject string, c *state.Content, fresh, normalize bool) (schema.Schema, error) {
+	c.References = pinned(s, subject, c.References)
 	p, err := r.parse(s, subject, c, fresh)
 	if err != nil {
 		return nil, err
@@ -240,6 +241,20 @@ func (r *Registry) canonical(s *state.State, subject string, c *state.Content, f
 		c.References = nil
 	}
 	return p, nil
+}
+
+// pinned replaces -1 as the version of a reference, the latest, by what that is now.
+func pinned(s *state.State, subject string, refs []schema.Reference) []schema.Reference {
+	if !slices.ContainsFunc(refs, func(r schema.Reference) bool { return r.Version == -1 }) {
+		return refs
+	}
+	refs = slices.Clone(refs)
+	for i := range refs {
+		if v := s.Get(state.Qualify(subject, refs[i].Subject), -1, state.Live); refs[i].Version == -1 && v != nil {
+			refs[i].Version = v.Version
+		}
+	}
+	return refs
 }
 
 // find looks for a schema in a subject: nil if it is not there. Latest looks at the last version only.
