@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -69,6 +69,10 @@ generate-check: generate
 ## interop: other people's clients against the binary. CLIENTS="kcat java" runs only those
 interop: build
 	test/with-broker.sh weir $(SETTINGS) BROKER bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
+
+## conformance: what a Schema Registry has to answer, asked of the binary's
+conformance: build
+	test/with-broker.sh weir $(SETTINGS) BROKER bash -c '$(BINARY) schema conformance $$REGISTRY -o table'
 
 ## peer: the same exchanges with the binary and with Apache Kafka, compared
 peer: build
@@ -129,9 +133,10 @@ model:
 nightly:
 	.ci/run nightly
 
-## schemathesis: requests made of the OpenAPI document of the service at URL; none may be answered with a 500
-schemathesis:
-	test/schemathesis/run.sh $(URL)
+## schemathesis: requests made of the OpenAPI documents of the registry and the REST proxy; none may be answered with a 500. URL=… asks a
+## service that runs
+schemathesis: build
+	$(if $(URL),test/schemathesis/run.sh $(URL),test/with-broker.sh weir $(SETTINGS) BROKER bash -c 'test/schemathesis/run.sh $$REGISTRY && test/schemathesis/run.sh $$REST')
 
 ## sim: 100 brokers and 200,000 partitions for SIM_HOURS (12) simulated hours, as a table
 sim:

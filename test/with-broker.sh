@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command beside a fresh broker: with-broker.sh weir|kafka|cluster SETTINGS-FILE VARIABLE COMMAND...
-# The variable holds the broker's address for the command, REGISTRY the URL of Weir's Schema Registry. Broker and data are gone when
+# The variable holds the broker's address for the command, REGISTRY and REST the URLs of Weir's Schema Registry and REST proxy. Broker and data are gone when
 # the command ends; if it fails, the end of the broker's log is shown. KEEP_LOGS is a folder for whole logs. weir is dist/weir, or $TEST_BINARY. cluster is CLUSTER_BROKERS (3) of them with etcd and
 # an S3 server (test/cluster.sh), and the variable holds the addresses of all. PORT_FROM (20000) is where free ports are looked for.
 set -uo pipefail
@@ -46,6 +46,9 @@ until free "$port" $((port + 1)); do
 done
 pid=$("$here/$kind/start.sh" "$port" "$data" "$settings") || exit 1
 export "$variable=127.0.0.1:$port"
-registry=$(sed -n 's/.*"registry":"\([^"]*\)".*/\1/p' "$data/run.json" 2>/dev/null)
-[[ -z $registry ]] || export REGISTRY=http://$registry
+service() { # NAME: its URL
+  sed -n 's/.*"'"$1"'":"\([^"]*\)".*/http:\/\/\1/p' "$data/run.json" 2>/dev/null
+}
+REGISTRY=$(service registry) REST=$(service rest)
+export REGISTRY REST
 "$@"
