@@ -122,7 +122,7 @@ func (s *server) ready(ctx context.Context) error {
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err == nil {
-			res.Body.Close()
+			res.Body.Close() //nolint:errcheck // it was read to its end
 			if res.StatusCode == http.StatusOK {
 				return nil
 			}
@@ -221,7 +221,7 @@ func lookup(ctx context.Context, client *http.Client, address string, id int) er
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // likewise
 	b, err := io.ReadAll(res.Body)
 	if err == nil && !bytes.Contains(b, fmt.Appendf(nil, "Order%d", id-1)) {
 		return fmt.Errorf("id %d: %d %s", id, res.StatusCode, b)

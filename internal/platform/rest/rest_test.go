@@ -62,21 +62,16 @@ func before(t testing.TB, addr string, properties map[string]string, change func
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan struct{})
-	var all sync.WaitGroup
-	all.Go(func() {
-		if err := g.Run(ctx, func() { close(ready) }); err != nil {
-			t.Errorf("gate: %v", err)
-		}
-	})
-	for _, run := range []func(context.Context, func()) error{s.Run, clients.Run, bridge.Run} {
+	var all, ready sync.WaitGroup
+	for _, run := range []func(context.Context, func()) error{g.Run, s.Run, clients.Run, bridge.Run} {
+		ready.Add(1)
 		all.Go(func() {
-			if err := run(ctx, func() {}); err != nil {
+			if err := run(ctx, ready.Done); err != nil {
 				t.Errorf("run: %v", err)
 			}
 		})
 	}
-	<-ready
+	ready.Wait()
 	p := &proxy{url: "http://" + g.Address()}
 	if p.kafka, err = client.New(cluster); err != nil {
 		t.Fatal(err)
