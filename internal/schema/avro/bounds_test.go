@@ -84,6 +84,11 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkTexts(t, source, s)
+		if tagged, err := s.(*Schema).Tagged(nil, s.(*Schema).Tags()); err != nil {
+			t.Errorf("its own tags cannot be taken away: %v", err)
+		} else if _, err := Format().Parse(schema.Source{Text: tagged, Resolved: source.Resolved}, false); err != nil {
+			t.Errorf("without tags it is %s: %v", tagged, err)
+		}
 		if d := Format().Compare(s, s, schema.Strict); d != nil {
 			t.Errorf("does not read itself: %v", d)
 		}

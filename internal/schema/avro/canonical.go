@@ -21,6 +21,7 @@ type writer struct {
 	normalized bool
 	inlined    bool // spell out also what comes from other schemas
 	seen       map[*typ]bool
+	tags       map[any][]string // of types and fields whose tags change
 }
 
 func write(t *typ, normalized, inlined bool) string {
@@ -108,7 +109,7 @@ func (w *writer) named(t *typ, space string) {
 		w.key("size")
 		w.out = strconv.AppendInt(w.out, int64(t.size), 10)
 	}
-	w.props(t.props, t)
+	w.props(w.tagged(t, t.props), t)
 	if len(t.aliases) > 0 {
 		names := w.order(t.aliases)
 		for i, a := range names {
@@ -145,7 +146,7 @@ func (w *writer) field(f *field, space string) {
 		w.key("aliases")
 		w.strings(w.order(f.aliases))
 	}
-	w.props(f.props, nil)
+	w.props(w.tagged(f, f.props), nil)
 	w.raw("}")
 }
 

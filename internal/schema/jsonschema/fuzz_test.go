@@ -34,6 +34,11 @@ func FuzzParse(f *testing.F) {
 		if again, err := parse(schema.Source{Text: p.Canonical(), Resolved: map[string]string{"a.json": b}}); err != nil || again.Canonical() != p.Canonical() || again.Normalized() != p.Normalized() {
 			t.Errorf("canonical text of %s is another schema: %v", a, err)
 		}
+		if tagged, err := p.Tagged(nil, p.Tags()); err != nil {
+			t.Errorf("the tags of %s cannot be taken away: %v", a, err)
+		} else if _, err := parse(schema.Source{Text: tagged, Resolved: map[string]string{"a.json": b}}); err != nil {
+			t.Errorf("without tags it is %s: %v", tagged, err)
+		}
 		if d := Format().Compare(p, p, schema.Strict); len(d) > 0 && d[0].Type != tooLarge {
 			t.Errorf("%s is not compatible with itself: %+v", a, d)
 		}

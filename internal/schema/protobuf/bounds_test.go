@@ -77,7 +77,13 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for _, form := range []string{parsed.Canonical(), parsed.Normalized(), parsed.(*Schema).Serialized()} {
+		forms := []string{parsed.Canonical(), parsed.Normalized(), parsed.(*Schema).Serialized()}
+		if tagged, err := parsed.(*Schema).Tagged(nil, parsed.(*Schema).Tags()); err == nil { // an option written by a relative name is not found
+			if _, err := Format().Parse(schema.Source{Text: tagged, Resolved: imports}, true); err != nil {
+				t.Fatalf("%q without tags is\n%s\nwhich cannot be read: %v", text, tagged, err)
+			}
+		}
+		for _, form := range forms {
 			again, err := Format().Parse(schema.Source{Text: form, Resolved: imports}, true)
 			if err != nil {
 				t.Fatalf("%q is printed as\n%s\nwhich cannot be read: %v", text, form, err)
