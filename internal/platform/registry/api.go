@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/weir-stream/weir/internal/kafka/acl"
 	"github.com/weir-stream/weir/internal/platform/gate"
@@ -217,6 +216,3 @@ func (a *API) visible(r *http.Request, names []string) ([]string, error) {
 	}
 	return out, nil
 }
-
-// tagPath is how a place in a schema is called in its metadata: without the dot that the API puts first.
-func tagPath(path string) string { return strings.TrimPrefix(path, ".") }

@@ -72,7 +72,11 @@ func (a *API) lookUp(w http.ResponseWriter, r *http.Request) error {
 	if err := gate.ReadJSON(r, &q, false); err != nil {
 		return err
 	}
-	v, err := a.registry.Lookup(r.Context(), name, q.content(), gate.QueryBool(r, "normalize"), gate.QueryBool(r, "deleted"))
+	content, err := a.content(r, name, &q)
+	if err != nil {
+		return err
+	}
+	v, err := a.registry.Lookup(r.Context(), name, content, gate.QueryBool(r, "normalize"), gate.QueryBool(r, "deleted"))
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,11 @@ func (a *API) version(w http.ResponseWriter, r *http.Request, v *state.Version) 
 		}
 	}
 	if tags := r.URL.Query()["findTags"]; len(tags) > 0 {
-		out.SchemaTags = tagsOf(v, tags)
+		found, err := a.findTags(r, v, tags)
+		if err != nil {
+			return err
+		}
+		out.SchemaTags = found
 	}
 	return answer(w, r, out)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 
@@ -11,51 +10,77 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// Tags that the API adds to places of a schema are kept in its metadata, where clients look for them as well as in the text: the text
-// stays as its author wrote it, whatever the format.
-
-// withTags returns metadata with tags added and removed; nil stays nil where there is nothing to do.
-func withTags(m *schema.Metadata, add, remove []EntityTags) *schema.Metadata {
-	if len(add)+len(remove) == 0 {
-		return m
-	}
-	out := &schema.Metadata{}
-	if m != nil {
-		*out = *m
-	}
-	out.Tags = maps.Clone(out.Tags)
-	if out.Tags == nil {
-		out.Tags = map[string][]string{}
-	}
-	for _, e := range add {
-		path := tagPath(e.Entity.Path)
-		tags := slices.Concat(out.Tags[path], e.Tags)
-		slices.Sort(tags)
-		out.Tags[path] = slices.Compact(tags)
-	}
-	for _, e := range remove {
-		path := tagPath(e.Entity.Path)
-		out.Tags[path] = slices.DeleteFunc(slices.Clone(out.Tags[path]), func(tag string) bool { return slices.Contains(e.Tags, tag) })
-		if len(out.Tags[path]) == 0 {
-			delete(out.Tags, path)
-		}
-	}
-	return out
+// Tagging is what a registration does to the tags in the text of its schema.
+type Tagging struct {
+	Add, Remove []schema.EntityTags
+	Inherit     bool // the tags of the version before are added
 }
 
-// tagsOf lists the places with any of some tags; * is all.
-func tagsOf(v *state.Version, wanted []string) []EntityTags {
-	if v.Metadata == nil {
+func (t *Tagging) changes() bool { return len(t.Add)+len(t.Remove) > 0 }
+
+// retag changes the tags in the text of a schema that stands, or is to stand, under a subject.
+func (r *Registry) retag(s *state.State, subject string, c *state.Content, t Tagging) error {
+	if !t.changes() {
 		return nil
 	}
-	var out []EntityTags
-	for _, path := range slices.Sorted(maps.Keys(v.Metadata.Tags)) {
-		tags := v.Metadata.Tags[path]
-		if slices.Contains(wanted, "*") || slices.ContainsFunc(tags, func(t string) bool { return slices.Contains(wanted, t) }) {
-			out = append(out, EntityTags{Entity{"." + path, "sr_field"}, tags})
-		}
+	p, err := r.parse(s, subject, c, false)
+	if err != nil {
+		return err
 	}
-	return out
+	tagger, ok := p.(schema.Tagger)
+	if !ok {
+		return errInvalidSchema("Schemas of type %s have no tags", p.Type())
+	}
+	text, err := tagger.Tagged(t.Add, t.Remove)
+	if err != nil {
+		return err
+	}
+	c.Text = text
+	return nil
+}
+
+// inheritTags adds the tags of the version before, if that is asked for. What was tagged there must still be there.
+func (r *Registry) inheritTags(s *state.State, subject string, c *state.Content, t Tagging, live []*state.Version) error {
+	if !t.Inherit || len(live) == 0 {
+		return nil
+	}
+	tags, err := r.tagsOf(s, live[len(live)-1])
+	if err != nil {
+		return err
+	}
+	return r.retag(s, subject, c, Tagging{Add: tags})
+}
+
+// tagsOf lists the places in the text of a version that have tags.
+func (r *Registry) tagsOf(s *state.State, v *state.Version) ([]schema.EntityTags, error) {
+	p, err := r.parse(s, v.Subject, v.Content, false)
+	if err != nil {
+		return nil, err
+	}
+	if tagger, ok := p.(schema.Tagger); ok {
+		return tagger.Tags(), nil
+	}
+	return nil, nil
+}
+
+// findTags lists the places in a version that have any of some tags; * is all.
+func (a *API) findTags(r *http.Request, v *state.Version, wanted []string) ([]schema.EntityTags, error) {
+	all, err := read(r.Context(), a.registry, func(s *state.State) ([]schema.EntityTags, error) { return a.registry.tagsOf(s, v) })
+	return slices.DeleteFunc(all, func(e schema.EntityTags) bool {
+		return !slices.Contains(wanted, "*") && !slices.ContainsFunc(e.Tags, func(t string) bool { return slices.Contains(wanted, t) })
+	}), err
+}
+
+// content is the schema of a request that registers nothing, with the tags that a registration would give it.
+func (a *API) content(r *http.Request, subject string, q *RegisterRequest) (state.Content, error) {
+	c := q.candidate()
+	if !c.Tags.changes() {
+		return c.Content, nil
+	}
+	return read(r.Context(), a.registry, func(s *state.State) (state.Content, error) {
+		content := c.Content
+		return content, a.registry.retag(s, subject, &content, c.Tags)
+	})
 }
 
 func (a *API) modifyTags(w http.ResponseWriter, r *http.Request) error {
@@ -67,14 +92,13 @@ func (a *API) modifyTags(w http.ResponseWriter, r *http.Request) error {
 	if err := gate.ReadJSON(r, &q, false); err != nil {
 		return err
 	}
-	c := Candidate{Content: *v.Content, Version: -1}
+	c := Candidate{Content: *v.Content, Version: -1, Tags: Tagging{Add: q.TagsToAdd, Remove: q.TagsToRemove}}
 	if q.NewVersion != nil && *q.NewVersion > 0 {
 		c.Version = *q.NewVersion
 	}
 	if q.Metadata != nil {
 		c.Metadata = q.Metadata
 	}
-	c.Metadata = withTags(c.Metadata, q.TagsToAdd, q.TagsToRemove)
 	if q.RuleSet != nil {
 		c.RuleSet = q.RuleSet
 	}

@@ -281,12 +281,43 @@ func TestMetadataRulesAndTags(t *testing.T) {
 		{"POST", "/subjects/a/versions", `{"schema":"\"int\"","ruleSet":{"domainRules":[{"name":"r","type":"CEL","kind":"CONDITION","mode":"WRITE","expr":"true"}]}}`, `200 {"version":2`, []string{`"ruleSet":{"domainRules":[{"name":"r"`}},
 		{"POST", "/subjects/a/versions", `{"schema":"\"int\"","ruleSet":{"domainRules":[{"name":"r","mode":"WRITE"}]}}`, `422 {"error_code":42210,"message":"Missing rule type"}`, nil},
 		{"GET", "/schemas?ruleType=CEL", "", `200 [{"subject":"a","version":2`, nil},
-		{"POST", "/subjects/a/versions/2/tags", `{"tagsToAdd":[{"schemaEntity":{"entityPath":".R.x","entityType":"sr_field"},"tags":["PII"]}],"rulesToRemove":["r"]}`, `200 {"version":3`, []string{`"tags":{"R.x":["PII"]}`, `"confluent:version":"3"`}},
-		{"GET", "/subjects/a/versions/3?findTags=PII", "", `200 {`, []string{`"schemaTags":[{"schemaEntity":{"entityPath":".R.x","entityType":"sr_field"},"tags":["PII"]}]`}},
+		{"POST", "/subjects/a/versions/2/tags", `{"rulesToRemove":["r"]}`, `200 {"version":3`, []string{`"confluent:version":"3"`}},
 		{"POST", "/subjects/a/versions/9/tags", `{}`, `404 {"error_code":40402`, nil},
 		{"PUT", "/config/alias", `{"alias":"a"}`, "200", nil},
 		{"GET", "/subjects/alias/versions", "", "200 [1,2,3]", nil},
 		{"GET", "/schemas?subjectPrefix=a&latestOnly=true&aliases=true", "", "200 [", []string{`"aliases":["alias"]`}},
+	})
+}
+
+func TestTagsInTheText(t *testing.T) {
+	t.Parallel()
+	const tag = `[{"schemaEntity":{"entityPath":"R.x","entityType":"sr_field"},"tags":["PII"]}]`
+	proto := func(more string) string {
+		return `{"schemaType":"PROTOBUF","schema":"syntax = \"proto3\"; message R { string x = 1; }"` + more + `}`
+	}
+	json := func(more string) string {
+		return `{"schemaType":"JSON","schema":"{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\"}}}"` + more + `}`
+	}
+	run(t, []step{
+		{"POST", "/subjects/a/versions", quote(record("x")), `200 {"version":1`, nil},
+		{"POST", "/subjects/a/versions/1/tags", `{"newVersion":2,"tagsToAdd":` + tag + `}`, `200 {"version":2`, []string{`\"name\":\"x\",\"type\":\"int\",\"confluent:tags\":[\"PII\"]`, `"confluent:version":"2"`}},
+		{"GET", "/subjects/a/versions/2?findTags=PII", "", `200 {`, []string{`"schemaTags":` + tag}},
+		{"GET", "/schemas/ids/2?findTags=*", "", `200 {`, []string{`"schemaTags":` + tag}},
+		{"POST", "/subjects/a/versions/1/tags", `{"tagsToAdd":[{"schemaEntity":{"entityPath":"R.none","entityType":"sr_field"},"tags":["A"]}]}`, `422 {"error_code":42201`, []string{"no matching path 'R.none'"}},
+		{"POST", "/subjects/a/versions/1/tags", `{"tagsToAdd":[{"schemaEntity":{"entityPath":"R","entityType":"file"},"tags":["A"]}]}`, `422 {"error_code":42201`, nil},
+		{"POST", "/subjects/a/versions", strings.TrimSuffix(quote(record("x", "y=0")), "}") + `,"propagateSchemaTags":true}`, `200 {"version":3`, []string{`PII`}},
+		{"POST", "/subjects/a/versions", strings.TrimSuffix(quote(record("z=0")), "}") + `,"propagateSchemaTags":true}`, `422 {"error_code":42201`, []string{"R.x"}},
+		{"POST", "/subjects/a/versions/3/tags", `{"newVersion":4,"tagsToRemove":` + tag + `}`, `200 {"version":4`, nil},
+		{"GET", "/subjects/a/versions/4?findTags=*", "", `200 {"subject":"a","version":4`, nil},
+		{"POST", "/subjects/p/versions", proto(`,"schemaTagsToAdd":` + tag), `200 {"version":1`, []string{`(confluent.field_meta)`, `"confluent:version":"1"`}},
+		{"POST", "/subjects/p/versions", proto(`,"schemaTagsToAdd":` + tag), `200 {"version":1`, nil},
+		{"POST", "/subjects/p", proto(`,"schemaTagsToAdd":` + tag), `200 {"subject":"p","version":1`, nil},
+		{"POST", "/subjects/p", proto(``), `404 {"error_code":40403`, nil},
+		{"GET", "/subjects/p/versions/1?findTags=PII", "", `200 {`, []string{`"schemaTags":` + tag}},
+		{"GET", "/subjects/p/versions/1?findTags=NONE", "", `200 {`, nil},
+		{"POST", "/subjects/j/versions", json(`,"schemaTagsToAdd":` + strings.ReplaceAll(tag, "R.x", ".object.x")), `200 {"version":1`, []string{`confluent:tags`}},
+		{"POST", "/compatibility/subjects/j/versions/latest", json(`,"schemaTagsToAdd":` + tag), `422 {"error_code":42201`, nil},
+		{"GET", "/subjects/j/versions/1?findTags=PII", "", `200 {`, []string{`"schemaTags":` + strings.ReplaceAll(tag, "R.x", "object.x")}},
 	})
 }
 

@@ -12,16 +12,16 @@ func isForbidden(err error) bool { return errors.Is(err, gate.ErrForbidden) }
 
 // RegisterRequest is the body of the requests that bring a schema. Fields that are not known are passed over.
 type RegisterRequest struct {
-	Schema             string             `json:"schema"`
-	SchemaType         schema.Type        `json:"schemaType,omitempty"`
-	References         []schema.Reference `json:"references,omitempty"`
-	Metadata           *schema.Metadata   `json:"metadata,omitempty"`
-	RuleSet            *schema.RuleSet    `json:"ruleSet,omitempty"`
-	Version            *int               `json:"version,omitempty"`
-	ID                 *int               `json:"id,omitempty"`
-	SchemaTagsToAdd    []EntityTags       `json:"schemaTagsToAdd,omitempty"`
-	SchemaTagsToRemove []EntityTags       `json:"schemaTagsToRemove,omitempty"`
-	PropagateTags      *bool              `json:"propagateSchemaTags,omitempty"`
+	Schema             string              `json:"schema"`
+	SchemaType         schema.Type         `json:"schemaType,omitempty"`
+	References         []schema.Reference  `json:"references,omitempty"`
+	Metadata           *schema.Metadata    `json:"metadata,omitempty"`
+	RuleSet            *schema.RuleSet     `json:"ruleSet,omitempty"`
+	Version            *int                `json:"version,omitempty"`
+	ID                 *int                `json:"id,omitempty"`
+	SchemaTagsToAdd    []schema.EntityTags `json:"schemaTagsToAdd,omitempty"`
+	SchemaTagsToRemove []schema.EntityTags `json:"schemaTagsToRemove,omitempty"`
+	PropagateTags      *bool               `json:"propagateSchemaTags,omitempty"`
 }
 
 func (q *RegisterRequest) content() state.Content {
@@ -40,38 +40,29 @@ func (q *RegisterRequest) candidate() Candidate {
 	if q.ID != nil && *q.ID >= 0 {
 		c.ID, c.HasID = *q.ID, true
 	}
-	c.Metadata = withTags(c.Metadata, q.SchemaTagsToAdd, q.SchemaTagsToRemove)
+	c.Tags = Tagging{Add: q.SchemaTagsToAdd, Remove: q.SchemaTagsToRemove, Inherit: q.PropagateTags != nil && *q.PropagateTags}
+	if c.Tags.changes() && c.Version == 0 {
+		c.Version = -1 // as upstream, which notes the number in the metadata then
+	}
 	return c
-}
-
-// EntityTags are the tags of a place in a schema.
-type EntityTags struct {
-	Entity Entity   `json:"schemaEntity"`
-	Tags   []string `json:"tags"`
-}
-
-// Entity is a place in a schema: ".com.acme.Order.customer", sr_field or sr_record.
-type Entity struct {
-	Path string `json:"entityPath"`
-	Type string `json:"entityType"`
 }
 
 // SchemaAnswer is a schema as most answers have it. The type is left out for Avro.
 type SchemaAnswer struct {
-	Subject    string             `json:"subject,omitempty"`
-	Version    int                `json:"version,omitempty"`
-	ID         *int               `json:"id,omitempty"`
-	GUID       string             `json:"guid,omitempty"`
-	SchemaType schema.Type        `json:"schemaType,omitempty"`
-	References []schema.Reference `json:"references,omitempty"`
-	Metadata   *schema.Metadata   `json:"metadata,omitempty"`
-	RuleSet    *schema.RuleSet    `json:"ruleSet,omitempty"`
-	Schema     string             `json:"schema,omitempty"`
-	SchemaTags []EntityTags       `json:"schemaTags,omitempty"`
-	MaxID      *int               `json:"maxId,omitempty"`
-	Time       int64              `json:"ts,omitempty"`
-	Deleted    *bool              `json:"deleted,omitempty"`
-	Aliases    []string           `json:"aliases,omitempty"`
+	Subject    string              `json:"subject,omitempty"`
+	Version    int                 `json:"version,omitempty"`
+	ID         *int                `json:"id,omitempty"`
+	GUID       string              `json:"guid,omitempty"`
+	SchemaType schema.Type         `json:"schemaType,omitempty"`
+	References []schema.Reference  `json:"references,omitempty"`
+	Metadata   *schema.Metadata    `json:"metadata,omitempty"`
+	RuleSet    *schema.RuleSet     `json:"ruleSet,omitempty"`
+	Schema     string              `json:"schema,omitempty"`
+	SchemaTags []schema.EntityTags `json:"schemaTags,omitempty"`
+	MaxID      *int                `json:"maxId,omitempty"`
+	Time       int64               `json:"ts,omitempty"`
+	Deleted    *bool               `json:"deleted,omitempty"`
+	Aliases    []string            `json:"aliases,omitempty"`
 	// Associations of the subject, where the list was asked for them.
 	Associations []AssociationAnswer `json:"associations,omitempty"`
 }
@@ -126,11 +117,11 @@ type ConfigRequest struct {
 
 // TagRequest makes a new version of a schema with other tags, metadata or rules.
 type TagRequest struct {
-	NewVersion    *int             `json:"newVersion,omitempty"`
-	TagsToAdd     []EntityTags     `json:"tagsToAdd,omitempty"`
-	TagsToRemove  []EntityTags     `json:"tagsToRemove,omitempty"`
-	Metadata      *schema.Metadata `json:"metadata,omitempty"`
-	RuleSet       *schema.RuleSet  `json:"ruleSet,omitempty"`
-	RulesToMerge  *schema.RuleSet  `json:"rulesToMerge,omitempty"`
-	RulesToRemove []string         `json:"rulesToRemove,omitempty"`
+	NewVersion    *int                `json:"newVersion,omitempty"`
+	TagsToAdd     []schema.EntityTags `json:"tagsToAdd,omitempty"`
+	TagsToRemove  []schema.EntityTags `json:"tagsToRemove,omitempty"`
+	Metadata      *schema.Metadata    `json:"metadata,omitempty"`
+	RuleSet       *schema.RuleSet     `json:"ruleSet,omitempty"`
+	RulesToMerge  *schema.RuleSet     `json:"rulesToMerge,omitempty"`
+	RulesToRemove []string            `json:"rulesToRemove,omitempty"`
 }

@@ -248,7 +248,11 @@ func (a *API) compatible(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	verbose := gate.QueryBool(r, "verbose")
-	messages, err := a.registry.Compatible(r.Context(), name, r.PathValue("version"), q.content(), gate.QueryBool(r, "normalize"), verbose)
+	content, err := a.content(r, name, &q)
+	if err != nil {
+		return err
+	}
+	messages, err := a.registry.Compatible(r.Context(), name, r.PathValue("version"), content, gate.QueryBool(r, "normalize"), verbose)
 	if err != nil {
 		return err
 	}

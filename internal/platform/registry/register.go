@@ -19,12 +19,15 @@ type Candidate struct {
 	Version int
 	ID      int
 	HasID   bool
+	Tags    Tagging
 }
 
 // RegisterOptions change how a schema is registered.
 type RegisterOptions struct {
 	Normalize bool
 	Force     bool // leaves out the check of compatibility
+	// pending are versions that are registered by the same change, before this one.
+	pending []*state.Version
 }
 
 // versionProperty is the property of the metadata that holds a version's number, where it was asked for.
@@ -56,6 +59,9 @@ func (r *Registry) Register(ctx context.Context, subject string, c Candidate, o 
 
 // decideRegister is pure but for the cache: it says which version has the schema, and what must be written for that.
 func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o RegisterOptions) (*state.Version, []state.Record, error) {
+	if err := r.retag(s, subject, &c.Content, c.Tags); err != nil {
+		return nil, nil, err
+	}
 	config, mode := s.ConfigFor(subject), s.ModeFor(subject)
 	o.Normalize = o.Normalize || config.Normalize != nil && *config.Normalize
 	if c.Version <= 0 && !c.HasID && !hasDefaults(&config) {
@@ -75,6 +81,9 @@ func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o
 	content := c.Content
 	if !mode.Imports() {
 		if err := populate(&content, &config, live, c.Version, next); err != nil {
+			return nil, nil, err
+		}
+		if err := r.inheritTags(s, subject, &content, c.Tags, live); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -119,10 +128,25 @@ func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o
 		return nil, nil, errInvalidSchema("Version is not one more than previous version")
 	}
 	if !known {
-		id = s.MaxID(context) + 1
+		id = nextID(s, context, guid, o.pending)
 	}
 	v := &state.Version{Subject: subject, Version: version, ID: id, Content: &content, GUID: guid}
 	return v, recordsOf(s, v, all), nil
+}
+
+// nextID is the id of a content that has none yet: that which the same change gives it, else the next one.
+func nextID(s *state.State, context string, guid state.GUID, pending []*state.Version) int {
+	id := s.MaxID(context) + 1
+	for _, v := range pending {
+		if state.ContextOf(v.Subject) != context {
+			continue
+		}
+		if v.GUID == guid {
+			return v.ID
+		}
+		id = max(id, v.ID+1)
+	}
+	return id
 }
 
 // recordsOf are what makes a version: its context, the end of deleted versions with the same id, and itself.
