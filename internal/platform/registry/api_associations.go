@@ -28,8 +28,26 @@ type AssociationResults struct {
 
 // AssociationResult is one of them.
 type AssociationResult struct {
-	Error  *gate.ErrorBody     `json:"error,omitempty"`
-	Result *AssociationRequest `json:"result,omitempty"`
+	Error  *gate.ErrorBody   `json:"error,omitempty"`
+	Result *ResourceSubjects `json:"result,omitempty"`
+}
+
+// ResourceSubjects are the subjects of a resource.
+type ResourceSubjects struct {
+	ResourceName      string            `json:"resourceName,omitempty"`
+	ResourceNamespace string            `json:"resourceNamespace,omitempty"`
+	ResourceID        string            `json:"resourceId,omitempty"`
+	ResourceType      string            `json:"resourceType,omitempty"`
+	Associations      []ResourceSubject `json:"associations,omitempty"`
+}
+
+// ResourceSubject is one of them, with the schema that the request registered.
+type ResourceSubject struct {
+	Subject         string        `json:"subject"`
+	AssociationType string        `json:"associationType"`
+	Lifecycle       string        `json:"lifecycle"`
+	Frozen          bool          `json:"frozen"`
+	Schema          *SchemaAnswer `json:"schema,omitempty"`
 }
 
 // AssociationQuery is the body of :batchGet.
@@ -48,13 +66,13 @@ func (a *API) associationRoutes() []gate.Route {
 	by := func(more ...gate.Param) []gate.Param {
 		return append(more, gate.Param{Name: "resourceType"}, gate.Param{Name: "associationType", Type: "array"}, gate.Param{Name: "lifecycle"})
 	}
-	errors := []int{40901, 40903, 40904, 40905, 40907, 40908, 42201, 42205, 42208, 42212, 50001, 50002}
+	errors := []int{40901, 40903, 40904, 40905, 40907, 40908, 42201, 42205, 42206, 42208, 42212, 50001, 50002}
 	return []gate.Route{
 		{Method: "GET", Path: "/associations/subjects/{subject}", Name: "listAssociationsBySubject", Summary: "Resources that a subject belongs to", Tag: "Associations", Answer: []AssociationAnswer{}, Query: paged(by()...), Handle: a.associationsBySubject},
 		{Method: "GET", Path: "/associations/resources/{resourceNamespace}/{resourceName}", Name: "listAssociationsByName", Summary: "Subjects of a resource, by its name; - stands for every namespace", Tag: "Associations", Answer: []AssociationAnswer{}, Query: paged(by()...), Handle: a.associationsByName},
 		{Method: "GET", Path: "/associations/resources/{resourceId}", Name: "listAssociationsById", Summary: "Subjects of a resource, by its id", Tag: "Associations", Answer: []AssociationAnswer{}, Query: paged(by()...), Handle: a.associationsByID},
-		{Method: "POST", Path: "/associations", Name: "createAssociation", Summary: "Bind subjects to a resource", Tag: "Associations", Body: AssociationRequest{}, Answer: AssociationRequest{}, Errors: errors, Query: []gate.Param{{Name: "dryRun", Type: "boolean"}}, Handle: a.associate(false)},
-		{Method: "PUT", Path: "/associations/resources/{resourceId}", Name: "createOrUpdateAssociation", Summary: "Bind subjects to a resource, or change how they are bound", Tag: "Associations", Body: AssociationRequest{}, Answer: AssociationRequest{}, Errors: errors, Query: []gate.Param{{Name: "dryRun", Type: "boolean"}}, Handle: a.associate(true)},
+		{Method: "POST", Path: "/associations", Name: "createAssociation", Summary: "Bind subjects to a resource", Tag: "Associations", Body: AssociationRequest{}, Answer: ResourceSubjects{}, Errors: errors, Query: []gate.Param{{Name: "dryRun", Type: "boolean"}}, Handle: a.associate(false)},
+		{Method: "PUT", Path: "/associations/resources/{resourceId}", Name: "createOrUpdateAssociation", Summary: "Bind subjects to a resource, or change how they are bound", Tag: "Associations", Body: AssociationRequest{}, Answer: ResourceSubjects{}, Errors: errors, Query: []gate.Param{{Name: "dryRun", Type: "boolean"}}, Handle: a.associate(true)},
 		{Method: "DELETE", Path: "/associations/resources/{resourceId}", Name: "deleteAssociations", Summary: "Free the subjects of a resource", Tag: "Associations", Errors: []int{40410, 40908}, Query: by(gate.Param{Name: "cascadeLifecycle", Type: "boolean", Doc: "Whether the resource's own subjects are deleted"}, gate.Param{Name: "dryRun", Type: "boolean"}), Handle: a.dissociate},
 		{Method: "POST", Path: "/associations:batchGet", Name: "batchGetAssociations", Summary: "Subjects of several resources", Tag: "Associations", Status: http.StatusMultiStatus, Body: AssociationQuery{}, Answer: AssociationResults{}, Handle: a.batchGet},
 		{Method: "POST", Path: "/associations:batchMutate", Name: "batchMutateAssociations", Summary: "Change the subjects of several resources", Tag: "Associations", Status: http.StatusMultiStatus, Body: AssociationBatch{}, Answer: AssociationResults{}, Errors: []int{42213}, Query: []gate.Param{{Name: "dryRun", Type: "boolean"}}, Handle: a.batchMutate},
@@ -126,7 +144,7 @@ func (a *API) associate(upsert bool) func(http.ResponseWriter, *http.Request) er
 	}
 }
 
-func (a *API) associateOne(r *http.Request, q *AssociationRequest, upsert bool) (*AssociationRequest, error) {
+func (a *API) associateOne(r *http.Request, q *AssociationRequest, upsert bool) (*ResourceSubjects, error) {
 	prefix, err := contextIn(r)
 	if err != nil {
 		return nil, err
@@ -156,15 +174,15 @@ func (a *API) associateOne(r *http.Request, q *AssociationRequest, upsert bool) 
 	return resultOf(q, done), nil
 }
 
-// resultOf repeats a request with what came of it.
-func resultOf(q *AssociationRequest, done []*state.Association) *AssociationRequest {
-	out := &AssociationRequest{ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID, ResourceType: q.ResourceType}
-	for i, x := range done {
-		info := AssociationInfo{Subject: x.Subject, AssociationType: x.AssociationType, Lifecycle: x.Lifecycle, Frozen: &x.Frozen}
-		if i < len(q.Associations) {
-			info.Schema = q.Associations[i].Schema
+// resultOf says what came of a request.
+func resultOf(q *AssociationRequest, done []Associated) *ResourceSubjects {
+	out := &ResourceSubjects{ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID, ResourceType: q.ResourceType}
+	for _, x := range done {
+		one := ResourceSubject{Subject: x.Subject, AssociationType: x.AssociationType, Lifecycle: x.Lifecycle, Frozen: x.Frozen}
+		if x.Registered != nil {
+			one.Schema = answerOf(x.Registered)
 		}
-		out.Associations = append(out.Associations, info)
+		out.Associations = append(out.Associations, one)
 	}
 	return out
 }
@@ -217,9 +235,13 @@ func (a *API) batchGet(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		list = slices.DeleteFunc(list, func(x *state.Association) bool { return a.may(r, acl.Describe, x.Subject) != nil })
+		found := make([]Associated, len(list))
+		for i, x := range list {
+			found[i].Association = x
+		}
 		out.Results = append(out.Results, AssociationResult{Result: resultOf(&AssociationRequest{
 			ResourceName: one.ResourceName, ResourceNamespace: one.ResourceNamespace, ResourceID: one.ResourceID, ResourceType: one.ResourceType,
-		}, list)})
+		}, found)})
 	}
 	return gate.WriteJSON(w, r, Types(), http.StatusMultiStatus, out)
 }
@@ -252,7 +274,7 @@ func (a *API) batchMutate(w http.ResponseWriter, r *http.Request) error {
 }
 
 // mutateOne carries out the operations of one request: what is to be deleted first, then what is made and changed.
-func (a *API) mutateOne(r *http.Request, q *AssociationRequest) (*AssociationRequest, error) {
+func (a *API) mutateOne(r *http.Request, q *AssociationRequest) (*ResourceSubjects, error) {
 	var gone []string
 	create, upsert := *q, *q
 	create.Associations, upsert.Associations = nil, nil
@@ -276,7 +298,7 @@ func (a *API) mutateOne(r *http.Request, q *AssociationRequest) (*AssociationReq
 			return nil, err
 		}
 	}
-	out := &AssociationRequest{ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID, ResourceType: q.ResourceType}
+	out := &ResourceSubjects{ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID, ResourceType: q.ResourceType}
 	for _, part := range []struct {
 		q      *AssociationRequest
 		upsert bool

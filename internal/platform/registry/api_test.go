@@ -338,14 +338,45 @@ func TestAssociations(t *testing.T) {
 		{"POST", "/associations", `{` + topic + `,"associations":[{"subject":"b","associationType":"value"}]}`, `409 {"error_code":40903`, nil},
 		{"DELETE", "/subjects/a", "", `409 {"error_code":40904`, nil},
 		{"DELETE", "/subjects/a/versions/1", "", `409 {"error_code":40907`, nil},
-		{"PUT", "/associations/resources/id-1", `{` + topic + `,"associations":[{"associationType":"key","schema":{"schema":"\"string\""}}]}`, `200 {`, []string{`"subject":":.n:t-key"`, `"lifecycle":"STRONG"`}},
-		{"GET", "/subjects?subjectPrefix=:.n:", "", `200 [":.n:t-key"]`, nil},
-		{"GET", "/schemas?lifecycle=STRONG&subjectPrefix=:*:", "", `200 [{"subject":":.n:t-key"`, nil},
-		{"PUT", "/associations/resources/id-2", `{"resourceName":"u","resourceNamespace":"n","associations":[{"subject":":.n:t-key","associationType":"key"}]}`, `409 {"error_code":40905`, nil},
+		{"PUT", "/associations/resources/id-1", `{` + topic + `,"associations":[{"associationType":"key","schema":{"schema":"\"string\""}}]}`, `422 {"error_code":42212`, nil},
+		{"PUT", "/associations/resources/id-1", `{` + topic + `,"associations":[{"associationType":"value","lifecycle":"STRONG"}]}`, `422 {"error_code":42212`, nil},
+		{"PUT", "/associations/resources/id-1", `{` + topic + `,"associations":[{"associationType":"value","lifecycle":"WEAK","frozen":false}]}`, `200 {`, nil},
+		{"PUT", "/associations/resources/id-1", `{` + topic + `,"associations":[{"subject":"b","associationType":"value"}]}`, `422 {"error_code":42212`, nil},
+		{"POST", "/associations", `{` + topic + `,"associations":[{"associationType":"key","schema":{"schema":"\"int\""}}]}`, `422 {"error_code":42212`, []string{"have the same"}},
 		{"POST", "/associations:batchGet", `{"requests":[{"resourceId":"id-1"}]}`, `207 {"results":[{"result":{`, nil},
 		{"POST", "/associations:batchMutate", `{"requests":[{` + topic + `,"associations":[{"opType":"DELETE","associationType":"value"}]},{"resourceName":"x"}]}`, `207 {"results":[{"result":{`, []string{`{"error":{"error_code":42212`}},
+		{"DELETE", "/associations/resources/id-1", "", "204", nil},
+		{"DELETE", "/subjects/a", "", "200 [1]", nil},
+	})
+}
+
+func TestAssociationsThatOwnTheirSubjects(t *testing.T) {
+	t.Parallel()
+	ask := func(associations string) string {
+		return `{"resourceName":"t","resourceNamespace":"n","resourceId":"id-1","associations":[` + associations + `]}`
+	}
+	const both = `{"associationType":"key","schema":{"schema":"\"string\""}},{"subject":":.n:t-value","associationType":"value","lifecycle":"STRONG","schema":{"schema":"\"int\""}}`
+	run(t, []step{
+		{"POST", "/subjects/a/versions", quote(`"int"`), "200", nil},
+		{"POST", "/associations", ask(`{"subject":"a","associationType":"value","lifecycle":"STRONG"}`), `422 {"error_code":42212`, []string{"must use subject"}},
+		{"POST", "/associations", ask(`{"associationType":"value","lifecycle":"STRONG"}`), `422 {"error_code":42212`, []string{"schema must be provided"}},
+		{"POST", "/associations", ask(`{"associationType":"value"}`), `422 {"error_code":42212`, []string{"must be provided for WEAK"}},
+		{"POST", "/associations", ask(`{"subject":":.n:t-value","associationType":"value"}`), `422 {"error_code":42212`, []string{"cannot use subject"}},
+		{"POST", "/associations", ask(`{"subject":"a","associationType":"value","lifecycle":"WEAK","schema":{"schema":"\"int\""}}`), `422 {"error_code":42212`, nil},
+		{"POST", "/associations", ask(`{"associationType":"value","frozen":false,"schema":{"schema":"\"int\""}}`), `422 {"error_code":42212`, nil},
+		{"POST", "/associations?dryRun=true", ask(both), `200 {`, nil},
+		{"GET", "/subjects?subjectPrefix=:.n:", "", `200 []`, nil},
+		{"POST", "/associations", ask(both), `200 {`, []string{`"subject":":.n:t-key","associationType":"key","lifecycle":"STRONG","frozen":true,"schema":{"subject":":.n:t-key","version":1,"id":1,`, `"schema":{"subject":":.n:t-value","version":1,"id":2,`, `"ts":`}},
+		{"POST", "/associations", ask(both), `200 {`, []string{`"version":1,"id":1,`, `"version":1,"id":2,`}},
+		{"POST", "/associations", ask(`{"associationType":"value","schema":{"schema":"\"long\""}}`), `409 {"error_code":40903`, nil},
+		{"PUT", "/associations/resources/id-1", ask(`{"associationType":"value","schema":{"schema":"\"long\""}}`), `200 {`, []string{`"version":2,"id":3,`}},
+		{"PUT", "/associations/resources/id-1", ask(`{"associationType":"value","lifecycle":"WEAK"}`), `422 {"error_code":42212`, nil},
+		{"GET", "/schemas/ids/2?subject=:.n:", "", `200 {`, []string{`"schema":"\"int\""`}},
+		{"GET", "/schemas?lifecycle=STRONG&subjectPrefix=:*:", "", `200 [{"subject":":.n:t-key"`, nil},
+		{"PUT", "/associations/resources/id-2", `{"resourceName":"u","resourceNamespace":"n","associations":[{"subject":":.n:t-key","associationType":"key"}]}`, `409 {"error_code":40905`, nil},
+		{"POST", "/subjects/:.n:other/versions", `{"schema":"{\"type\":\"array\",\"items\":\"int\"}","references":[{"name":"x","subject":":.n:t-value","version":1}]}`, `422 {"error_code":42205`, nil},
+		{"DELETE", "/associations/resources/id-1", "", `409 {"error_code":40908`, nil},
 		{"DELETE", "/associations/resources/id-1?cascadeLifecycle=true", "", "204", nil},
 		{"GET", "/subjects?subjectPrefix=:.n:", "", `200 []`, nil},
-		{"DELETE", "/subjects/a", "", "200 [1]", nil},
 	})
 }

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 
 	"github.com/weir-stream/weir/internal/platform/gate"
 	"github.com/weir-stream/weir/internal/platform/registry/state"
+	"github.com/weir-stream/weir/internal/schema"
 )
 
 // AssociationRequest binds subjects to a resource. Of a resource there is one association of each type.
@@ -20,7 +22,7 @@ type AssociationRequest struct {
 }
 
 // AssociationInfo is one association of a request. A schema is registered under the subject. What is left out stays, or is the default:
-// a subject of the resource's own, owned STRONGly; a subject that is named, WEAKly.
+// with a schema, a subject of the resource's own, owned STRONGly; without, a subject that is named, WEAKly.
 type AssociationInfo struct {
 	Op              string           `json:"opType,omitempty"` // CREATE, UPSERT or DELETE, of :batchMutate
 	Subject         string           `json:"subject,omitempty"`
@@ -85,97 +87,240 @@ func (q *AssociationRequest) subjectFor(kind string) string {
 	return state.Normalize(":." + q.ResourceNamespace + ":" + q.ResourceName + "-" + kind)
 }
 
+// Associated is an association that a request made or found, and the version that has the schema it brought.
+type Associated struct {
+	*state.Association
+	Registered *state.Version
+}
+
 // Associate makes associations, or with upsert changes those that there are. With dryRun it says what it would do.
-func (r *Registry) Associate(ctx context.Context, q *AssociationRequest, upsert, dryRun bool) ([]*state.Association, error) {
-	var out []*state.Association
+func (r *Registry) Associate(ctx context.Context, q *AssociationRequest, upsert, dryRun bool) ([]Associated, error) {
+	var out []Associated
 	err := r.change(ctx, func(s *state.State) ([]state.Record, error) {
 		out = nil
 		var records []state.Record
+		var pending []*state.Version
 		for i := range q.Associations {
-			a, some, err := r.associate(s, q, &q.Associations[i], upsert)
+			a, some, err := r.associate(s, q, &q.Associations[i], upsert, pending)
 			if err != nil {
 				return nil, err
 			}
+			if a.Registered != nil {
+				pending = append(pending, a.Registered)
+			}
 			out, records = append(out, a), append(records, some...)
+		}
+		if err := uniform(s, q.ResourceID, out); err != nil {
+			return nil, err
 		}
 		if dryRun {
 			return nil, nil
 		}
 		return records, nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for i, a := range out {
+		if a.Registered == nil {
+			continue
+		}
+		if v := r.state.Get(a.Registered.Subject, a.Registered.Version, state.All); v != nil {
+			out[i].Registered = v // with its time
+		}
+	}
+	return out, nil
+}
+
+// uniform refuses that a resource owns some subjects and shares others.
+func uniform(s *state.State, resourceID string, done []Associated) error {
+	all := s.Associations(func(a *state.Association) bool { return a.ResourceID == resourceID })
+	all = slices.DeleteFunc(all, func(a *state.Association) bool {
+		return slices.ContainsFunc(done, func(d Associated) bool {
+			return d.ResourceType == a.ResourceType && d.AssociationType == a.AssociationType
+		})
+	})
+	for _, d := range done {
+		all = append(all, d.Association)
+	}
+	for _, a := range all {
+		if a.Lifecycle != all[0].Lifecycle {
+			return errAssociation("lifecycle", "all associations of a resource have the same")
+		}
+	}
+	return nil
 }
 
 // associate decides about one association.
-func (r *Registry) associate(s *state.State, q *AssociationRequest, info *AssociationInfo, upsert bool) (*state.Association, []state.Record, error) {
+func (r *Registry) associate(s *state.State, q *AssociationRequest, info *AssociationInfo, upsert bool, pending []*state.Version) (Associated, []state.Record, error) {
 	var old *state.Association
 	if list := s.Associations(func(a *state.Association) bool {
 		return a.ResourceID == q.ResourceID && a.ResourceType == q.ResourceType && a.AssociationType == info.AssociationType
 	}); len(list) > 0 {
 		old = list[0]
 	}
-	a := &state.Association{
-		Subject: cmp.Or(info.Subject, q.subjectFor(info.AssociationType)), GUID: newGUID(), ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID,
-		ResourceType: q.ResourceType, AssociationType: info.AssociationType, Lifecycle: info.Lifecycle, Frozen: info.Frozen != nil && *info.Frozen,
+	var out Associated
+	var err error
+	if old == nil {
+		out.Association, err = r.newAssociation(s, q, info, upsert)
+	} else {
+		out.Association, err = r.changedAssociation(s, q, info, old, upsert)
 	}
-	if old != nil {
-		if info.Subject != "" && info.Subject != old.Subject || !upsert && (info.Lifecycle != "" && info.Lifecycle != old.Lifecycle) {
-			return nil, nil, gate.Errorf(40903, "An association of type '%s' already exists for resource '%s'", info.AssociationType, q.ResourceName)
-		}
-		a.Subject, a.GUID, a.Lifecycle = old.Subject, old.GUID, cmp.Or(info.Lifecycle, old.Lifecycle)
-		if info.Frozen == nil {
-			a.Frozen = old.Frozen
-		}
-		if old.Frozen && (a.Lifecycle != old.Lifecycle || !a.Frozen || info.Schema != nil) {
-			return nil, nil, gate.Errorf(40908, "The association of type  '%s' is frozen for subject '%s'", info.AssociationType, old.Subject)
-		}
+	if err != nil {
+		return out, nil, err
 	}
-	if a.Lifecycle == "" {
-		if a.Lifecycle = weak; info.Subject == "" {
-			a.Lifecycle = strong
-		}
-	}
-	if a.Frozen && a.Lifecycle != strong {
-		return nil, nil, errAssociation("frozen", "only a STRONG association can be frozen")
-	}
-	if err := mayOwn(s, a, old); err != nil {
-		return nil, nil, err
+	if err := mayOwn(s, q, out.Association, old); err != nil {
+		return out, nil, err
 	}
 	var records []state.Record
 	switch {
 	case info.Schema != nil:
+		if s.ModeFor(out.Subject).Imports() {
+			return out, nil, errAssociation("schema", "cannot be provided while the subject is in IMPORT mode")
+		}
 		if err := validateRuleSet(info.Schema.RuleSet); err != nil {
-			return nil, nil, err
+			return out, nil, err
 		}
-		_, some, err := r.decideRegister(s, a.Subject, info.Schema.candidate(), RegisterOptions{Normalize: info.Normalize != nil && *info.Normalize})
-		if err != nil {
-			return nil, nil, err
+		o := RegisterOptions{Normalize: info.Normalize != nil && *info.Normalize, pending: pending}
+		if out.Registered, records, err = r.decideRegister(s, out.Subject, info.Schema.candidate(), o); err != nil {
+			return out, nil, err
 		}
-		records = some
-	case !s.Has(a.Subject, state.Live):
-		return nil, nil, gate.Errorf(40907, "No active (non-deleted) version exists for subject '%s'", a.Subject)
+	case !s.Has(out.Subject, state.Live):
+		return out, nil, gate.Errorf(40907, "No active (non-deleted) version exists for subject '%s'", out.Subject)
 	}
-	if old != nil && old.Lifecycle == a.Lifecycle && old.Frozen == a.Frozen && len(records) == 0 {
-		return old, nil, nil
+	if out.Association != old {
+		records = append(records, state.PutAssociation(out.Association))
 	}
-	return a, append(records, state.PutAssociation(a)), nil
+	return out, records, nil
 }
 
-// mayOwn refuses a second owner of a subject, and an owner of one that others refer to.
-func mayOwn(s *state.State, a, old *state.Association) error {
+// newAssociation makes one, by the rules that a STRONG association is frozen and a WEAK one is not, that a STRONG one has the resource's
+// own subject and comes with its first schema, and that it is made together with its resource: not by upsert.
+func (r *Registry) newAssociation(s *state.State, q *AssociationRequest, info *AssociationInfo, upsert bool) (*state.Association, error) {
+	a := &state.Association{
+		Subject: info.Subject, GUID: newGUID(), ResourceName: q.ResourceName, ResourceNamespace: q.ResourceNamespace, ResourceID: q.ResourceID,
+		ResourceType: q.ResourceType, AssociationType: info.AssociationType, Lifecycle: cmp.Or(info.Lifecycle, weak),
+	}
+	if info.Schema != nil {
+		a.Lifecycle = cmp.Or(info.Lifecycle, strong)
+	}
+	a.Frozen = a.Lifecycle == strong
+	own := q.subjectFor(info.AssociationType)
+	if a.Subject == "" && a.Frozen {
+		a.Subject = own
+	}
+	imports := s.ModeFor(a.Subject).Imports() // replication brings what was made elsewhere
+	switch {
+	case info.Schema != nil && upsert:
+		return nil, errAssociation("schema", "cannot be provided for a resource that is there already")
+	case info.Schema != nil && !a.Frozen:
+		return nil, errAssociation("lifecycle", "cannot be WEAK when schema is provided")
+	case info.Frozen != nil && *info.Frozen != a.Frozen:
+		return nil, errFrozen(a.Lifecycle, *info.Frozen)
+	case a.Subject == "":
+		return nil, errAssociation("subject", "must be provided for WEAK associations")
+	case a.Frozen && a.Subject != own:
+		return nil, errAssociation("subject", "frozen associations must use subject '"+own+"'")
+	case !a.Frozen && a.Subject == own:
+		return nil, errAssociation("subject", "WEAK associations cannot use subject '"+own+"'")
+	case !a.Frozen || imports:
+		return a, nil
+	case upsert:
+		return nil, errAssociation("lifecycle", "cannot be STRONG for a resource that is there already")
+	case info.Schema == nil:
+		return nil, errAssociation("schema", "schema must be provided when creating a frozen association")
+	}
+	if latest := s.Get(a.Subject, -1, state.Live); latest != nil {
+		there, err := r.registered(s, a.Subject, info)
+		if err != nil {
+			return nil, err
+		}
+		if latest.Version != 1 || !there {
+			return nil, errAssociation("frozen", "cannot create a frozen association when schemas already exist in the subject")
+		}
+	}
+	return a, nil
+}
+
+// changedAssociation is what becomes of one that is there: the same, if nothing else is asked for.
+func (r *Registry) changedAssociation(s *state.State, q *AssociationRequest, info *AssociationInfo, old *state.Association, upsert bool) (*state.Association, error) {
+	a := *old
+	a.Lifecycle = cmp.Or(info.Lifecycle, old.Lifecycle)
+	own, subject := q.subjectFor(info.AssociationType), cmp.Or(info.Subject, old.Subject)
+	if info.Frozen != nil {
+		a.Frozen = *info.Frozen
+	}
+	same := subject == old.Subject && a.Lifecycle == old.Lifecycle && a.Frozen == old.Frozen
+	exists := gate.Errorf(40903, "An association of type '%s' already exists for resource '%s'", info.AssociationType, q.ResourceName)
+	switch {
+	case a.Lifecycle == weak && info.Schema != nil:
+		return nil, errAssociation("lifecycle", "cannot be WEAK when schema is provided")
+	case a.Lifecycle == weak && subject == own:
+		return nil, errAssociation("subject", "WEAK associations cannot use subject '"+own+"'")
+	case a.Frozen != (a.Lifecycle == strong):
+		return nil, errFrozen(a.Lifecycle, a.Frozen)
+	case old.Frozen && subject != own:
+		return nil, errAssociation("subject", "frozen associations must use subject '"+own+"'")
+	case same && !upsert && info.Schema != nil:
+		there, err := r.registered(s, old.Subject, info)
+		if err == nil && !there {
+			err = exists
+		}
+		return old, err
+	case same:
+		return old, nil
+	case !upsert:
+		return nil, exists
+	case subject != old.Subject:
+		return nil, errAssociation("subject", "subject of association cannot be changed from '"+old.Subject+"' to '"+subject+"'")
+	case a.Frozen != old.Frozen:
+		return nil, errAssociation("frozen", "frozen attribute of association cannot be changed")
+	case old.Frozen:
+		return nil, gate.Errorf(40908, "The association of type  '%s' is frozen for subject '%s'", info.AssociationType, old.Subject)
+	}
+	return &a, nil
+}
+
+func errFrozen(lifecycle string, frozen bool) error {
+	return errAssociation("frozen", fmt.Sprintf("association with lifecycle of %s cannot be frozen=%t", lifecycle, frozen))
+}
+
+// registered tells whether the schema that an association brings is one of a subject already.
+func (r *Registry) registered(s *state.State, subject string, info *AssociationInfo) (bool, error) {
+	c := info.Schema.candidate()
+	if err := r.retag(s, subject, &c.Content, c.Tags); err != nil {
+		return false, err
+	}
+	v, err := r.lookup(s, subject, &c.Content, info.Normalize != nil && *info.Normalize, state.Live)
+	return v != nil, err
+}
+
+// mayOwn refuses a second owner of a subject, and an owner of one that others refer to, now or by the same request.
+func mayOwn(s *state.State, q *AssociationRequest, a, old *state.Association) error {
 	others := s.Associations(func(x *state.Association) bool { return x.Subject == a.Subject && (old == nil || x.GUID != old.GUID) })
 	switch {
-	case slices.ContainsFunc(others, func(x *state.Association) bool { return x.Lifecycle == strong }):
-		return gate.Errorf(40905, "A strong association already exists for subject '%s'", a.Subject)
 	case len(others) > 0 && a.Lifecycle == strong:
 		return gate.Errorf(40904, "An association already exists for subject '%s'", a.Subject)
+	case slices.ContainsFunc(others, func(x *state.Association) bool { return x.Lifecycle == strong }):
+		return gate.Errorf(40905, "A strong association already exists for subject '%s'", a.Subject)
 	case a.Lifecycle != strong:
 		return nil
 	}
-	for _, v := range s.Versions(a.Subject, state.All) {
-		if len(s.ReferencedBy(a.Subject, v.Version, state.All)) > 0 {
-			return errNotPermitted("Subject '%s' is referenced and cannot have a strong association", a.Subject)
+	referred := slices.ContainsFunc(s.Versions(a.Subject, state.All), func(v *state.Version) bool {
+		return len(s.ReferencedBy(a.Subject, v.Version, state.All)) > 0
+	})
+	for i := range q.Associations {
+		if other := &q.Associations[i]; other.Schema != nil {
+			from := cmp.Or(other.Subject, q.subjectFor(other.AssociationType))
+			referred = referred || slices.ContainsFunc(other.Schema.References, func(ref schema.Reference) bool {
+				return state.Qualify(from, ref.Subject) == a.Subject
+			})
 		}
+	}
+	if referred {
+		return gate.Errorf(42206, "One or more references exist to the schema %s.", a.Subject)
 	}
 	return nil
 }
