@@ -122,7 +122,7 @@ func (s *server) ready(ctx context.Context) error {
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err == nil {
-			res.Body.Close() //nolint:errcheck // it was read to its end
+			res.Body.Close() //nolint:errcheck // its status is all that is asked for
 			if res.StatusCode == http.StatusOK {
 				return nil
 			}

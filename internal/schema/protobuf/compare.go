@@ -255,13 +255,19 @@ func (c *comparison) fieldTypes(path []string, r, w protoreflect.FieldDescriptor
 		c.messageTypes(path, r, w)
 	case scalarGroup(r.Kind()) != scalarGroup(w.Kind()):
 		c.add(path, fieldScalarKindChanged, typeText(w), typeText(r))
-	case labels && r.Cardinality() != w.Cardinality():
+	case labels && r.Cardinality() != w.Cardinality() && labelled(r) && labelled(w):
 		kind := fieldNumericLabelChanged
 		if scalarGroup(r.Kind()) == scalarGroup(protoreflect.StringKind) {
 			kind = fieldStringOrBytesLabelChanged
 		}
 		c.add(path, kind, w.Cardinality().String(), r.Cardinality().String())
 	}
+}
+
+// labelled says whether a label stands before the field. Confluent's registry compares those that are written: a number without one may become
+// a list there, and what it takes is taken here.
+func labelled(f protoreflect.FieldDescriptor) bool {
+	return f.Cardinality() != protoreflect.Optional || f.HasOptionalKeyword()
 }
 
 // messageTypes compares the types of a field whose values are messages. Names are compared without their packages: a type may move to
