@@ -1,4 +1,4 @@
-// Contract measures what contracts cost: one client writes the same records to topics that differ in nothing but their contract, in
+// Command contract measures what contracts cost: one client writes the same records to topics that differ in nothing but their contract, in
 // turns, on one server. It makes the topics and registers the schema, by a record in _schemas as a registry would write it.
 //
 // It prints the median of the rounds for each level: records and bytes a second, and the server's CPU seconds for each million of
