@@ -5,13 +5,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
 
 // consumerLive is the live layer of a consumer group: the clocks of its members, and up to which picture of the topics it
 // was worked out.
 type consumerLive struct {
-	timers    map[consumerTimer]*alarm
+	timers    map[consumerTimer]*machine.Alarm
 	refreshed int64
 	matched   int64 // of the regular expressions
 	matchedAt time.Time
@@ -49,7 +50,7 @@ func (s *Shard) consumerOf(group string) *consumerGroup {
 func (s *Shard) consumerLive(group string) *consumerLive {
 	l := s.consumers[group]
 	if l == nil {
-		l = &consumerLive{timers: map[consumerTimer]*alarm{}, refreshed: noPicture, matched: noPicture}
+		l = &consumerLive{timers: map[consumerTimer]*machine.Alarm{}, refreshed: noPicture, matched: noPicture}
 		s.consumers[group] = l
 	}
 	return l
@@ -73,14 +74,14 @@ func (s *Shard) setConsumerTimer(group, member string, kind timerKind, after tim
 	live, key := s.consumerLive(group), consumerTimer{member, kind}
 	a := live.timers[key]
 	if a == nil {
-		a = &alarm{}
-		a.fire = func() {
+		a = &machine.Alarm{}
+		a.Fire = func() {
 			delete(live.timers, key)
 			s.consumerTimeout(group, member, kind)
 		}
 		live.timers[key] = a
 	}
-	s.alarms.set(a, s.now.Add(after))
+	s.alarms.Set(a, s.now.Add(after))
 }
 
 func (s *Shard) stopConsumerTimer(group, member string, kind timerKind) {

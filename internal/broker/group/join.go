@@ -1,6 +1,7 @@
 package group
 
 import (
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
@@ -74,16 +75,16 @@ func (s *Shard) joinNew(id RequestID, e *Join, g *live) {
 		s.replyJoinError(id, "", kafka.GroupMaxSizeReached)
 		return
 	}
-	offer := &alarm{fire: func() {
+	offer := &machine.Alarm{Fire: func() {
 		delete(g.pending, e.NewMemberID)
 		s.maybeCompleteJoin(g)
 		s.settle(g.id)
 	}}
 	if g.pending == nil {
-		g.pending = map[string]*alarm{}
+		g.pending = map[string]*machine.Alarm{}
 	}
 	g.pending[e.NewMemberID] = offer
-	s.alarms.set(offer, s.now.Add(e.SessionTimeout))
+	s.alarms.Set(offer, s.now.Add(e.SessionTimeout))
 	s.replyJoinError(id, e.NewMemberID, kafka.MemberIDRequired)
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weir-stream/weir/internal/broker/machine"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
@@ -59,11 +60,11 @@ type live struct {
 
 	members  []*member // in the order of joining
 	byID     map[string]*member
-	static   map[string]*member   // by instance id
-	pending  map[string]*alarm    // ids that were given out and not used yet, with the end of the offer
-	supports map[string]int       // members that support a protocol
-	joining  int                  // members that wait in JoinGroup
-	unsynced map[*member]struct{} // members that have not called SyncGroup in this generation
+	static   map[string]*member        // by instance id
+	pending  map[string]*machine.Alarm // ids that were given out and not used yet, with the end of the offer
+	supports map[string]int            // members that support a protocol
+	joining  int                       // members that wait in JoinGroup
+	unsynced map[*member]struct{}      // members that have not called SyncGroup in this generation
 
 	// initial holds during the first rebalance of a group that was Empty: it waits for the initial delay, not for
 	// members, and again while more of them come, until extension is used up.
@@ -71,8 +72,8 @@ type live struct {
 	delay      time.Duration // the running wait
 	extension  time.Duration // what may still be waited after it
 	newcomers  bool          // somebody came in during the running wait
-	joinExpiry alarm         // ends PreparingRebalance
-	syncExpiry alarm         // ends the wait for SyncGroup
+	joinExpiry machine.Alarm // ends PreparingRebalance
+	syncExpiry machine.Alarm // ends the wait for SyncGroup
 
 	subscribed      map[string]struct{} // topics that the members of the current generation read
 	subscribedKnown bool

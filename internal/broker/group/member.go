@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"github.com/weir-stream/weir/internal/broker/machine"
 )
 
 // member is one member of a live group.
@@ -24,7 +26,7 @@ type member struct {
 	joining RequestID
 	syncing RequestID
 	// expiry ends the member's session.
-	expiry alarm
+	expiry machine.Alarm
 }
 
 // metadata returns the member's metadata for the protocol, nil if it does not support it.

@@ -276,7 +276,7 @@ func (s *Shard) expireOffsets() {
 		s.settle(id)
 	}
 	s.durable.forgetProducers(s.now.Add(-s.options.ProducerExpiry))
-	s.alarms.set(&s.cleanup, s.now.Add(s.options.CleanupInterval))
+	s.alarms.Set(&s.cleanup, s.now.Add(s.options.CleanupInterval))
 }
 
 // expired tells whether o was kept for long enough (KIP-211). Offsets of a group with members count from when the group

@@ -31,7 +31,7 @@ func (s *Shard) prepareRebalance(g *live, reason string) {
 			s.completeJoin(g)
 			return
 		}
-		s.alarms.set(&g.joinExpiry, s.now.Add(g.rebalanceTimeout()))
+		s.alarms.Set(&g.joinExpiry, s.now.Add(g.rebalanceTimeout()))
 		return
 	}
 	g.newcomers = false
@@ -41,7 +41,7 @@ func (s *Shard) prepareRebalance(g *live, reason string) {
 		s.completeJoin(g)
 		return
 	}
-	s.alarms.set(&g.joinExpiry, s.now.Add(g.delay))
+	s.alarms.Set(&g.joinExpiry, s.now.Add(g.delay))
 }
 
 // allJoined tells whether everybody waits in JoinGroup, those included whose id was given out just now.
@@ -65,7 +65,7 @@ func (s *Shard) joinExpired(g *live) {
 		g.newcomers = false
 		g.extension = max(g.extension-g.delay, 0)
 		g.delay = wait
-		s.alarms.set(&g.joinExpiry, s.now.Add(wait))
+		s.alarms.Set(&g.joinExpiry, s.now.Add(wait))
 		return
 	}
 	s.completeJoin(g)
@@ -91,7 +91,7 @@ func (s *Shard) completeJoin(g *live) {
 	if !g.electLeader() {
 		// Only static members that are away: wait until one comes or the sessions end. Clients choose the timeout, and it
 		// must not be so short that the group is busy with waiting.
-		s.alarms.set(&g.joinExpiry, s.now.Add(max(g.rebalanceTimeout(), time.Second)))
+		s.alarms.Set(&g.joinExpiry, s.now.Add(max(g.rebalanceTimeout(), time.Second)))
 		return
 	}
 	g.generation++
@@ -111,7 +111,7 @@ func (s *Shard) completeJoin(g *live) {
 		s.setJoining(g, m, NoRequest)
 		s.startSession(g, m)
 	}
-	s.alarms.set(&g.syncExpiry, s.now.Add(g.rebalanceTimeout()))
+	s.alarms.Set(&g.syncExpiry, s.now.Add(g.rebalanceTimeout()))
 }
 
 // electLeader makes sure that the leader is a member that joined. It returns false if none did.

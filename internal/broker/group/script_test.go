@@ -499,8 +499,8 @@ func checkLive(g *live) error {
 		if m.syncing != NoRequest && g.state != CompletingRebalance {
 			return fmt.Errorf("member %s waits for an assignment that is not to come", m.id)
 		}
-		if waits := (m.joining != NoRequest && !m.isNew) || m.syncing != NoRequest; waits == !m.expiry.due.IsZero() {
-			return fmt.Errorf("member %s: waits=%v, session ends %v", m.id, waits, m.expiry.due)
+		if waits := (m.joining != NoRequest && !m.isNew) || m.syncing != NoRequest; waits == !m.expiry.Due().IsZero() {
+			return fmt.Errorf("member %s: waits=%v, session ends %v", m.id, waits, m.expiry.Due())
 		}
 		for _, p := range m.protocols {
 			counts[p.Name]++
@@ -515,11 +515,11 @@ func checkLive(g *live) error {
 		return fmt.Errorf("protocols %v, counted are %v", counts, g.supports)
 	case g.leader != "" && g.byID[g.leader] == nil:
 		return fmt.Errorf("leader %s is no member", g.leader)
-	case g.state == PreparingRebalance && g.joinExpiry.due.IsZero():
+	case g.state == PreparingRebalance && g.joinExpiry.Due().IsZero():
 		return fmt.Errorf("nothing ends the join phase")
-	case g.state != PreparingRebalance && !g.joinExpiry.due.IsZero():
+	case g.state != PreparingRebalance && !g.joinExpiry.Due().IsZero():
 		return fmt.Errorf("a join phase is timed that is over")
-	case g.state == CompletingRebalance && g.syncExpiry.due.IsZero():
+	case g.state == CompletingRebalance && g.syncExpiry.Due().IsZero():
 		return fmt.Errorf("nothing ends the sync phase")
 	case (g.state == Stable || g.state == CompletingRebalance) && len(g.members) == 0:
 		return fmt.Errorf("no members")

@@ -20,8 +20,8 @@ type Shard struct {
 	consumers map[string]*consumerLive
 	// picture is the newest one of the topics that an event brought, nil before the first.
 	picture Topics
-	alarms  alarmQueue
-	cleanup alarm
+	alarms  machine.Alarms
+	cleanup machine.Alarm
 
 	// now and decision belong to the event that is being handled.
 	now      time.Time
@@ -60,13 +60,13 @@ func (s *Shard) Activate(now time.Time) Decision {
 	}
 	s.activateConsumers()
 	s.durable.heardOfProducers(now)
-	s.cleanup.fire = s.expireOffsets
-	s.alarms.set(&s.cleanup, now.Add(s.options.CleanupInterval))
+	s.cleanup.Fire = s.expireOffsets
+	s.alarms.Set(&s.cleanup, now.Add(s.options.CleanupInterval))
 	return s.take()
 }
 
 // NextAlarm returns when Tick is to be handled, at the latest. A Tick that comes early does no harm.
-func (s *Shard) NextAlarm() time.Time { return s.alarms.next() }
+func (s *Shard) NextAlarm() time.Time { return s.alarms.Next() }
 
 // Handle decides what e means at time now; see Decision for what the caller owes. The shard must be active. An event of
 // a type that is not this package's own is a fault of the caller and panics.
@@ -118,8 +118,8 @@ func (s *Shard) Handle(id RequestID, e Event, now time.Time) Decision {
 		s.deleteTopics(e.Topics)
 		s.reply(id, kafka.None)
 	case Tick:
-		for a := s.alarms.pop(now); a != nil; a = s.alarms.pop(now) {
-			a.fire()
+		for a := s.alarms.Pop(now); a != nil; a = s.alarms.Pop(now) {
+			a.Fire()
 		}
 	default:
 		panic(fmt.Sprintf("group: event of unknown type %T", e))
@@ -180,8 +180,8 @@ func (s *Shard) open(id string) *live {
 
 // keep makes g the live layer of its group.
 func (s *Shard) keep(g *live) {
-	g.joinExpiry.fire = func() { s.joinExpired(g); s.settle(g.id) }
-	g.syncExpiry.fire = func() { s.syncExpired(g); s.settle(g.id) }
+	g.joinExpiry.Fire = func() { s.joinExpired(g); s.settle(g.id) }
+	g.syncExpiry.Fire = func() { s.syncExpired(g); s.settle(g.id) }
 	s.live[g.id] = g
 }
 
@@ -206,10 +206,10 @@ func (s *Shard) startSession(g *live, m *member) {
 }
 
 func (s *Shard) setExpiry(g *live, m *member, timeout time.Duration) {
-	if m.expiry.fire == nil {
-		m.expiry.fire = func() { s.sessionExpired(g, m); s.settle(g.id) }
+	if m.expiry.Fire == nil {
+		m.expiry.Fire = func() { s.sessionExpired(g, m); s.settle(g.id) }
 	}
-	s.alarms.set(&m.expiry, s.now.Add(timeout))
+	s.alarms.Set(&m.expiry, s.now.Add(timeout))
 }
 
-func (s *Shard) stop(a *alarm) { s.alarms.set(a, time.Time{}) }
+func (s *Shard) stop(a *machine.Alarm) { s.alarms.Set(a, time.Time{}) }
