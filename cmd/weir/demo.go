@@ -66,7 +66,7 @@ Without a terminal there are only plain lines.`,
 					}
 				}
 				if !found {
-					return usageErrorf("there is no demo %q: use %s", args[0], strings.Join(names, " or "))
+					return usageErrorf("there is no demo %q: use %s", args[0], strings.Join(names[:len(names)-1], ", ")+" or "+names[len(names)-1])
 				}
 			}
 			return runDemo(cmd.Context(), s, o)

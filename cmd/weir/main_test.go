@@ -126,7 +126,7 @@ func TestMisuseExitsWithTwoAndNamesTheWayOut(t *testing.T) {
 		{"group reset g --to latest --shift 1", "one of --to, --shift or --undo"},
 		{"bench produce --seconds 0", "--seconds"},
 		{"bench e2e --payload x", "letters, text, random"},
-		{"demo cats", "use hashtags or earthquakes"},
+		{"demo cats", "use hashtags, earthquakes or flights"},
 		{"demo --speed fast", "neither a number above 0 nor max"},
 		{"completion tcsh", "use bash, zsh or fish"},
 		{"-X novalue topic list", `-X "novalue" is not key=value`},

@@ -205,7 +205,7 @@ func TestDemoCountsEveryRecordOnceAndCleansUp(t *testing.T) {
 	for _, c := range []struct {
 		demo  string
 		count int64
-	}{{"hashtags", 2369}, {"earthquakes", 1707}} {
+	}{{"hashtags", 2369}, {"earthquakes", 1707}, {"flights", 24951}} {
 		d := result[demoResult](t, server, "demo "+c.demo+" --speed max -o json --bootstrap "+server.Addr())
 		if d.Sent != c.count || d.Counted != c.count || d.Demo != c.demo {
 			t.Errorf("%s: sent %d, counted %d, want %d", d.Demo, d.Sent, d.Counted, c.count)

@@ -10,8 +10,11 @@ import (
 	"time"
 )
 
-//go:embed data/posts.ndjson.gz data/earthquakes.ndjson.gz
+//go:embed data/posts.ndjson.gz data/earthquakes.ndjson.gz data/flights.ndjson.gz
 var files embed.FS
+
+//go:embed data/airports.csv
+var airportNames string
 
 // Event is one row of a scenario's data: the record to be, and the time it tells of.
 type Event struct {
@@ -53,6 +56,10 @@ func Scenarios() []Scenario {
 		{
 			Name: "earthquakes", Short: "a week of earthquakes", Topic: "earthquakes", Unit: "quakes",
 			file: "data/earthquakes.ndjson.gz", read: readQuake, newModel: func() Model { return newEarthquakes() },
+		},
+		{
+			Name: "flights", Short: "a month of departures from New York, with a blizzard in it", Topic: "flights", Unit: "flights",
+			file: "data/flights.ndjson.gz", read: readFlight, newModel: func() Model { return newFlights() },
 		},
 	}
 }
@@ -117,4 +124,29 @@ func readQuake(line []byte) (Event, error) {
 		return Event{}, fmt.Errorf("earthquake: %w", err)
 	}
 	return Event{At: time.UnixMilli(q.TimeMs).UTC(), Key: []byte(q.ID), Value: line}, nil
+}
+
+// flight is a row of the flights scenario: a departure from one of New York's airports.
+type flight struct {
+	Time         string `json:"time"` // it was planned for, to the minute
+	Carrier      string `json:"carrier"`
+	Number       int    `json:"flight"`
+	From         string `json:"from"`
+	To           string `json:"to"`
+	Miles        int64  `json:"miles"`
+	DepartedLate *int   `json:"departed_late"` // minutes, negative if early; nil if it was cancelled
+}
+
+func (f flight) at() (time.Time, error) { return time.Parse("2006-01-02T15:04Z07:00", f.Time) }
+
+func readFlight(line []byte) (Event, error) {
+	var f flight
+	if err := json.Unmarshal(line, &f); err != nil {
+		return Event{}, fmt.Errorf("flight: %w", err)
+	}
+	at, err := f.at()
+	if err != nil {
+		return Event{}, fmt.Errorf("flight: %w", err)
+	}
+	return Event{At: at, Key: fmt.Appendf(nil, "%s%d", f.Carrier, f.Number), Value: line}, nil
 }
