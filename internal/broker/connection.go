@@ -117,6 +117,9 @@ func (c *connection) serve(ctx, running context.Context) {
 		c.stopReading()
 	})
 	wg.Wait()
+	if why := *reason.Load(); why != reasonClient && why != reasonIdle {
+		c.lastAnswers(ctx, raw)
+	}
 	c.conn.Close() //nolint:errcheck // nothing is left to be sent
 	c.broker.metrics.closed.WithLabelValues(*reason.Load()).Inc()
 }
