@@ -132,6 +132,9 @@ func (l *ObjectLog) due(now time.Time) time.Duration {
 			interval = l.o.Urgent
 		}
 		wait = max(wait, l.since.Add(interval).Sub(now))
+		if l.o.PutsPerSecond == 0 && l.open.body >= l.o.OverlapBytes {
+			wait = min(wait, l.touched.Add(l.o.OverlapQuiet).Sub(now))
+		}
 	}
 	return wait
 }

@@ -28,7 +28,11 @@ type ObjectOptions struct {
 	Urgent     time.Duration // the same for batches of urgent streams, markers and controls; 0: 20 ms
 	// PutsPerSecond bounds how often objects are written, over a minute; full groups are written all the same. 0: no bound.
 	PutsPerSecond float64
-	GiveUp        time.Duration // after which an object that cannot be written ends the log; 0: 30 s
+	// OverlapBytes is how many batch bytes a group needs to be written beside another that is on its way, without being full, once nobody
+	// has added to it for OverlapQuiet: who could is waiting for acknowledgements. Not with a bound in PutsPerSecond. 0: 1 MiB; 2 ms.
+	OverlapBytes int64
+	OverlapQuiet time.Duration
+	GiveUp       time.Duration // after which an object that cannot be written ends the log; 0: 30 s
 
 	// OnDurable is as in Options.
 	OnDurable func(*Frame)
@@ -48,6 +52,8 @@ func (o ObjectOptions) withDefaults() ObjectOptions {
 	set((*int64)(&o.Interval), int64(250*time.Millisecond))
 	set((*int64)(&o.Urgent), int64(20*time.Millisecond))
 	set((*int64)(&o.GiveUp), int64(30*time.Second))
+	set(&o.OverlapBytes, 1<<20)
+	set((*int64)(&o.OverlapQuiet), int64(2*time.Millisecond))
 	if o.GroupBytes == 0 {
 		o.GroupBytes = 4 << 20
 	}
@@ -85,6 +91,7 @@ type ObjectLog struct {
 
 	open        *group    // being filled; never nil
 	since       time.Time // when the first batch came into open
+	touched     time.Time // when the last one came, if open has OverlapBytes
 	urgent      bool      // something in open is
 	pending     []*group  // full ones, oldest first
 	inflight    []*group  // being written, oldest first, until complete
@@ -173,6 +180,12 @@ func (l *ObjectLog) Append(s *Stream, batch []byte, info BatchInfo) (Ticket, err
 	}
 	l.begin(s.Urgent || info.Attributes&controlBatch != 0)
 	l.open.add(s, batch, info)
+	if l.o.PutsPerSecond == 0 && l.open.body >= l.o.OverlapBytes {
+		l.touched = time.Now()
+		if l.open.body-int64(len(batch)) < l.o.OverlapBytes {
+			l.poke()
+		}
+	}
 	l.queuedBytes += int64(len(batch))
 	return Ticket{l.open.commit}, nil
 }

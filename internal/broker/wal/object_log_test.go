@@ -228,6 +228,52 @@ func TestObjectLogWaitsForOthersOnlyWhileItWrites(t *testing.T) {
 	})
 }
 
+// TestLargeGroupsOverlapOnceNobodyAddsToThem has a store that takes a second, and one object on its way.
+func TestLargeGroupsOverlapOnceNobodyAddsToThem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		budget  float64
+		batches int           // of 1,000 bytes, one each millisecond, behind the first
+		want    time.Duration // until the last is durable
+	}{
+		"large: when quiet":                       {0, 10, 10*time.Millisecond + 2*time.Millisecond + time.Second},
+		"small: after the interval":               {0, 9, time.Millisecond + 250*time.Millisecond + time.Second},
+		"added to: the interval, then when quiet": {0, 400, 400*time.Millisecond + 2*time.Millisecond + time.Second},
+		"with a budget":                           {100, 10, time.Millisecond + 250*time.Millisecond + time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := blob.NewFault(blob.NewMem(), blob.On("w/", func(blob.Op) error {
+					<-time.After(time.Second)
+					return nil
+				}, blob.OpPutIfAbsent))
+				l := startObjects(t, ObjectOptions{Blob: store, Incarnation: 1, PutsPerSecond: c.budget, OverlapBytes: 10_000})
+				s := NewStream(0, testTopic, 0)
+				begin := time.Now()
+				var last Ticket
+				for i := range c.batches + 1 {
+					ticket, err := l.Append(s, make([]byte, 1000), info(int64(i)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if last = ticket; i < c.batches {
+						<-time.After(time.Millisecond)
+					}
+				}
+				mustWait(t, last)
+				if took := time.Since(begin); took != c.want {
+					t.Errorf("the last batch took %v, want %v", took, c.want)
+				}
+				if err := l.stop(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
 func TestObjectLogObeysTheBudgetOfPuts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

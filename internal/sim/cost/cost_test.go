@@ -94,6 +94,10 @@ func TestFiguresOfThePricePage(t *testing.T) {
 		{"3 brokers, traffic", s.ProduceTraffic, 350},
 		{"a second between flushes", slow.Price(p).WALPuts, 1566},
 		{"bytes of one of a million partitions then", slow.FlushBytesPerPartition() / 10, 84},
+		{"a broker with PUTs of 100 ms", DollarsPerMonth(10, p.Per1000Puts), 131},
+		{"a broker with 4 a second", DollarsPerMonth(4, p.Per1000Puts), 53},
+		{"100 MB/s in groups of 4 MiB", DollarsPerMonth(100e6/(4<<20), p.Per1000Puts), 313},
+		{"100 MB/s in groups of 1 MiB", DollarsPerMonth(100e6/(1<<20), p.Per1000Puts), 1253},
 		{"100 dollars", 10 * PutsPerSecond(100, p.Per1000Puts), 76},
 	} {
 		if math.Abs(f.got-f.want) > 0.51 {
