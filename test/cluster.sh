@@ -3,7 +3,7 @@
 #   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
 # A node.id among the settings is the first broker's; the others count on from it.
 # The command finds BOOTSTRAP, the addresses of all brokers, REGISTRY, the URL of the first one's Schema Registry, and CLUSTER_DIR in its environment. Broker i serves Kafka on FIRST_PORT + i - 1
-# and writes DIR/broker-i.log. Binaries of etcd and the S3 server are built at the first use.
+# and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's file backend. Binaries of etcd and the S3 server are built at the first use.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 weir=${WEIR:-$root/dist/weir}
@@ -42,8 +42,9 @@ etcd_port=$((first + 100)) peer_port=$((first + 101)) s3_port=$((first + 102))
   --initial-cluster "default=http://127.0.0.1:$peer_port" --log-level error >"$dir/etcd.log" 2>&1 &
 pids+=($!)
 export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
-"$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet posix "$dir/s3" >"$dir/s3.log" 2>&1 &
+"$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet --keep-alive posix ${S3_OPTIONS:-} "$dir/s3" >"$dir/s3.log" 2>&1 &
 pids+=($!)
+echo $! >"$dir/s3.pid"
 
 options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$s3_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
   --set cluster.balance.settle.ms=0) # the first broker gives to the others at once

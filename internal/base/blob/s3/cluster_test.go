@@ -20,7 +20,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
-// openReal opens a store on a real server.
+// openReal opens a store on a real server, as the probe leaves one behind.
 func openReal(t *testing.T, server *servertest.S3, prefix string) *Store {
 	t.Helper()
 	o, err := ParseURL(server.URL(prefix))
@@ -37,6 +37,7 @@ func openReal(t *testing.T, server *servertest.S3, prefix string) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	s.crc.Store(true)
 	return s
 }
 

@@ -23,6 +23,11 @@
 // request in twenty; the first answer is taken. Each try has its own time limit, which grows with the bytes it moves. What an
 // answer may hold is bounded before it is read.
 //
+// # Checksums
+//
+// A body travels with its SHA-256 in the signature, or, once [Probe] has seen that the service refuses a wrong one, with a CRC-32C, where
+// nobody can change it on its way (TLS, loopback). That is cheaper by far on both sides.
+//
 // # Readers
 //
 // Open reads the first 16 KiB together with the size. Later reads name the ETag, so that they are of the same object:

@@ -3,6 +3,7 @@ package s3
 import (
 	"cmp"
 	"crypto/md5" //nolint:gosec // What S3 makes ETags of.
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
@@ -29,6 +30,7 @@ type fakeS3 struct {
 	intercept func(w http.ResponseWriter, r *http.Request, op string, n int, next http.HandlerFunc) bool
 	noMeta    bool // metadata of users is dropped
 	blind     bool // conditions are not looked at
+	careless  bool // checksums are not looked at
 
 	mu      sync.Mutex
 	objects map[string]fakeObject
@@ -48,6 +50,7 @@ type fakeUpload struct {
 	key   string
 	meta  string
 	parts map[int][]byte
+	sums  bool // it was begun with a CRC-32C, so each part has to have one
 }
 
 func newFake(t *testing.T) *fakeS3 {
@@ -181,6 +184,14 @@ func (f *fakeS3) do(w http.ResponseWriter, r *http.Request, op, key string) {
 			return
 		}
 	}
+	if sum := r.Header.Get(crcHeader); sum != "" && sum != crcOf(body) && !f.careless {
+		refuse(w, http.StatusBadRequest, "BadDigest")
+		return
+	}
+	if sum := sha256.Sum256(body); r.Header.Get(crcHeader) == "" && r.Header.Get("X-Amz-Content-Sha256") != hex.EncodeToString(sum[:]) {
+		refuse(w, http.StatusBadRequest, "XAmzContentSHA256Mismatch")
+		return
+	}
 	meta := r.Header.Get(nonceHeader)
 	if f.noMeta {
 		meta = ""
@@ -206,7 +217,7 @@ func (f *fakeS3) do(w http.ResponseWriter, r *http.Request, op, key string) {
 	case opInitiate:
 		f.ids++
 		id := strconv.Itoa(f.ids)
-		f.uploads[id] = &fakeUpload{key, meta, map[int][]byte{}}
+		f.uploads[id] = &fakeUpload{key, meta, map[int][]byte{}, r.Header.Get(algorithmHeader) == algorithmCRC}
 		_, _ = fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	default:
 		f.upload(w, r, op, body)
@@ -232,8 +243,9 @@ func (f *fakeS3) upload(w http.ResponseWriter, r *http.Request, op string, body 
 	case opComplete:
 		var list struct {
 			Part []struct {
-				PartNumber int
-				ETag       string
+				PartNumber     int
+				ETag           string
+				ChecksumCRC32C string
 			}
 		}
 		if err := xml.Unmarshal(body, &list); err != nil {
@@ -244,6 +256,10 @@ func (f *fakeS3) upload(w http.ResponseWriter, r *http.Request, op string, body 
 		for i, p := range list.Part {
 			if p.PartNumber != i+1 || p.ETag != etagOf(u.parts[p.PartNumber]) {
 				refuse(w, http.StatusBadRequest, "InvalidPart")
+				return
+			}
+			if u.sums && p.ChecksumCRC32C != crcOf(u.parts[p.PartNumber]) {
+				refuse(w, http.StatusBadRequest, "InvalidRequest")
 				return
 			}
 			whole = append(whole, u.parts[p.PartNumber]...)

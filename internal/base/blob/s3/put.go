@@ -38,9 +38,10 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte) error 
 // put is PutIfAbsent of a key that has been checked.
 func (s *Store) put(ctx context.Context, key string, body []byte, nonce string) error {
 	unsure := false // an earlier try may have made the object
+	crc := s.checksum(body)
 	err := s.retry(ctx, opPut, func() error {
 		_, err := s.exchange(ctx, request{
-			op: opPut, method: http.MethodPut, key: key, body: body,
+			op: opPut, method: http.MethodPut, key: key, body: body, crc: crc,
 			header: map[string]string{ifNoneMatch: "*", nonceHeader: nonce},
 		})
 		if hasStatus(err, http.StatusPreconditionFailed) {
@@ -142,8 +143,9 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if err := s.check(ctx, key); err != nil {
 		return err
 	}
+	crc := s.checksum(body)
 	err := s.retry(ctx, opPut, func() error {
-		_, err := s.exchange(ctx, request{op: opPut, method: http.MethodPut, key: key, body: body})
+		_, err := s.exchange(ctx, request{op: opPut, method: http.MethodPut, key: key, body: body, crc: crc})
 		return err
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
@@ -33,6 +34,8 @@ type Store struct {
 	hedges    *budget
 	latency   latencies
 	firstByte time.Duration // firstByteLimit, but in tests
+	private   bool          // what is sent cannot be changed on its way
+	crc       atomic.Bool   // bodies travel with a CRC-32C; set by Probe
 
 	// background are the ends of requests that lost a race, and of uploads given up.
 	background sync.WaitGroup
@@ -69,6 +72,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 		hedges:  newBudget(hedgeBurst, 0),
 
 		firstByte: firstByteLimit,
+		private:   private(endpoint),
 	}
 	if o.PathStyle {
 		endpoint.Path = "/" + o.Bucket

@@ -31,6 +31,7 @@ type writer struct {
 	store  *Store
 	key    string
 	nonce  string
+	crc    bool            // parts travel with a CRC-32C
 	direct bool            // a single request is enough for a body of one part
 	ctx    context.Context //nolint:containedctx // of Create: the upload is one request, in parts
 	cancel context.CancelFunc
@@ -44,9 +45,12 @@ type writer struct {
 	slots chan struct{} // one for each part in flight
 
 	mu    sync.Mutex
-	etags []string // by part number minus one
-	err   error    // the first of a part
+	parts []part // by part number minus one
+	err   error  // the first of a part
 }
+
+// part is what the completion has to say of one.
+type part struct{ etag, crc string }
 
 // Create implements blob.Store. The upload ends if ctx does.
 func (s *Store) Create(ctx context.Context, key string) (blob.Writer, error) {
@@ -59,7 +63,7 @@ func (s *Store) create(ctx context.Context, key string, direct bool) (*writer, e
 		return nil, err
 	}
 	w := &writer{
-		store: s, key: key, nonce: newNonce(), direct: direct, next: 1,
+		store: s, key: key, nonce: newNonce(), direct: direct, next: 1, crc: s.crc.Load(),
 		free:  make(chan []byte, s.o.PartsInFlight+1), // all buffers there can be
 		slots: make(chan struct{}, s.o.PartsInFlight),
 	}
@@ -128,12 +132,12 @@ func (w *writer) sendPart() error {
 	number, body := w.next, w.buf
 	w.next, w.buf = w.next+1, nil
 	w.mu.Lock()
-	w.etags = append(w.etags, "")
+	w.parts = append(w.parts, part{})
 	w.mu.Unlock()
 	w.group.Go(func() {
-		etag, err := w.upload(number, body)
+		sent, err := w.upload(number, body)
 		w.mu.Lock()
-		w.etags[number-1] = etag
+		w.parts[number-1] = sent
 		if err != nil && w.err == nil {
 			w.err = err
 			w.cancel() // the other parts are of no use
@@ -158,10 +162,14 @@ func (w *writer) failed() error {
 // initiate begins the upload. One whose answer is lost is left to the bucket's rule for incomplete uploads.
 func (w *writer) initiate() error {
 	s := w.store
+	header := map[string]string{nonceHeader: w.nonce}
+	if w.crc {
+		header[algorithmHeader] = algorithmCRC
+	}
 	return s.retry(w.ctx, opInitiate, func() error {
 		r, err := s.exchange(w.ctx, request{
 			op: opInitiate, method: http.MethodPost, key: w.key, query: url.Values{"uploads": {""}},
-			header: map[string]string{nonceHeader: w.nonce},
+			header: header,
 		})
 		if err != nil {
 			return err
@@ -178,22 +186,32 @@ func (w *writer) initiate() error {
 	})
 }
 
-func (w *writer) upload(number int, body []byte) (etag string, err error) {
-	s := w.store
-	err = s.retry(w.ctx, opPart, func() error {
-		r, err := s.exchange(w.ctx, request{
-			op: opPart, method: http.MethodPut, key: w.key, body: body,
-			query: url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {w.id}},
-		})
-		if err != nil {
-			return err
-		}
-		if etag = r.header.Get("Etag"); etag == "" || len(etag) > maxETagBytes {
-			return fmt.Errorf("%w: a part has no ETag", errAnswer)
-		}
-		return nil
+func (w *writer) upload(number int, body []byte) (sent part, err error) {
+	crc := ""
+	if w.crc {
+		crc = crcOf(body)
+	}
+	err = w.store.retry(w.ctx, opPart, func() (err error) {
+		sent, err = w.uploadOnce(number, body, crc)
+		return err
 	})
-	return etag, err
+	return sent, err
+}
+
+// uploadOnce makes one try.
+func (w *writer) uploadOnce(number int, body []byte, crc string) (part, error) {
+	r, err := w.store.exchange(w.ctx, request{
+		op: opPart, method: http.MethodPut, key: w.key, body: body, crc: crc,
+		query: url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {w.id}},
+	})
+	if err != nil {
+		return part{}, err
+	}
+	etag := r.header.Get("Etag")
+	if etag == "" || len(etag) > maxETagBytes {
+		return part{}, fmt.Errorf("%w: a part has no ETag", errAnswer)
+	}
+	return part{etag, crc}, nil
 }
 
 // Commit implements blob.Writer.
@@ -236,12 +254,16 @@ func (w *writer) commitParts(ctx context.Context) error {
 	}
 	var body bytes.Buffer
 	body.WriteString("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">")
-	for i, etag := range w.etags {
+	for i, sent := range w.parts {
 		fmt.Fprintf(&body, "<Part><PartNumber>%d</PartNumber><ETag>", i+1)
-		if err := xml.EscapeText(&body, []byte(etag)); err != nil {
+		if err := xml.EscapeText(&body, []byte(sent.etag)); err != nil {
 			return err
 		}
-		body.WriteString("</ETag></Part>")
+		body.WriteString("</ETag>")
+		if sent.crc != "" {
+			body.WriteString("<ChecksumCRC32C>" + sent.crc + "</ChecksumCRC32C>")
+		}
+		body.WriteString("</Part>")
 	}
 	body.WriteString("</CompleteMultipartUpload>")
 	return w.complete(ctx, body.Bytes())
