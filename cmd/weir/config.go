@@ -64,7 +64,7 @@ Settings of Kafka that Weir takes and that change nothing here are shown if they
 		},
 	}
 	s.addOutput(cmd)
-	settings.bind(cmd)
+	settings.bind(cmd, s)
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "also settings that have no effect here and were not set")
 	f.BoolVar(&changed, "changed", false, "only settings that were set")

@@ -87,17 +87,13 @@ func testContract(ctx context.Context, s *session, topic string, o contractTest)
 		t.Level = terms.Level(slices.Index(terms.Levels, o.level))
 	}
 	t.Key = t.Key || o.key
-	rules, err := contract.NewRules()
-	if err != nil {
-		return err
-	}
 	schemas := contract.NewFollower(contract.FollowerOptions{Client: func(more ...kgo.Opt) (*kgo.Client, error) { return s.client(more...) }, Logger: slog.New(slog.DiscardHandler)})
 	following, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = schemas.Run(following, func() {}) }) // what it lacks, CatchUp tells
 	defer wg.Wait()
 	defer stop()
-	v := contract.New(contract.Options{Schemas: schemas, Formats: formats.Of, Rules: rules})
+	v := contract.New(contract.Options{Schemas: schemas, Formats: formats.Of, Rules: contract.NewRules()})
 	findings, tried, err := tryContract(ctx, s, adm, topic, &t, v, o.last)
 	if err != nil {
 		return err

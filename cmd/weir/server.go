@@ -47,7 +47,7 @@ same two stores, each takes an id that is free and its share of the load. --join
 			return runServer(cmd.Context(), s, values)
 		},
 	}
-	settings.bind(cmd)
+	settings.bind(cmd, s)
 	cmd.SetUsageFunc(serverUsage)
 	return cmd
 }
@@ -78,8 +78,13 @@ func runServer(ctx context.Context, s *session, values *config.Values) error {
 	if err := app.Check(values); err != nil {
 		return usageErrorf("%v", err)
 	}
-	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: newLogger(s.errOut, app.LogFormat.Get(values), level), Level: level})
-	err := a.Run(ctx, func() {})
+	logger := newLogger(s.errOut, app.LogFormat.Get(values), level)
+	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: logger, Level: level})
+	err := a.Run(ctx, func() {
+		if err := releaseImage(); err != nil {
+			logger.Debug("pages of the program not released", "err", err)
+		}
+	})
 	if errors.Is(err, app.ErrInUse) {
 		return withFix(err, "stop that server, or give this one a directory of its own with --data DIR and other addresses")
 	}
@@ -102,8 +107,8 @@ type settingFlags struct {
 	err    error
 }
 
-func (f *settingFlags) bind(cmd *cobra.Command) {
-	if f.schema, f.err = app.Schema(); f.err != nil {
+func (f *settingFlags) bind(cmd *cobra.Command, s *session) {
+	if f.schema, f.err = s.serverSchema(); f.err != nil {
 		return // told when the command runs
 	}
 	flags := cmd.Flags()

@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 
+	"github.com/weir-stream/weir/internal/app"
+	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/properties"
 	"github.com/weir-stream/weir/internal/cli/registryclient"
 	"github.com/weir-stream/weir/internal/kafka/client"
@@ -41,6 +43,8 @@ type session struct {
 	kafkaConfig    string
 	schemaRegistry string
 	output         outputFormat
+
+	schema *config.Schema // made once, see serverSchema
 }
 
 func newSession(in, out, errOut *os.File) *session {
@@ -52,6 +56,16 @@ func newSession(in, out, errOut *os.File) *session {
 		env:         os.Getenv,
 		now:         time.Now,
 	}
+}
+
+// serverSchema has the settings of a server. More than one command has flags for them, and every start of the program makes all commands.
+func (s *session) serverSchema() (*config.Schema, error) {
+	if s.schema != nil {
+		return s.schema, nil
+	}
+	schema, err := app.Schema()
+	s.schema = schema
+	return schema, err
 }
 
 // color tells whether output to a terminal may be coloured (https://no-color.org).

@@ -304,10 +304,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	followClientMetrics(tps, clientMetrics)
 	registry.MustRegister(telemetry.NewCollector(clientMetrics, a.o.Now))
 	registry.MustRegister(quota.NewCollector(quotas, a.o.Now))
-	schemas, err := a.openContracts(registry)
-	if err != nil {
-		return nil, err
-	}
+	schemas := a.openContracts(registry)
 	features := feature.NewSet(tps, nodeID, api.Serves)
 	server := api.New(api.Options{
 		Topics: tps, Groups: groups, Shares: shares, Windows: windows, Transactions: newClusterClaims(transactions, groups, a.peers), Transactional: transactions, Markers: markers, Storage: storage, Features: features, Access: access, Audit: log, Contracts: contracts{a.contracts},

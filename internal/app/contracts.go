@@ -28,14 +28,10 @@ type contracts struct{ *contract.Validator }
 func (c contracts) Judge(topic string, t *terms.Terms) api.Judge { return c.Validator.Judge(topic, t) }
 
 // openContracts makes the validator and what follows the registry for it. The follower connects only when a record is to be judged.
-func (a *App) openContracts(registry prometheus.Registerer) (*contract.Follower, error) {
-	rules, err := contract.NewRules()
-	if err != nil {
-		return nil, fmt.Errorf("rules of contracts: %w", err)
-	}
+func (a *App) openContracts(registry prometheus.Registerer) *contract.Follower {
 	f := contract.NewFollower(contract.FollowerOptions{Client: a.insideClient, Logger: a.o.Logger})
-	a.contracts = contract.New(contract.Options{Schemas: f, Formats: formats.Of, Rules: rules, Now: a.o.Now, Registerer: registry})
-	return f, nil
+	a.contracts = contract.New(contract.Options{Schemas: f, Formats: formats.Of, Rules: contract.NewRules(), Now: a.o.Now, Registerer: registry})
+	return f
 }
 
 // insideClient makes a Kafka client that acts as the broker itself. In a cluster it speaks to all brokers as they do to each other.

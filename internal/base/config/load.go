@@ -150,17 +150,13 @@ func (s *Schema) collect(src Sources) (all []given, errs []error, err error) {
 }
 
 func (s *Schema) loadEnv(env, ignore []string, put func(string, Entry)) []error {
-	byEnv := make(map[string]string)
-	for _, x := range s.Settings() {
-		byEnv[x.EnvName()] = x.name
-	}
 	var errs []error
 	for _, pair := range slices.Sorted(slices.Values(env)) {
 		variable, text, ok := strings.Cut(pair, "=")
 		if !ok || !strings.HasPrefix(variable, envPrefix) || slices.Contains(ignore, variable) {
 			continue
 		}
-		name, known := byEnv[variable]
+		name, known := s.byEnv[variable]
 		if !known {
 			errs = append(errs, &SourceError{Where: "env " + variable, Err: s.unknownEnv(variable)})
 			continue

@@ -9,45 +9,51 @@ import (
 // Schema is a set of settings, each name once. It is immutable; the nil *Schema is empty.
 type Schema struct {
 	byName map[string]*Setting
-	names  []string // sorted
-	scope  string   // "": there are none
+	byFlag map[string]string // name by flag
+	byEnv  map[string]string // name by variable
+	names  []string          // sorted
+	scope  string            // "": there are none
 }
 
 // NewSchema collects settings. Two of one name, or two that share a flag or a variable, are an error.
-func NewSchema(keys ...Declared) (*Schema, error) { return (*Schema)(nil).With(keys...) }
+func NewSchema(keys ...Declared) (*Schema, error) { return (&Schema{}).With(keys...) }
 
-// With is the schema with further settings.
+// With is the schema with further settings; without any it is the schema itself.
 func (s *Schema) With(keys ...Declared) (*Schema, error) {
-	next := &Schema{byName: make(map[string]*Setting, s.Len()+len(keys))}
+	if len(keys) == 0 && s != nil {
+		return s, nil
+	}
+	size := s.Len() + len(keys)
+	next := &Schema{byName: make(map[string]*Setting, size), byFlag: make(map[string]string, size), byEnv: make(map[string]string, size)}
 	if s != nil {
 		next.scope = s.scope
-	}
-	flags, envs := make(map[string]string), make(map[string]string)
-	add := func(x *Setting) error {
-		if _, ok := next.byName[x.name]; ok {
-			return fmt.Errorf("setting %s is declared twice", x.name)
-		}
-		if other, ok := flags[x.FlagName()]; ok {
-			return fmt.Errorf("settings %s and %s share the flag --%s", other, x.name, x.FlagName())
-		}
-		if other, ok := envs[x.EnvName()]; ok {
-			return fmt.Errorf("settings %s and %s share the variable %s", other, x.name, x.EnvName())
-		}
-		next.byName[x.name], flags[x.FlagName()], envs[x.EnvName()] = x, x.name, x.name
-		return nil
-	}
-	for _, x := range s.Settings() {
-		if err := add(x); err != nil {
-			return nil, err
-		}
+		maps.Copy(next.byName, s.byName)
+		maps.Copy(next.byFlag, s.byFlag)
+		maps.Copy(next.byEnv, s.byEnv)
 	}
 	for _, k := range keys {
-		if err := add(k.Setting()); err != nil {
+		if err := next.add(k.Setting()); err != nil {
 			return nil, err
 		}
 	}
 	next.names = slices.Sorted(maps.Keys(next.byName))
 	return next, nil
+}
+
+// add is the only method that changes a schema; With calls it before anybody else has the schema.
+func (s *Schema) add(x *Setting) error {
+	if _, ok := s.byName[x.name]; ok {
+		return fmt.Errorf("setting %s is declared twice", x.name)
+	}
+	flag, env := x.FlagName(), x.EnvName()
+	if other, ok := s.byFlag[flag]; ok {
+		return fmt.Errorf("settings %s and %s share the flag --%s", other, x.name, flag)
+	}
+	if other, ok := s.byEnv[env]; ok {
+		return fmt.Errorf("settings %s and %s share the variable %s", other, x.name, env)
+	}
+	s.byName[x.name], s.byFlag[flag], s.byEnv[env] = x, x.name, x.name
+	return nil
 }
 
 // WithKnown is With for a catalogue: settings whose names the schema already has are passed over, since the code

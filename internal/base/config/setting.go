@@ -124,7 +124,16 @@ func (s *Setting) FlagName() string {
 
 // EnvName is the name of the environment variable: WEIR_ and the name in capitals, "_" for "." and "-".
 func (s *Setting) EnvName() string {
-	return "WEIR_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.name))
+	return envPrefix + strings.Map(func(r rune) rune {
+		switch {
+		case r == '.' || r == '-':
+			return '_'
+		case 'a' <= r && r <= 'z':
+			return r - 'a' + 'A'
+		default:
+			return r
+		}
+	}, s.name)
 }
 
 // Default is the default in text form; ok is false if it is null.

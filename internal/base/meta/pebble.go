@@ -2,6 +2,7 @@ package meta
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
 // The keys in Pebble: a letter for the kind, then the name.
@@ -60,7 +62,11 @@ func OpenPebble(dir string, o PebbleOptions) (*Pebble, error) {
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = DefaultReserveBytes
 	}
-	db, err := pebble.Open(dir, smallOptions(o))
+	opts := smallOptions(o)
+	if err := begin(dir, opts); err != nil {
+		return nil, fmt.Errorf("begin metadata in %s: %w", dir, err)
+	}
+	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open metadata in %s: %w", dir, err)
 	}
@@ -71,6 +77,48 @@ func OpenPebble(dir string, o PebbleOptions) (*Pebble, error) {
 		return nil, errors.Join(fmt.Errorf("open metadata in %s: %w", dir, err), b.close())
 	}
 	return &Pebble{engine: newEngine(b, o.Clock, revision)}, nil
+}
+
+// formatMarker is how Pebble calls the marker of its format in a store.
+const formatMarker = "format-version"
+
+// begin notes the format of a store that does not exist yet. Pebble itself would begin at its oldest format and go through all of them up to
+// ours, with a file and a sync of the folder for each. A crash in between leaves a folder with the marker alone, which Pebble
+// takes for a store without anything in it.
+func begin(dir string, o *pebble.Options) error {
+	if err := makeFolder(o.FS, dir); err != nil {
+		return err
+	}
+	names, err := o.FS.List(dir)
+	if err != nil || len(names) > 0 {
+		return err
+	}
+	marker, _, err := atomicfs.LocateMarker(o.FS, dir, formatMarker)
+	if err != nil {
+		return err
+	}
+	return errors.Join(marker.Move(o.FormatMajorVersion.String()), marker.Close())
+}
+
+// makeFolder makes dir, and what is above it, durably.
+func makeFolder(fs pebblevfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := cmp.Or(fs.PathDir(dir), ".")
+	if parent != dir {
+		if err := makeFolder(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // smallOptions fit a few megabytes that change seldom: the defaults are for a database server. The memtable

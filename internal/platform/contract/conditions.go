@@ -5,21 +5,20 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weir-stream/weir/internal/schema"
 	"github.com/weir-stream/weir/internal/schema/rules"
 )
 
-// NewRules returns Rules that are carried out by the engine of package rules.
-func NewRules() (Rules, error) {
-	e, err := rules.New(rules.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return engine{e}, nil
+// NewRules returns Rules that are carried out by the engine of package rules, which is made for the first rule set: few have any.
+func NewRules() Rules {
+	return engine{sync.OnceValues(func() (*rules.Engine, error) { return rules.New(rules.Options{}) })}
 }
 
-type engine struct{ rules *rules.Engine }
+type engine struct {
+	rules func() (*rules.Engine, error)
+}
 
 // Prepare implements Rules: of a rule set it takes the conditions that a broker can check.
 func (e engine) Prepare(set *schema.RuleSet, m *schema.Metadata) Conditions {
@@ -28,7 +27,11 @@ func (e engine) Prepare(set *schema.RuleSet, m *schema.Metadata) Conditions {
 	}
 	only := *set
 	only.MigrationRules, only.EncodingRules, only.DomainRules = nil, nil, checkable(set.DomainRules)
-	prepared := e.rules.Prepare(&only, m)
+	r, err := e.rules()
+	if err != nil {
+		return noConditions{err}
+	}
+	prepared := r.Prepare(&only, m)
 	if !prepared.Has(rules.Domain, rules.Write) {
 		return nil
 	}
@@ -53,6 +56,14 @@ func checkable(all []schema.Rule) []schema.Rule {
 func writes(r *schema.Rule) bool {
 	mode := rules.Mode(strings.ToUpper(r.Mode))
 	return mode == "" || mode == rules.Write || mode == rules.WriteRead
+}
+
+// noConditions stands for those of an engine that could not be made.
+type noConditions struct{ err error }
+
+// Check implements Conditions.
+func (c noConditions) Check(context.Context, any, schema.Schema, []int) (*Failure, error) {
+	return nil, c.err
 }
 
 type conditions struct{ set *rules.Set }

@@ -105,11 +105,7 @@ func formatsOf(t schema.Type) (schema.Format, bool) { return words{}, t == schem
 
 func newValidator(t testing.TB, s Schemas) *Validator {
 	t.Helper()
-	r, err := NewRules()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return New(Options{Schemas: s, Formats: formatsOf, Rules: r})
+	return New(Options{Schemas: s, Formats: formatsOf, Rules: NewRules()})
 }
 
 func framed(id int, payload string) []byte {

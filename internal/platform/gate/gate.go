@@ -71,7 +71,6 @@ const (
 type Gate struct {
 	o      Options
 	tree   *node
-	plain  []byte // the OpenAPI document
 	wrong  chan struct{}
 	bound  atomic.Pointer[string]
 	ending chan struct{} // closed when the server is told to stop
@@ -84,19 +83,21 @@ func New(o Options) (*Gate, error) {
 		o.MaxBodyBytes = defaultBodyBytes
 	}
 	g := &Gate{o: o, wrong: make(chan struct{}, maxConcurrentWrong), ending: make(chan struct{}), logger: o.Logger.With("service", o.Name)}
-	document, err := json.Marshal(Document(&o))
-	if err != nil {
-		return nil, fmt.Errorf("%s: OpenAPI document: %w", o.Name, err)
-	}
-	g.plain = document
+	// Made when first asked for: it takes longer than all else of a gate's start.
+	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(Document(&g.o)) })
 	routes := append(slices.Clone(o.Routes), Route{
 		Method: http.MethodGet, Path: "/openapi.json", Name: "openapi", Open: true, Hidden: true,
 		Handle: func(w http.ResponseWriter, _ *http.Request) error {
+			text, err := document()
+			if err != nil {
+				return fmt.Errorf("%s: OpenAPI document: %w", o.Name, err)
+			}
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(g.plain) // the client has gone
+			_, _ = w.Write(text) // the client has gone
 			return nil
 		},
 	})
+	var err error
 	if g.tree, err = tree(routes); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
