@@ -28,10 +28,14 @@ func newDumpCommand(s *session) *cobra.Command {
 that bind them together, and the metadata.
 
 Nothing is changed and nothing needs to run. What can be read is shown; damage is told and passed over. --verify reads
-everything and checks every checksum. Without a directory ./weir-data is looked at.`,
+everything and checks every checksum. Without a directory ./weir-data is looked at.
+
+With --records, records of __consumer_offsets, __transaction_state and __share_group_state are written as the JSON that Kafka's own
+dump tool makes of them, --raw writes their bytes.`,
 		`  weir dump wal /var/lib/weir
   weir dump wal --verify /var/lib/weir && weir dump segment --verify /var/lib/weir
-  weir dump segment --records --partition orders/0 | weir topic produce orders-again --input ndjson`,
+  weir dump segment --records --partition orders/0 | weir topic produce orders-again --input ndjson
+  weir dump wal --records --partition __transaction_state   what became of each transaction`,
 		newDumpVerb(s, dumpVerb{
 			name: "wal", short: "Frames of the write-ahead log, with their runs and controls",
 			long: `Show every frame of the write-ahead log that can be found, with the runs of batches and the controls that it holds: a row
@@ -119,6 +123,7 @@ func newDumpVerb(s *session, v dumpVerb) *cobra.Command {
 	f.BoolVar(&d.verify, "verify", false, "check every checksum; tell each damage and exit with 1 if there is one")
 	if v.records {
 		f.BoolVar(&d.records, "records", false, "write the records, in the form of 'topic consume'")
+		f.BoolVar(&d.raw, "raw", false, "with --records: write records of internal topics as they are")
 	}
 	if v.filter {
 		f.StringVar(&partition, "partition", "", "only this partition, `TOPIC/N`, or TOPIC for all of one; a topic's id will do")
@@ -145,6 +150,7 @@ type dump struct {
 	dir *datadir.Dir
 
 	records, verify bool
+	raw             bool   // with records: those of internal topics are not decoded
 	topic           string // "" for all
 	partition       int32  // -1 for all
 	printer         recordPrinter
@@ -300,7 +306,11 @@ func (d *dump) printRecords(topic [16]byte, partition int32, batch []byte, where
 		for _, x := range r.Headers {
 			k.Headers = append(k.Headers, kgo.RecordHeader{Key: string(x.Key), Value: x.Value})
 		}
-		if line, err = d.printer(line[:0], nil, k, recordformat.Typed{}); err != nil {
+		typed := recordformat.Typed{}
+		if !d.raw {
+			k, typed, _ = internalDocument(k)
+		}
+		if line, err = d.printer(line[:0], nil, k, typed); err != nil {
 			return err
 		}
 		if _, err := d.s.out.Write(line); err != nil {

@@ -73,8 +73,13 @@ func dumped[T any](t *testing.T, line string) []T {
 	if code := run(t.Context(), s, words(t, "dump "+line)); code != exitDone {
 		t.Fatalf("weir dump %s: exit code %d, %s", line, code, errOut)
 	}
-	var rows []T
-	for l := range strings.Lines(out.String()) {
+	return decodedLines[T](t, out.String())
+}
+
+// decodedLines decodes NDJSON.
+func decodedLines[T any](t *testing.T, text string) (rows []T) {
+	t.Helper()
+	for l := range strings.Lines(text) {
 		var row T
 		if err := json.Unmarshal([]byte(l), &row); err != nil {
 			t.Fatalf("%q: %v", l, err)

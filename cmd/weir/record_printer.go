@@ -7,6 +7,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/weir-stream/weir/internal/cli/internalrecord"
 	"github.com/weir-stream/weir/internal/cli/recordformat"
 	"github.com/weir-stream/weir/internal/cli/text"
 )
@@ -40,6 +41,19 @@ func newRecordPrinter(s *session, layout string) (recordPrinter, error) {
 		return appendYAML, nil
 	}
 	return envelopePrinter(""), nil
+}
+
+// internalDocument returns a record of an internal topic with the JSON that its key and value stand for. ok is false, and the record
+// the same, if it is of another topic or not known.
+func internalDocument(r *kgo.Record) (shown *kgo.Record, typed recordformat.Typed, ok bool) {
+	key, value, ok := internalrecord.Document(r.Topic, r.Key, r.Value)
+	if !ok {
+		return r, typed, false
+	}
+	shown = new(kgo.Record)
+	*shown = *r
+	shown.Key, shown.Value = key, value
+	return shown, recordformat.Typed{Key: &recordformat.SchemaRef{}, Value: &recordformat.SchemaRef{}}, true
 }
 
 func envelopePrinter(indent string) recordPrinter {

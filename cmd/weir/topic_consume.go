@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/weir-stream/weir/internal/cli/position"
+	"github.com/weir-stream/weir/internal/cli/recordformat"
 	"github.com/weir-stream/weir/internal/cli/typed"
 )
 
@@ -52,7 +53,8 @@ headers, and key_base64 or value_base64 where bytes are no text.
 
 Keys and values that show the id of a schema are printed as the JSON that they stand for, if a Schema Registry knows the id: the one of
 --schema-registry, or else at port 8081 of the broker's host. In NDJSON they are JSON of their own, with the id beside them, and 'topic
-produce --input ndjson' encodes them again. --raw shows the bytes as they are; to copy a topic byte by byte, use it. With
+produce --input ndjson' encodes them again. --raw shows the bytes as they are; to copy a topic byte by byte, use it. Records of
+__consumer_offsets, __transaction_state and __share_group_state are printed as the JSON that Kafka's own tools make of them. With
 --value-format avro, protobuf or json-schema what cannot be decoded is an error, and --value-schema reads bytes that show no id.
 
 With --group, partitions are shared with the group's members and offsets are committed after records were printed.`,
@@ -375,7 +377,14 @@ func (r *reading) one(ctx context.Context, p *kgo.FetchPartition, rec *kgo.Recor
 	if rec.Attrs.IsControl() {
 		return nil
 	}
-	shown, by, err := decoded(ctx, r.decoders, rec)
+	shown, by, internal := rec, recordformat.Typed{}, false
+	if !r.o.raw {
+		shown, by, internal = internalDocument(rec)
+	}
+	var err error
+	if !internal {
+		shown, by, err = decoded(ctx, r.decoders, rec)
+	}
 	if err != nil {
 		return withFix(fmt.Errorf("%s-%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err), "--raw shows the bytes as they are; --schema-registry names another registry")
 	}

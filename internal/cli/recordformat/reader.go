@@ -162,7 +162,7 @@ type Typed struct{ Key, Value *SchemaRef }
 
 // SchemaRef names a schema, and the message of a Protobuf one by its indexes in the file.
 type SchemaRef struct {
-	ID      string // a number, or a GUID
+	ID      string // a number, or a GUID; empty for JSON that no schema stands behind
 	Message []int
 }
 
@@ -217,6 +217,9 @@ func AppendEnvelope(dst []byte, r *kgo.Record, typed Typed, indent string) ([]by
 // part returns the members of an envelope for a key or value.
 func part(b []byte, by *SchemaRef) (text json.RawMessage, asBase64 *string, id json.RawMessage, message []int) {
 	if by != nil && b != nil {
+		if by.ID == "" {
+			return b, nil, nil, nil
+		}
 		id = json.RawMessage(by.ID)
 		if _, err := strconv.Atoi(by.ID); err != nil {
 			id = quote(by.ID)
@@ -287,6 +290,9 @@ func schemaRef(id json.RawMessage, message []int, asBase64 *string) (*SchemaRef,
 		}
 	} else if _, err := strconv.Atoi(text); err != nil {
 		return nil, errors.New("neither a number nor a string")
+	}
+	if text == "" {
+		return nil, nil
 	}
 	return &SchemaRef{ID: text, Message: message}, nil
 }

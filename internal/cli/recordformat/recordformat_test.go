@@ -198,6 +198,15 @@ func TestEnvelopesCarryWhatASchemaDecoded(t *testing.T) {
 	}
 }
 
+func TestEnvelopesCarryJSONWithoutASchema(t *testing.T) {
+	t.Parallel()
+	r := &kgo.Record{Topic: "t", Timestamp: time.UnixMilli(5), Key: []byte(`{"type":"0"}`)}
+	text, err := AppendEnvelope(nil, r, Typed{Key: &SchemaRef{}, Value: &SchemaRef{}}, "")
+	if want := `{"topic":"t","partition":0,"offset":0,"timestamp":5,"key":{"type":"0"},"value":null}`; err != nil || string(text) != want {
+		t.Errorf("got\n%s %v\nwant\n%s", text, err, want)
+	}
+}
+
 func FuzzLayouts(f *testing.F) {
 	for _, s := range []string{`%k %v\n`, `%d{strftime[%F]}`, `%h{%k=%v }`, `%V{big32}%v`, `%R%s`, `%v{unpack{<b}}`, `%{%}`} {
 		f.Add(s)
@@ -213,6 +222,7 @@ func FuzzLayouts(f *testing.F) {
 
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(`{"key":"k","value":null,"headers":[{"key":"a","value_base64":"/g=="}]}`))
+	f.Add([]byte(`{"key":[1, 2],"key_schema_id":"","value":"v"}`))
 	f.Add([]byte(`{"key":[1, 2],"key_schema_id":"guid","value":{"a": "<"},"value_schema_id":7,"value_message":[1,0]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		r, typed, err := parseEnvelope(line)
