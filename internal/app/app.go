@@ -328,7 +328,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	} else {
 		listeners = append(listeners, a.withinListener())
 	}
-	if a.platform, err = a.openPlatform(directory, access, registry); err != nil {
+	if a.platform, err = a.openPlatform(directory, access, log, registry); err != nil {
 		return nil, err
 	}
 	if a.platform.inside != nil {

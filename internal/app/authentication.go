@@ -36,6 +36,7 @@ type authentication struct {
 	app       *App
 
 	listeners []*securedListener
+	services  []*securedListener // those of the HTTP services that speak TLS
 }
 
 // securedListener is a listener with what may be replaced while it runs.
@@ -147,7 +148,7 @@ func (au *authentication) authenticator(listener string, values *config.Values) 
 // check tells what is wrong with settings that the listeners are to take.
 func (au *authentication) check(values *config.Values) error {
 	var errs []error
-	for _, l := range au.listeners {
+	for _, l := range slices.Concat(au.listeners, au.services) {
 		if l.tls != nil {
 			errs = append(errs, l.tls.Check(values))
 		}
@@ -164,7 +165,7 @@ func (au *authentication) changed(before, after *topics.View) {
 	if before.Values() == after.Values() {
 		return
 	}
-	for _, l := range au.listeners {
+	for _, l := range slices.Concat(au.listeners, au.services) {
 		if !differ(before.Values(), after.Values(), l.spec.name) {
 			continue
 		}

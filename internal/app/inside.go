@@ -9,11 +9,13 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/weir-stream/weir/internal/broker"
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/kafka/acl"
@@ -30,6 +32,8 @@ type inside struct {
 	listener  broker.Listener
 	pipe      *broker.Within
 	secret    string
+	audit     *audit.Log // nil: nothing is audited
+	logins    *logins
 }
 
 // insideAddress is where the broker tells its clients inside the process that it is; it leads to the pipe.
@@ -39,8 +43,8 @@ const (
 	insideAddress = "broker.inside:9092"
 )
 
-func (a *App) newInside(directory *cluster.Directory, access *auth.Authorizer) (*inside, error) {
-	b := &inside{app: a, access: access, directory: directory, pipe: broker.NewWithin(), secret: a.peers.password()}
+func (a *App) newInside(directory *cluster.Directory, access *auth.Authorizer, log *audit.Log) (*inside, error) {
+	b := &inside{app: a, access: access, directory: directory, pipe: broker.NewWithin(), secret: a.peers.password(), audit: log, logins: &logins{now: a.o.Now, until: map[auth.Event]time.Time{}}}
 	if a.peers.client == nil { // there are no other brokers, and nobody else has to know it
 		var own [32]byte
 		rand.Read(own[:]) //nolint:errcheck // crypto/rand.Read never fails
@@ -92,12 +96,18 @@ func (b *inside) Authenticate(ctx context.Context, shown *gate.Credentials) (gat
 		id, err = b.checkPassword(ctx, shown)
 	case shown.Kind == gate.BearerCredentials:
 		if login := b.login((*auth.Authenticator).TakesTokens); login != nil {
-			id, err = login.CheckToken(ctx, shown.Host, shown.Token.Reveal())
+			id, err = login.CheckToken(ctx, shown.Token.Reveal())
 		} else {
 			err = auth.ErrLogin
 		}
 	case shown.Certificate != acl.Principal{}:
-		return gate.Caller{Principal: shown.Certificate, Host: shown.Host}, nil
+		id = &auth.Identity{Principal: shown.Certificate}
+	}
+	switch {
+	case id != nil && err == nil:
+		b.tell(shown, id.Principal, nil)
+	case err != nil:
+		b.tell(shown, acl.Principal{}, err)
 	}
 	switch {
 	case errors.Is(err, auth.ErrLogin):
@@ -114,7 +124,7 @@ func (b *inside) Authenticate(ctx context.Context, shown *gate.Credentials) (gat
 
 func (b *inside) checkPassword(ctx context.Context, shown *gate.Credentials) (*auth.Identity, error) {
 	if login := b.login((*auth.Authenticator).TakesPasswords); login != nil {
-		return login.CheckPassword(ctx, shown.Host, shown.User, shown.Password.Reveal())
+		return login.CheckPassword(ctx, shown.User, shown.Password.Reveal())
 	}
 	if !b.required() && len(b.app.authn.users.Credentials(shown.User)) == 0 {
 		return nil, nil //nolint:nilnil // nobody: not wrong, and not right
@@ -124,17 +134,22 @@ func (b *inside) checkPassword(ctx context.Context, shown *gate.Credentials) (*a
 		return nil, err
 	}
 	if !ok {
-		return nil, auth.ErrLogin
+		return nil, auth.ErrPassword
 	}
 	return &auth.Identity{Principal: auth.Principal{Type: acl.UserType, Name: shown.User}}, nil
 }
 
 // Allowed implements gate.Bridge.
-func (b *inside) Allowed(_ context.Context, c gate.Caller, op acl.Operation, kind acl.ResourceType, name string) error {
-	if b.access == nil || c.IsService() {
+func (b *inside) Allowed(ctx context.Context, c gate.Caller, op acl.Operation, kind acl.ResourceType, name string) error {
+	if c.IsService() {
 		return nil
 	}
-	if !b.access.Decide(acl.Request{Principal: c.Principal, Host: c.Host, Operation: op, Type: kind, Name: name}).Allowed {
+	d := acl.Decision{Allowed: true}
+	if b.access != nil {
+		d = b.access.Decide(acl.Request{Principal: c.Principal, Host: c.Host, Operation: op, Type: kind, Name: name})
+	}
+	noted(ctx, audit.Decision{Decision: d, Operation: op, Type: kind, Name: name})
+	if !d.Allowed {
 		return fmt.Errorf("%w: %s %s on %s %s", gate.ErrForbidden, c.Principal, op, kind, name)
 	}
 	return nil

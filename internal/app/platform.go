@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/service"
+	"github.com/weir-stream/weir/internal/broker/audit"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/platform/gate"
@@ -92,13 +93,13 @@ func (p *platform) waits() string {
 }
 
 // openPlatform makes the services of a process with a broker in it.
-func (a *App) openPlatform(directory *cluster.Directory, access *auth.Authorizer, r prometheus.Registerer) (*platform, error) {
+func (a *App) openPlatform(directory *cluster.Directory, access *auth.Authorizer, log *audit.Log, r prometheus.Registerer) (*platform, error) {
 	p := &platform{}
 	if !slices.ContainsFunc(Roles.Get(a.o.Values), func(role string) bool { return role != roleBroker }) {
 		return p, nil
 	}
 	var err error
-	if p.inside, err = a.newInside(directory, access); err != nil {
+	if p.inside, err = a.newInside(directory, access, log); err != nil {
 		return nil, err
 	}
 	p.proves = p.inside.required()
@@ -166,6 +167,9 @@ func (a *App) newGate(name string, listen config.Key[string], o gate.Options) (*
 			return nil, err
 		}
 		o.TLS = t
+		if a.authn != nil {
+			a.authn.services = append(a.authn.services, &securedListener{spec: listenerSpec{name: name, tls: true}, tls: t})
+		}
 	}
 	return gate.New(o)
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -56,13 +57,16 @@ type Decision struct {
 // Request is one request with what was decided about it. Decisions is not kept.
 type Request struct {
 	Client
+	Service       string   // that was asked; "" is kafka
 	API           string   // its name, such as CreateTopics
 	Category      Category // of the API
 	CorrelationID int32
 	Decisions     []Decision
-	// Answered: Errors are all errors of the answer, each once. Such a request gets a result.
+	// Answered: Errors are all errors of the answer, each once. Such a request gets a result. Failure is the error of an answer that is
+	// none of Kafka's; "" is none.
 	Answered bool
 	Errors   []kafka.Error
+	Failure  string
 }
 
 // Authentication is one attempt of a client to say who it is. Reason is for operators, and must not hold a secret.
@@ -95,7 +99,7 @@ func (l *Log) requestEvent(r *Request, category Category) *auditevent.Event {
 	e := &auditevent.Event{
 		Source: l.o.Source, Type: auditevent.TypeAuthorization, Time: l.o.Now().UTC(),
 		Data: auditevent.Data{
-			ServiceName: l.o.Source, MethodName: "kafka." + r.API, Category: string(category),
+			ServiceName: l.o.Source, MethodName: cmp.Or(r.Service, "kafka") + "." + r.API, Category: string(category),
 			Authentication: &auditevent.Authentication{Principal: short(r.Principal.String())},
 			Request:        &auditevent.Request{CorrelationID: r.CorrelationID, ClientID: short(r.ClientID)},
 			Client:         &auditevent.Client{Address: r.Address, Listener: r.Listener},
@@ -118,6 +122,9 @@ func (l *Log) requestEvent(r *Request, category Category) *auditevent.Event {
 			if e.Data.Result.Status = auditevent.Failure; i < maxErrors {
 				e.Data.Result.Errors = append(e.Data.Result.Errors, err.Name())
 			}
+		}
+		if r.Failure != "" {
+			e.Data.Result.Status, e.Data.Result.Errors = auditevent.Failure, append(e.Data.Result.Errors, r.Failure)
 		}
 	}
 	if len(r.Decisions) > 1 {

@@ -3,49 +3,52 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 )
 
-// CheckPassword says whose user and password these are, for who gets them in another way than by SASL: over HTTP. It is counted and
-// told like a login with PLAIN, which the listener need not offer. The error is that of ctx, or ErrLogin.
-func (a *Authenticator) CheckPassword(ctx context.Context, peer, user, password string) (*Identity, error) {
+// CheckPassword says whose user and password these are, for who gets them in another way than by SASL: over HTTP, say. The listener
+// need not offer PLAIN. Nobody is told: see Tell. The error is that of ctx, or ErrLogin.
+func (a *Authenticator) CheckPassword(ctx context.Context, user, password string) (*Identity, error) {
 	ok, err := plainCheck(a.plainUsers, a.o.Passwords)(ctx, user, password)
 	if err != nil {
 		return nil, err
 	}
-	e := Event{Listener: a.o.Listener, Peer: peer, Mechanism: Plain, Principal: Principal{Type: "User", Name: user}, Success: ok}
 	if !ok {
-		e.Reason = "wrong password, or no such user"
+		return nil, ErrPassword
 	}
-	a.tell(e)
-	if !ok {
-		return nil, ErrLogin
-	}
-	return &Identity{Principal: e.Principal}, nil
+	return &Identity{Principal: Principal{Type: "User", Name: user}}, nil
 }
 
-// CheckToken says whose token this is, for who gets it in another way than by SASL. ErrLogin: it is not good, or the listener takes none.
-func (a *Authenticator) CheckToken(ctx context.Context, peer, token string) (*Identity, error) {
+// CheckToken says whose token this is, for who gets it in another way than by SASL. Nobody is told: see Tell. ErrLogin: it is not good,
+// or the listener takes none.
+func (a *Authenticator) CheckToken(ctx context.Context, token string) (*Identity, error) {
 	if a.bearer == nil {
 		return nil, ErrLogin
 	}
 	id, err := a.bearer.check(ctx, token)
-	e := Event{Listener: a.o.Listener, Peer: peer, Mechanism: OAuthBearer, Success: err == nil}
 	if err != nil {
-		e.Reason = err.Error()
-	} else {
-		e.Principal = id.Principal
-	}
-	a.tell(e)
-	if err != nil {
-		return nil, errors.Join(ErrLogin, err)
+		return nil, fmt.Errorf("%w: %w", ErrLogin, err)
 	}
 	return id, nil
 }
 
-// ErrLogin is wrapped by what CheckPassword and CheckToken return for what is wrong.
-var ErrLogin = errors.New("the login failed")
+var (
+	// ErrLogin is wrapped by what CheckPassword and CheckToken return for what is wrong.
+	ErrLogin = errors.New("the login failed")
+	// ErrPassword is the ErrLogin of CheckPassword.
+	ErrPassword = fmt.Errorf("%w: wrong password, or no such user", ErrLogin)
+)
+
+// Tell counts and logs a login that was made in another way than by SASL, and hands it to observe, which may be nil.
+func Tell(e Event, m *Metrics, logger *slog.Logger, observe Observer) {
+	count(e, m, logger)
+	if observe != nil {
+		observe(e)
+	}
+}
 
 // TakesPasswords tells whether clients of the listener have passwords.
 func (a *Authenticator) TakesPasswords() bool {

@@ -68,8 +68,8 @@ const (
 	Failure = "FAILURE"
 )
 
-// Result is what became of a request. A failure may be one of a part: of one topic among several. Errors are Kafka's names of
-// all errors in the answer, each once.
+// Result is what became of a request. A failure may be one of a part: of one topic among several. Errors are Kafka's names of all
+// errors in the answer, each once; of an HTTP service, the code of the error.
 type Result struct {
 	Status string   `json:"status"`
 	Errors []string `json:"errors,omitempty"`

@@ -44,6 +44,7 @@ func (c Caller) With(shown *Credentials) Caller {
 
 // Credentials are what a request shows of its caller. At most one of Basic and Bearer is set.
 type Credentials struct {
+	Service  string // that they are shown to
 	Host     string
 	User     string
 	Password secret.Text
@@ -73,6 +74,30 @@ type Bridge interface {
 	// Options make a Kafka client that acts as the caller. The caller's rights are then checked by the cluster, request by request.
 	Options(c Caller) ([]kgo.Opt, error)
 }
+
+// Witness is a Bridge that keeps a record of who was let in, or refused, what.
+type Witness interface {
+	// Attend begins a request: what Allowed is asked with the context that it returns belongs to it. done is called once, with the
+	// code of the error that it ended with, 0 for none.
+	Attend(ctx context.Context, request *Attended) (of context.Context, done func(code int))
+}
+
+// Attended is a request as records tell of it. Client is what the caller's program calls itself.
+type Attended struct {
+	Service, Operation, Client string
+	Caller                     Caller
+}
+
+type filteringKey struct{}
+
+// Filtering returns a context for questions whose no refuses nothing: something is left out of a list, or the handler asks for
+// something else.
+func Filtering(ctx context.Context) context.Context {
+	return context.WithValue(ctx, filteringKey{}, true)
+}
+
+// IsFiltering tells whether a context is one of Filtering.
+func IsFiltering(ctx context.Context) bool { return ctx.Value(filteringKey{}) != nil }
 
 type callerKey struct{}
 

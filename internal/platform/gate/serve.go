@@ -60,7 +60,7 @@ const statusGone = 499
 
 var errPanic = Errorf(http.StatusInternalServerError, "Internal Server Error")
 
-func (g *Gate) serve(w http.ResponseWriter, r *http.Request, route *Route) error {
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request, route *Route) (failed error) {
 	control := http.NewResponseController(w)
 	if !route.Stream {
 		deadline := time.Now().Add(requestTimeout)
@@ -90,7 +90,13 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, route *Route) error
 	if route.MaxBodyBytes > 0 {
 		limit = route.MaxBodyBytes
 	}
-	r = r.WithContext(WithCaller(ctx, caller))
+	ctx = WithCaller(ctx, caller)
+	if witness, ok := g.o.Bridge.(Witness); ok && !route.Open {
+		var done func(int)
+		ctx, done = witness.Attend(ctx, &Attended{Service: g.o.Name, Operation: route.Name, Client: r.UserAgent(), Caller: caller})
+		defer func() { done(g.codeOf(failed)) }()
+	}
+	r = r.WithContext(ctx)
 	if hasBody(r) {
 		if types := route.accepts(&g.o); !acceptsBody(r, types) {
 			return Errorf(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
@@ -114,6 +120,15 @@ func (r *Route) accepts(o *Options) []string {
 	return o.Types
 }
 
+// codeOf is what the client is told of an error, 0 for none.
+func (g *Gate) codeOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	e, _ := errorOf(err, g.o.Translate)
+	return e.code()
+}
+
 func hasBody(r *http.Request) bool {
 	return r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
 }
@@ -125,6 +140,9 @@ func (g *Gate) authenticate(ctx context.Context, r *http.Request, route *Route) 
 	}
 	shown, ok := credentialsOf(r)
 	err := ErrUnauthenticated
+	if ok {
+		shown.Service = g.o.Name
+	}
 	var caller Caller
 	if ok && r.TLS != nil && g.o.TLS != nil {
 		if shown.Certificate, err = g.o.TLS.Principal(*r.TLS); err != nil {

@@ -94,7 +94,7 @@ func (a *API) listAssociations(w http.ResponseWriter, r *http.Request, wanted fu
 	}
 	var out []AssociationAnswer
 	for _, x := range list {
-		switch err := a.may(r, acl.Describe, x.Subject); {
+		switch err := a.sees(r, acl.Describe, x.Subject); {
 		case err == nil:
 			out = append(out, AssociationAnswer{*x, x.Time})
 		case !isForbidden(err):
@@ -234,7 +234,7 @@ func (a *API) batchGet(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(x *state.Association) bool { return a.may(r, acl.Describe, x.Subject) != nil })
+		list = slices.DeleteFunc(list, func(x *state.Association) bool { return a.sees(r, acl.Describe, x.Subject) != nil })
 		found := make([]Associated, len(list))
 		for i, x := range list {
 			found[i].Association = x

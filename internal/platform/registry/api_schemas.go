@@ -90,7 +90,7 @@ func lookForID(s *state.State, name string, id int) *state.Version {
 
 // mayReadID asks whether the caller may read any subject that has the schema.
 func (a *API) mayReadID(r *http.Request, v *state.Version) error {
-	err := a.may(r, acl.Read, v.Subject)
+	err := a.sees(r, acl.Read, v.Subject)
 	if err == nil || !isForbidden(err) {
 		return err
 	}
@@ -101,11 +101,11 @@ func (a *API) mayReadID(r *http.Request, v *state.Version) error {
 		return lookErr
 	}
 	for _, other := range others {
-		if other.Subject != v.Subject && a.may(r, acl.Read, other.Subject) == nil {
+		if other.Subject != v.Subject && a.sees(r, acl.Read, other.Subject) == nil {
 			return nil
 		}
 	}
-	return err
+	return a.may(r, acl.Read, v.Subject)
 }
 
 func idIn(r *http.Request) (int, error) {
@@ -165,7 +165,7 @@ func (a *API) allByID(r *http.Request) ([]*state.Version, error) {
 		if !state.IsContext(name) && r.URL.Query().Get("subject") != "" && x.Subject != name {
 			continue
 		}
-		switch err := a.may(r, acl.Describe, x.Subject); {
+		switch err := a.sees(r, acl.Describe, x.Subject); {
 		case err == nil:
 			out = append(out, x)
 		case !isForbidden(err):

@@ -50,11 +50,16 @@ func (p *topicPartitioner) OnNewBatch() {
 // deliveryTimeout is how long the records of a request may take.
 const deliveryTimeout = 60 * time.Second
 
-// produceAll sends records and waits until each is acknowledged or has failed; errors come by index.
-func produceAll(ctx context.Context, cl *kgo.Client, records []*kgo.Record) []error {
+// produceAll sends records of one topic and waits until each is acknowledged or has failed; errors come by index.
+func (s *Server) produceAll(ctx context.Context, cl *kgo.Client, records []*kgo.Record) []error {
 	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
 	errs := make([]error, len(records))
+	if len(records) == 0 {
+		return errs
+	}
+	end := s.writers.begin(cl, records[0].Topic)
+	defer func() { end(errs...) }()
 	var left sync.WaitGroup
 	left.Add(len(records))
 	for i, record := range records {

@@ -73,6 +73,7 @@ type Server struct {
 	buffer    *semaphore.Weighted
 	clusterID atomic.Pointer[string]
 	webhooks  map[string]Webhook
+	writers   writers
 }
 
 // New returns a server; Run has to run while it serves.
@@ -89,7 +90,7 @@ func New(o Options) *Server {
 		o: o, engine: sync.OnceValues(func() (*rules.Engine, error) { return rules.New(rules.Options{}) }), codec: embedded.New(embedded.Options{Registry: o.Registry, Formats: o.Formats}),
 		consumers: consumers.New(consumers.Options{Max: o.Limits.Consumers, Idle: o.Limits.ConsumerIdle, MaxBytes: o.Limits.ConsumerBytes, Logger: o.Logger}),
 		hub:       tail.New(tail.Options{Readers: o.Limits.Readers, Logger: o.Logger}),
-		buffer:    semaphore.NewWeighted(o.Limits.BufferBytes), webhooks: map[string]Webhook{},
+		buffer:    semaphore.NewWeighted(o.Limits.BufferBytes), webhooks: map[string]Webhook{}, writers: writers{by: map[writing]int{}},
 	}
 	for _, w := range o.Webhooks {
 		s.webhooks[w.Name] = w

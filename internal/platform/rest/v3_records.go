@@ -217,13 +217,16 @@ func (s *Server) v3Produce(w http.ResponseWriter, r inCluster) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	pending := make(chan func() ProduceResponse, s.o.Limits.StreamPending)
+	var lastErr error // of those that were written; the goroutine's until it ends
+	end := s.writers.begin(r.client, topic)
+	defer func() { end(lastErr) }()
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		defer cancel()
 		s.writeAnswers(w, control, pending)
 	})
 	for value := first; ; {
-		answerOf, more := s.produceOne(ctx, r, topic, value)
+		answerOf, more := s.produceOne(ctx, r, topic, value, &lastErr)
 		if !offer(ctx, pending, answerOf) || !more {
 			break
 		}
@@ -253,8 +256,8 @@ func offer[T any](ctx context.Context, to chan<- T, v T) bool {
 	}
 }
 
-// produceOne sends one record; the function that it returns waits for the answer. More is false if nothing after it can be read.
-func (s *Server) produceOne(ctx context.Context, r inCluster, topic string, value json.RawMessage) (answerOf func() ProduceResponse, more bool) {
+// produceOne sends one record; the function that it returns waits for the answer, and notes an error. More is false if nothing after it can be read.
+func (s *Server) produceOne(ctx context.Context, r inCluster, topic string, value json.RawMessage, lastErr *error) (answerOf func() ProduceResponse, more bool) {
 	now := func(p ProduceResponse) func() ProduceResponse { return func() ProduceResponse { return p } }
 	var in ProduceRequest
 	if len(value) == 0 || value[0] != '{' {
@@ -271,6 +274,7 @@ func (s *Server) produceOne(ctx context.Context, r inCluster, topic string, valu
 	r.client.Produce(ctx, p.record, func(_ *kgo.Record, err error) { result <- err })
 	return func() ProduceResponse {
 		if err := <-result; err != nil {
+			*lastErr = err
 			return failure(err)
 		}
 		return p.success(r)
@@ -373,7 +377,7 @@ func (s *Server) v3ProduceBatch(w http.ResponseWriter, r inCluster) error {
 			records = append(records, p.record)
 		}
 	}
-	errs := produceAll(r.Context(), r.client, records)
+	errs := s.produceAll(r.Context(), r.client, records)
 	for i, p := range ready {
 		if failed[i] == nil {
 			failed[i], errs = errs[0], errs[1:]

@@ -15,7 +15,7 @@ func (s *Service) listKEKs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	names, err := s.visible(ctx, s.o.Keys.KEKs(r.URL.Query()["subjectPrefix"], gate.QueryBool(r, "deleted")), func(ctx context.Context, name string) error {
-		return s.o.Allow(ctx, acl.Describe, name, "")
+		return s.o.Allow(gate.Filtering(ctx), acl.Describe, name, "")
 	})
 	if err == nil {
 		names, err = page(r, names)
@@ -128,7 +128,7 @@ func (s *Service) listSubjects(w http.ResponseWriter, r *http.Request) error {
 		names = append(names, d.Subject)
 	}
 	names, err = s.visible(r.Context(), slices.Compact(names), func(ctx context.Context, subject string) error {
-		return s.o.Allow(ctx, acl.Describe, t.kek, subject)
+		return s.o.Allow(gate.Filtering(ctx), acl.Describe, t.kek, subject)
 	})
 	if err == nil {
 		names, err = page(r, names)
