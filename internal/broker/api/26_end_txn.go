@@ -3,7 +3,8 @@ package api
 // EndTxn (key 26), versions 0-5: commits or aborts a producer's transaction.
 //
 // The answer is sent when the outcome is durable; the markers in the partitions follow, and until they are written the
-// next request of the transactional id is answered CONCURRENT_TRANSACTIONS. A request that comes again finds the outcome.
+// next request of the transactional id is answered CONCURRENT_TRANSACTIONS. A request that comes again finds the outcome. Below
+// version 5 a request whose connection has ended is passed over: its client may have asked again and begun the next transaction (KAFKA-17754).
 //
 // 2: PRODUCER_FENCED, before it INVALID_PRODUCER_EPOCH. 3: flexible. 5: each transaction takes an epoch (KIP-890); the
 // answer has the producer id and epoch to go on with, and an abort is allowed without a transaction.

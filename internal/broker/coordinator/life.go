@@ -115,6 +115,10 @@ func (l *life) handleQueued(ctx context.Context) error {
 }
 
 func (l *life) handle(ctx context.Context, c *call) error {
+	if e, ok := c.event.(machine.Attended); ok && e.NeedsCaller() && c.ctx.Err() != nil {
+		c.reply <- reply{err: c.ctx.Err()}
+		return nil
+	}
 	l.request++
 	l.waiting[l.request] = c
 	return l.take(ctx, l.machine.Handle(l.request, c.event, time.Now()))

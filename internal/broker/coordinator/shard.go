@@ -43,6 +43,7 @@ const (
 
 // call is a request on its way.
 type call struct {
+	ctx   context.Context //nolint:containedctx // a call is one request
 	event any
 	reply chan reply // holds one
 }
@@ -86,7 +87,7 @@ func (s *shard) enter(phase int32) {
 // do hands an event to the state machine and waits for its reply, which may be long for Join and Sync. The error is
 // kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.NotCoordinator if the partition is another broker's,
 // kafka.CoordinatorNotAvailable if the shard was fenced while the request was on its way, and the context's if that ended
-// first. An event takes effect though its context has ended, unless the queue is full.
+// first. An event takes effect though its context has ended, unless the queue is full or it is machine.Attended.
 func (s *shard) do(ctx context.Context, e any) (any, error) {
 	switch s.phase.Load() {
 	case phaseActive:
@@ -98,7 +99,7 @@ func (s *shard) do(ctx context.Context, e any) (any, error) {
 	if !s.options.Confident() {
 		return nil, kafka.CoordinatorNotAvailable
 	}
-	c := &call{event: e, reply: make(chan reply, 1)}
+	c := &call{ctx: ctx, event: e, reply: make(chan reply, 1)}
 	select {
 	case s.calls <- c: // also for a client that has gone: its last word is often that it leaves
 	default:

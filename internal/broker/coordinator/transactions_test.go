@@ -421,6 +421,48 @@ func TestATimeOutFencesTheCommitThatRacesIt(t *testing.T) {
 	})
 }
 
+// A client of before KIP-890 that gave up on its EndTxn asks again by another connection, and may have begun its next transaction when the
+// first one comes to be handled: that must not end it (KAFKA-17754). The epoch of a client that bumps tells the two apart, so its
+// last word is taken.
+func TestAnEndWhoseClientHasGoneIsNotCarriedOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x, _ := startTransactions(t, newMemTopics(1), &fakeMarkers{}, &ids{})
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, c := range []struct {
+			name          string
+			bumps, commit bool
+			want          txnrecord.State
+		}{
+			{"a late commit", false, true, txnrecord.Ongoing},
+			{"a late abort", false, false, txnrecord.Ongoing},
+			{"the last word of a client that bumps", true, true, txnrecord.CompleteCommit},
+		} {
+			const n = 20 // what is taken by chance would hardly be refused every time
+			for i := range n {
+				id := fmt.Sprint(c.name, i)
+				p := begin1(t, x, id)
+				e := txn.AddPartitions{TransactionalID: id, Producer: p, Partitions: []kafka.TopicPartition{{Topic: "a"}}, Bumps: c.bumps}
+				if err := x.AddPartitions(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				late := txn.End{TransactionalID: id, Producer: p, Commit: c.commit, Bumps: c.bumps}
+				if _, err := x.End(gone, late); err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				wantState(t, x, id, c.want)
+				if !c.bumps {
+					if _, err := x.End(t.Context(), late); err != nil {
+						t.Errorf("%s, asked again: %v", c.name, err)
+					}
+					wantState(t, x, id, map[bool]txnrecord.State{true: txnrecord.CompleteCommit, false: txnrecord.CompleteAbort}[c.commit])
+				}
+			}
+		}
+	})
+}
+
 func TestProducerIDsRunOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -84,6 +84,10 @@ var ErrUnknownKind = errors.New("record of an unknown kind")
 // Tick makes everything happen whose time has come. It has no reply.
 type Tick struct{}
 
+// Attended is implemented by events some of which must not be handled once their caller has gone: because he may have asked again by then,
+// and gone on, and nothing in the event tells the two apart. Other events are a caller's last word and take effect.
+type Attended interface{ NeedsCaller() bool }
+
 // Machine is the state of one partition.
 type Machine interface {
 	// Replay applies one record of the partition, from the log's start on, before Activate; in names the transaction that

@@ -66,6 +66,10 @@ type End struct {
 	NewProducerID int64
 }
 
+// NeedsCaller implements machine.Attended: the epoch of a client that bumps tells a late request from one of the next transaction.
+// That of another does not, and one who gave up on a request closes the connection that it went by (KAFKA-17754).
+func (e End) NeedsCaller() bool { return !e.Bumps }
+
 // EndReply answers End. Producer is what a client that bumps goes on with.
 type EndReply struct {
 	Err             kafka.Error

@@ -94,7 +94,8 @@ func (m *Machine) end(e *End) EndReply {
 }
 
 // endPlain serves clients that keep their epoch. Nothing in the protocol tells their late EndTxn from one of the next
-// transaction, once that has begun (KAFKA-17754); without one, it finds the outcome of the last.
+// transaction, once that has begun (KAFKA-17754); without one, it finds the outcome of the last. What is late because its
+// client has given up on it does not come here (End.NeedsCaller).
 func (m *Machine) endPlain(e *End, t *txnrecord.Transaction) EndReply {
 	switch {
 	case t.ProducerID != e.Producer.ID:

@@ -27,8 +27,6 @@ var (
 	topicB = kafka.TopicID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 )
 
-func text(s string) *string { return &s }
-
 // samples are records of every kind, each with everything in it, with as little as there can be, and as a tombstone.
 func samples() map[string][]sample {
 	all := map[string][]sample{}
@@ -77,7 +75,7 @@ func samples() map[string][]sample {
 		}
 	}
 	share(
-		sharerecord.GroupRecord{Kind: sharerecord.KindMember, Group: "s", Member: "m1", Value: &sharerecord.Member{RackID: text("r1"), ClientID: "c", ClientHost: "/127.0.0.1", SubscribedTopics: []string{"t"}}},
+		sharerecord.GroupRecord{Kind: sharerecord.KindMember, Group: "s", Member: "m1", Value: &sharerecord.Member{RackID: new("r1"), ClientID: "c", ClientHost: "/127.0.0.1", SubscribedTopics: []string{"t"}}},
 		sharerecord.GroupRecord{Kind: sharerecord.KindMember, Group: "s", Member: "m1", Value: &sharerecord.Member{ClientID: "c", ClientHost: "/127.0.0.1"}},
 		sharerecord.GroupRecord{Kind: sharerecord.KindMember, Group: "s", Member: "m1"},
 		sharerecord.GroupRecord{Kind: sharerecord.KindEpoch, Group: "s", Value: &sharerecord.Epoch{Epoch: 2, MetadataHash: 5}},
@@ -105,7 +103,7 @@ func samples() map[string][]sample {
 		streamsrecord.Record{Kind: streamsrecord.KindGroup, Group: "w", Value: &streamsrecord.Group{Epoch: 2, MetadataHash: 5, ValidatedTopologyEpoch: 1, Configs: []streamsrecord.KeyValue{{Key: "num.standby.replicas", Value: "1"}}}},
 		streamsrecord.Record{Kind: streamsrecord.KindGroup, Group: "w", Value: &streamsrecord.Group{Epoch: 2, ValidatedTopologyEpoch: -1}},
 		streamsrecord.Record{Kind: streamsrecord.KindMember, Group: "w", Member: "m1", Value: &streamsrecord.Member{
-			InstanceID: text("i1"), RackID: text("r1"), ClientID: "c", ClientHost: "/127.0.0.1", RebalanceTimeoutMillis: 300000, TopologyEpoch: 1, ProcessID: "p",
+			InstanceID: new("i1"), RackID: new("r1"), ClientID: "c", ClientHost: "/127.0.0.1", RebalanceTimeoutMillis: 300000, TopologyEpoch: 1, ProcessID: "p",
 			Endpoint: &streamsrecord.Endpoint{Host: "h", Port: 8080}, Tags: []streamsrecord.KeyValue{{Key: "zone", Value: "a"}},
 		}},
 		streamsrecord.Record{Kind: streamsrecord.KindMember, Group: "w", Member: "m1", Value: &streamsrecord.Member{ClientID: "c", ClientHost: "/127.0.0.1", RebalanceTimeoutMillis: 300000, ProcessID: "p"}},
