@@ -78,7 +78,7 @@ var mayImport = map[string][]string{
 	"internal/sim/cost":  {},
 	"internal/sim/model": {},
 
-	"bench": {"internal/kafka"},
+	"bench": {"internal/kafka", "internal/sim/cost"},
 	"tools": {"internal/base", "internal/kafka", "internal/broker", "internal/app"},
 	"test":  {"internal/kafka", "internal/base"},
 }

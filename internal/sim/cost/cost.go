@@ -7,7 +7,10 @@
 // Sizes are bytes; GB and TB are decimal, as in price lists.
 package cost
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Month is a month as price lists have it: 730 hours.
 const Month = 730 * time.Hour
@@ -46,8 +49,10 @@ type Cluster struct {
 	BytesPerSecond              float64       // written, all together, as stored
 	FlushInterval               time.Duration // a broker that has bytes writes one WAL object in each,
 	FlushBytes                  float64       // or when it has so many
-	L1Bytes                     float64       // of an L1 object
-	L2Bytes, L2PartBytes        float64       // of an L2 object, and of the parts it is uploaded in
+	CheckpointInterval          time.Duration // a shard that is written to gets a manifest, a checkpoint and an L1 object,
+	CheckpointFrames            float64       // or all of a broker's after so many WAL objects
+	PartBytes                   float64       // an object that is larger is uploaded in parts
+	L2Bytes                     float64       // of an L2 object
 	L2ReadBytes                 float64       // of the ranges in which a merge reads L1 objects
 	Retention                   time.Duration
 	Zones                       int
@@ -60,19 +65,21 @@ type Cluster struct {
 // Reference is the cluster of the documents: 100 brokers in three zones, 1 GB/s, kept for seven days.
 func Reference() Cluster {
 	return Cluster{
-		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 8 << 20,
-		L1Bytes: 32 << 20, L2Bytes: 2 << 30, L2PartBytes: 64 << 20, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
+		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 4 << 20,
+		CheckpointInterval: time.Minute, CheckpointFrames: 512, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
 	}
 }
 
 // Bill is what a Cluster costs: rates a second, bytes, and dollars a month.
 type Bill struct {
-	WALPutsPerSecond, L1PutsPerSecond, L2PutsPerSecond float64
-	MergeGetsPerSecond, ReaderGetsPerSecond            float64
-	WALObjectBytes                                     float64 // on the average
-	StoredBytes                                        float64
+	WALPutsPerSecond, CheckpointPutsPerSecond float64
+	L1PutsPerSecond, L2PutsPerSecond          float64
+	MergeGetsPerSecond, ReaderGetsPerSecond   float64
+	WALObjectBytes                            float64 // on the average
+	StoredBytes                               float64
 
-	WALPuts, L1Puts, L2Puts float64 // dollars a month from here on
+	WALPuts, CheckpointPuts float64 // dollars a month from here on
+	L1Puts, L2Puts          float64
 	MergeGets, ReaderGets   float64
 	Storage                 float64
 	ProduceTraffic          float64 // producers writing to owners in other zones
@@ -80,7 +87,7 @@ type Bill struct {
 
 // Total is the sum in dollars a month.
 func (b Bill) Total() float64 {
-	return b.WALPuts + b.L1Puts + b.L2Puts + b.MergeGets + b.ReaderGets + b.Storage + b.ProduceTraffic
+	return b.WALPuts + b.CheckpointPuts + b.L1Puts + b.L2Puts + b.MergeGets + b.ReaderGets + b.Storage + b.ProduceTraffic
 }
 
 // WALPutsPerSecond is brokers × max(1/interval, bytes of a broker/flush size): one chain for each broker, however many
@@ -95,15 +102,18 @@ func (c Cluster) ChainPutsPerSecond(chains int) float64 {
 
 // Price computes the bill.
 func (c Cluster) Price(p Prices) Bill {
-	b := Bill{WALPutsPerSecond: c.WALPutsPerSecond(), L1PutsPerSecond: c.BytesPerSecond / c.L1Bytes}
+	b := Bill{WALPutsPerSecond: c.WALPutsPerSecond()}
 	b.WALObjectBytes = c.BytesPerSecond / b.WALPutsPerSecond
-	// An object in parts takes a request to begin and one to complete.
-	b.L2PutsPerSecond = c.BytesPerSecond/c.L2PartBytes + 2*c.BytesPerSecond/c.L2Bytes
+	checkpoints := float64(c.Shards) / c.checkpointSeconds()
+	b.CheckpointPutsPerSecond = 2 * checkpoints
+	b.L1PutsPerSecond = checkpoints * c.requests(c.L1Bytes())
+	b.L2PutsPerSecond = c.BytesPerSecond / c.L2Bytes * c.requests(c.L2Bytes)
 	b.MergeGetsPerSecond = c.BytesPerSecond / c.L2ReadBytes
 	b.ReaderGetsPerSecond = float64(c.ZoneReaders) * b.WALPutsPerSecond
 	b.StoredBytes = c.BytesPerSecond * c.Retention.Seconds()
 
 	b.WALPuts = DollarsPerMonth(b.WALPutsPerSecond, p.Per1000Puts)
+	b.CheckpointPuts = DollarsPerMonth(b.CheckpointPutsPerSecond, p.Per1000Puts)
 	b.L1Puts = DollarsPerMonth(b.L1PutsPerSecond, p.Per1000Puts)
 	b.L2Puts = DollarsPerMonth(b.L2PutsPerSecond, p.Per1000Puts)
 	b.MergeGets = DollarsPerMonth(b.MergeGetsPerSecond, p.Per1000Gets)
@@ -113,6 +123,24 @@ func (c Cluster) Price(p Prices) Bill {
 		b.ProduceTraffic = c.crossZone(p.PerGBCrossZone)
 	}
 	return b
+}
+
+// checkpointSeconds is the time between two checkpoints of a shard.
+func (c Cluster) checkpointSeconds() float64 {
+	return min(c.CheckpointInterval.Seconds(), c.CheckpointFrames*float64(c.Brokers)/c.WALPutsPerSecond())
+}
+
+// L1Bytes is the size of an L1 object: what a shard got between two checkpoints.
+func (c Cluster) L1Bytes() float64 {
+	return c.BytesPerSecond * c.checkpointSeconds() / float64(c.Shards)
+}
+
+// requests is how many it takes to write an object. One in parts takes a request to begin and one to complete.
+func (c Cluster) requests(bytes float64) float64 {
+	if bytes <= c.PartBytes {
+		return 1
+	}
+	return 2 + math.Ceil(bytes/c.PartBytes)
 }
 
 // crossZone is the month's traffic of clients that hit a broker of another zone by chance.
@@ -133,7 +161,7 @@ func (c Cluster) FlushBytesPerPartition() float64 {
 }
 
 // L1RunBytes and L2RunBytes are how many bytes of a partition lie together in an object of a level.
-func (c Cluster) L1RunBytes() float64 { return c.L1Bytes / c.partitionsPerShard() }
+func (c Cluster) L1RunBytes() float64 { return c.L1Bytes() / c.partitionsPerShard() }
 
 // L2RunBytes is that of L2.
 func (c Cluster) L2RunBytes() float64 { return c.L2Bytes / c.partitionsPerShard() }

@@ -21,10 +21,9 @@ func TestFiguresOfTheDesign(t *testing.T) {
 	b := c.Price(p)
 	million := c
 	million.Partitions = 1_000_000
-	few, floor, decimal := c, c, c
+	few, floor := c, c
 	few.Brokers, few.FlushBytes = 10, 8e6
-	floor.Brokers = 10
-	decimal.L1Bytes = 32e6
+	floor.Brokers, floor.FlushBytes = 10, 8<<20
 	replication, clients := c.Replicated(3, p)
 	perShard := func(shards int) float64 { return DollarsPerMonth(c.ChainPutsPerSecond(shards), p.Per1000Puts) }
 	for _, f := range []struct {
@@ -45,10 +44,10 @@ func TestFiguresOfTheDesign(t *testing.T) {
 		{"object of each partition a minute: 1 M", DollarsPerMonth(1_000_000/60.0, p.Per1000Puts), 219e3, 0.01},
 		{"bytes of a partition and flush", c.FlushBytesPerPartition(), 2.5e3, 1e-9},
 		{"the same of a million", million.FlushBytesPerPartition(), 250, 1e-9},
-		{"L1 PUT/s", decimal.Price(p).L1PutsPerSecond, 31, 0.01},
-		{"L1 PUTs", b.L1Puts, 0.4e3, 0.03},
-		{"L1 run", decimal.L1RunBytes(), 0.65e6, 0.02},
-		{"L1 run of a million", decimal.L1RunBytes() / 10, 65e3, 0.02},
+		{"L1 PUT/s", b.L1PutsPerSecond, 34, 0.01},
+		{"L1 PUTs", b.L1Puts, 0.45e3, 0.01},
+		{"L1 run", c.L1RunBytes(), 0.6e6, 0.01},
+		{"L1 run of a million", million.L1RunBytes(), 60e3, 0.01},
 		{"L2 run", c.L2RunBytes(), 40e6, 0.12},
 		{"L2 run of a million", million.L2RunBytes(), 4e6, 0.12},
 		{"L2 objects of a shard", c.L2Objects(), 138, 0.01},
@@ -72,25 +71,29 @@ func TestFiguresOfThePricePage(t *testing.T) {
 	t.Parallel()
 	p := DefaultPrices()
 	hundred, ten, three, slow := Reference(), Reference(), Reference(), Reference()
-	ten.Brokers = 10
-	three.Brokers, three.BytesPerSecond = 3, 10e6
-	slow.FlushInterval, slow.Partitions = time.Second, 1_000_000
+	ten.Brokers, ten.Shards = 10, 256
+	three.Brokers, three.Shards, three.BytesPerSecond = 3, 64, 10e6
+	slow.FlushInterval, slow.FlushBytes, slow.Partitions = time.Second, 8<<20, 1_000_000
 	h, n, s := hundred.Price(p), ten.Price(p), three.Price(p)
 	for _, f := range []struct {
 		what      string
 		got, want float64
 	}{
-		{"100 brokers", h.Total(), 55_772},
-		{"100 brokers, local producers", h.Total() - h.ProduceTraffic, 20_732},
-		{"10 brokers", n.Total(), 51_492},
-		{"10 brokers, local producers", n.Total() - n.ProduceTraffic, 16_452},
-		{"L1", h.L1Puts, 392},
-		{"L2", h.L2Puts, 208},
+		{"100 brokers", h.Total(), 56_922},
+		{"100 brokers, local producers", h.Total() - h.ProduceTraffic, 21_882},
+		{"10 brokers", n.Total(), 54_210},
+		{"10 brokers, local producers", n.Total() - n.ProduceTraffic, 19_170},
+		{"checkpoints", h.CheckpointPuts, 897},
+		{"checkpoints of 10", n.CheckpointPuts, 313},
+		{"WAL of 10", n.WALPuts, 3_133},
+		{"L1 of 10", n.L1Puts, 783},
+		{"L1", h.L1Puts, 449},
+		{"L2", h.L2Puts, 404},
 		{"merges", h.MergeGets, 125},
 		{"readers", h.ReaderGets, 841},
-		{"readers of 10", n.ReaderGets, 251},
+		{"readers of 10", n.ReaderGets, 501},
 		{"3 brokers, WAL", s.WALPuts, 158},
-		{"3 brokers, the rest on S3", s.Total() - s.WALPuts - s.ProduceTraffic, 172},
+		{"3 brokers, the rest on S3", s.Total() - s.WALPuts - s.ProduceTraffic, 212},
 		{"3 brokers, traffic", s.ProduceTraffic, 350},
 		{"a second between flushes", slow.Price(p).WALPuts, 1566},
 		{"bytes of one of a million partitions then", slow.FlushBytesPerPartition() / 10, 84},
@@ -121,7 +124,7 @@ func TestALargeFlushOutrunsTheInterval(t *testing.T) {
 	t.Parallel()
 	c := Reference()
 	c.FlushInterval = time.Hour
-	near(t, "only by size", c.WALPutsPerSecond(), 1e9/(8<<20), 1e-12)
+	near(t, "only by size", c.WALPutsPerSecond(), 1e9/(4<<20), 1e-12)
 	c.BytesPerSecond = 1
 	near(t, "only by time", c.WALPutsPerSecond(), 100.0/3600, 1e-12)
 }

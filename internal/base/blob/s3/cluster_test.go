@@ -100,7 +100,7 @@ func TestRealStoreKeepsNonces(t *testing.T) {
 func TestRealStoreTakesLargeObjects(t *testing.T) {
 	t.Parallel()
 	s := openReal(t, servertest.StartS3(t), "p")
-	const size = 5*defaultPartBytes + 12345
+	const size = 2*defaultPartBytes + 12345
 	want := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(want)
 	w, err := s.Create(t.Context(), "large")

@@ -16,10 +16,10 @@ import (
 
 const (
 	defaultRegion         = "us-east-1"
-	defaultPartBytes      = 8 << 20
-	minPartBytes          = 5 << 20 // S3 takes no smaller part but the last
+	defaultPartBytes      = 32 << 20 // each part is a request that is paid for
+	minPartBytes          = 5 << 20  // S3 takes no smaller part but the last
 	maxPartBytes          = 256 << 20
-	defaultPartsInFlight  = 4
+	defaultPartsInFlight  = 2
 	defaultMaxConnections = 128
 	defaultRetryFor       = 30 * time.Second
 	maxPrefixBytes        = 256
@@ -46,10 +46,10 @@ type Options struct {
 	CAFile string
 
 	// PartBytes is the size of the parts of a streamed object; one up to this size is written with one request. Default
-	// 8 MiB, from 5 to 256 MiB.
+	// 32 MiB, from 5 to 256 MiB.
 	PartBytes int
 	// PartsInFlight is how many parts of one object are uploaded at a time. A Writer holds at most one buffer of
-	// PartBytes more. Default 4.
+	// PartBytes more. Default 2.
 	PartsInFlight int
 	// MaxConnections to the service. Requests above wait for one. Default 128.
 	MaxConnections int
