@@ -2,7 +2,8 @@
 # A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
 #   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
 # A node.id among the settings is the first broker's; the others count on from it.
-# The command finds BOOTSTRAP, the addresses of all brokers, REGISTRY, the URL of the first one's Schema Registry, and CLUSTER_DIR in its environment. Broker i serves Kafka on FIRST_PORT + i - 1
+# The command finds BOOTSTRAP, the addresses of all brokers, ADMIN, the URLs of their admin ports, REGISTRY, the URL of the first one's Schema Registry, and CLUSTER_DIR in
+# its environment. Broker i serves Kafka on FIRST_PORT + i - 1
 # and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's file backend. Binaries of etcd and the S3 server are built at the first use.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -80,7 +81,8 @@ for i in $(seq "$brokers"); do
     sleep 0.05
   done
 done
-export BOOTSTRAP CLUSTER_DIR=$dir
+ADMIN=$(for i in $(seq "$brokers"); do sed -n 's/.*"admin":"\([^"]*\)".*/http:\/\/\1/p' "$dir/broker-$i/run.json"; done | paste -sd,)
+export BOOTSTRAP ADMIN CLUSTER_DIR=$dir
 registry=$(sed -n 's/.*"registry":"\([^"]*\)".*/\1/p' "$dir/broker-1/run.json")
 [[ -z $registry ]] || export REGISTRY=http://$registry
 if (($# > 0)); then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command beside a fresh broker: with-broker.sh weir|kafka|cluster SETTINGS-FILE VARIABLE COMMAND...
-# The variable holds the broker's address for the command, REGISTRY and REST the URLs of Weir's Schema Registry and REST proxy. Broker and data are gone when
+# The variable holds the broker's address for the command, REGISTRY and REST the URLs of Weir's Schema Registry and REST proxy, ADMIN that of its admin port. Broker and data are gone when
 # the command ends; if it fails, the end of the broker's log is shown. KEEP_LOGS is a folder for whole logs. weir is dist/weir, or $TEST_BINARY. cluster is CLUSTER_BROKERS (3) of them with etcd and
 # an S3 server (test/cluster.sh), and the variable holds the addresses of all. PORT_FROM (20000) is where free ports are looked for.
 set -uo pipefail
@@ -49,6 +49,6 @@ export "$variable=127.0.0.1:$port"
 service() { # NAME: its URL
   sed -n 's/.*"'"$1"'":"\([^"]*\)".*/http:\/\/\1/p' "$data/run.json" 2>/dev/null
 }
-REGISTRY=$(service registry) REST=$(service rest)
-export REGISTRY REST
+REGISTRY=$(service registry) REST=$(service rest) ADMIN=$(service admin)
+export REGISTRY REST ADMIN
 "$@"
