@@ -163,9 +163,23 @@ func (r registryAt) all(ctx context.Context, prefix string, deleted, latest bool
 	if latest {
 		query.Set("latestOnly", "true")
 	}
+	// A registry gives as many at once as it likes. One that knows no pages gives all, and the same again.
 	var out []subjectVersion
-	err := r.call(ctx, http.MethodGet, "/schemas", query, nil, &out)
-	return out, err
+	seen := map[placeOf]bool{}
+	for {
+		var page []subjectVersion
+		query.Set("offset", strconv.Itoa(len(out)))
+		if err := r.call(ctx, http.MethodGet, "/schemas", query, nil, &page); err != nil {
+			return nil, err
+		}
+		if len(page) == 0 || seen[page[0].place()] {
+			return out, nil
+		}
+		for _, v := range page {
+			seen[v.place()] = true
+		}
+		out = append(out, page...)
+	}
 }
 
 // splitVersion divides SUBJECT or SUBJECT@VERSION.

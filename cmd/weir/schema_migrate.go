@@ -13,56 +13,56 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weir-stream/weir/internal/cli/registryclient"
 	"github.com/weir-stream/weir/internal/cli/table"
 )
 
 type migrateOptions struct {
-	from, to string
-	subjects []string
-	dryRun   bool
+	from, to                      string
+	topic, bootstrap, kafkaConfig string // of the old cluster
+	subjects                      []string
+	dryRun                        bool
 }
 
 func newSchemaMigrateCommand(s *session) *cobra.Command {
 	var o migrateOptions
 	cmd := &cobra.Command{
-		Use: "migrate --from URL", Short: "Copy schemas from another registry, with their ids and versions",
+		Use: "migrate --from URL | --from-bootstrap HOST:PORT", Short: "Copy schemas from another registry or its topic, with their ids and versions",
 		Long: `Copy schemas from another registry into this one: subjects of all contexts, every version under its own id and number, soft-deleted ones
 too, what is referred to before what refers to it, then levels of compatibility and modes. Records that were written with the old registry
 can be read with the new one.
 
 Each subject is in IMPORT mode while it is copied. What is there already, and is the same, is passed over: a copy that was interrupted is
-finished by running it again. At the end everything is read back and compared. Nothing in the old registry is changed.`,
+finished by running it again. At the end everything is read back and compared. Nothing in the old registry is changed.
+
+With --from-bootstrap the schemas are read out of the old registry's topic, _schemas, on the old Kafka cluster; the registry itself need not
+run. --from-topic alone reads a topic of the cluster of --bootstrap, such as one that was copied there under another name.`,
 		Example: `  weir schema migrate --from https://old:8081 --dry-run
   weir schema migrate --from https://user:password@old:8081
+  weir schema migrate --from-bootstrap old:9092 --from-config old.properties
   weir schema migrate --from http://old:8081 --to http://new:8081 --subjects orders-value --subjects 'common.*'`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.from == "" {
-				return usageErrorf("name the old registry with --from URL")
-			}
 			if o.to != "" {
 				s.schemaRegistry = o.to
 			}
-			props, err := s.settings()
+			old, err := s.openOrigin(cmd.Context(), o)
 			if err != nil {
 				return err
-			}
-			old, err := registryclient.New(registryclient.Options{URLs: strings.Split(o.from, ","), Properties: props, UserAgent: "weir/" + readBuildInfo().Version})
-			if err != nil {
-				return usageErrorf("%v", err)
 			}
 			target, err := s.openRegistry()
 			if err != nil {
 				return err
 			}
-			return s.migrateSchemas(cmd.Context(), registryAt{old}, target, o)
+			return s.migrateSchemas(cmd.Context(), old, target, o)
 		},
 	}
 	s.addOutput(cmd)
 	s.addRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.from, "from", "", "`URL` of the old registry, with user:password@ if it wants a login")
+	f.StringVar(&o.bootstrap, "from-bootstrap", "", "`brokers` of the old Kafka cluster, as host:port,host:port: read the old registry's topic")
+	f.StringVar(&o.kafkaConfig, "from-config", "", "`file` of Java's properties with which to log in at the old cluster")
+	f.StringVar(&o.topic, "from-topic", "", "`topic` of the old registry (default _schemas)")
 	f.StringVar(&o.to, "to", "", "`URL` of the new registry, in the place of --schema-registry")
 	f.StringArrayVar(&o.subjects, "subjects", nil, "only this `subject`, or with * at the end those that begin so, and what they refer to; repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would be copied")
@@ -79,11 +79,12 @@ func (v subjectVersion) place() placeOf { return placeOf{v.Subject, v.Version} }
 
 // migration is what is to be done, found out before anything is changed.
 type migration struct {
-	old, target registryAt
-	versions    []subjectVersion // in an order in which they can be registered
-	missing     map[placeOf]bool // of these, what the target does not have
-	undeleted   map[placeOf]bool // live in the target, soft-deleted in the old registry
-	settings    []migratedSetting
+	old       schemaOrigin
+	target    registryAt
+	versions  []subjectVersion // in an order in which they can be registered
+	missing   map[placeOf]bool // of these, what the target does not have
+	undeleted map[placeOf]bool // live in the target, soft-deleted in the old registry
+	settings  []migratedSetting
 }
 
 // migratedSetting is a mode or a configuration of a subject, a context or, for "", the registry.
@@ -100,7 +101,7 @@ type migratedRow struct {
 	Copied   int    `json:"copied"`
 }
 
-func (s *session) migrateSchemas(ctx context.Context, old, target registryAt, o migrateOptions) error {
+func (s *session) migrateSchemas(ctx context.Context, old schemaOrigin, target registryAt, o migrateOptions) error {
 	m, err := planMigration(ctx, old, target, o.subjects)
 	if err != nil {
 		return err
@@ -150,12 +151,12 @@ func (s *session) printMigration(m *migration) error {
 // allContexts is the prefix of every subject.
 const allContexts = ":*:"
 
-func planMigration(ctx context.Context, old, target registryAt, patterns []string) (*migration, error) {
-	found, err := old.all(ctx, allContexts, true, false)
+func planMigration(ctx context.Context, old schemaOrigin, target registryAt, patterns []string) (*migration, error) {
+	found, err := old.versions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the schemas of the old registry: %w", err)
 	}
-	there, err := target.all(ctx, allContexts, true, false)
+	there, err := target.versions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the schemas of the new registry: %w", err)
 	}
@@ -254,7 +255,7 @@ func inContextOf(parent, subject string) string {
 func (m *migration) readSettings(ctx context.Context, whole bool) error {
 	var names []string
 	if whole {
-		names = append(names, "")
+		names = append([]string{""}, m.old.settings()...)
 	}
 	for _, v := range m.versions {
 		context := strings.TrimSuffix(inContextOf(v.Subject, "."), ".")
@@ -265,21 +266,21 @@ func (m *migration) readSettings(ctx context.Context, whole bool) error {
 			names = append(names, v.Subject)
 		}
 	}
-	for _, name := range names {
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		for _, kind := range []string{"/config", "/mode"} {
 			if name == "" && kind == "/mode" {
 				continue // that of the new registry is its operator's
 			}
-			set := migratedSetting{kind: kind, subject: name}
-			err := m.old.call(ctx, http.MethodGet, settingPath(kind, name), nil, nil, &set.value)
-			if hasCode(err, 40408, 40409, 40401) {
-				continue
-			}
+			value, err := m.old.setting(ctx, kind, name)
 			if err != nil {
 				return fmt.Errorf("read the settings of %s: %w", name, err)
 			}
-			renameLevel(set.value)
-			m.settings = append(m.settings, set)
+			if value == nil {
+				continue
+			}
+			renameLevel(value)
+			m.settings = append(m.settings, migratedSetting{kind: kind, subject: name, value: value})
 		}
 	}
 	return nil
@@ -380,7 +381,7 @@ func renameLevel(config map[string]json.RawMessage) {
 
 // verify reads everything back.
 func (m *migration) verify(ctx context.Context) error {
-	there, err := m.target.all(ctx, allContexts, true, false)
+	there, err := m.target.versions(ctx)
 	if err != nil {
 		return fmt.Errorf("read the copies back: %w", err)
 	}
