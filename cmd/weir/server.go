@@ -37,9 +37,16 @@ same two stores, each takes an id that is free and its share of the load. --join
 		Example: `  weir server
   weir server --data /var/lib/weir --kafka-listen 0.0.0.0:9092 --kafka-advertise broker.example.com:9092
   weir server -c weir.yaml --set log.retention.hours=24
+  weir server --roles registry,rest --bootstrap kafka:9092     Schema Registry and REST proxy alone, on any Kafka
   weir server --meta etcd://10.0.0.1:2379,10.0.0.2:2379/weir --blob 's3://weir/data?region=eu-west-1' --kafka-listen 10.0.0.11:9092 --cluster-listen 10.0.0.11:9093`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// The flags of clients say as well on which cluster services without a broker are to work.
+			for flag, setting := range map[string]string{"bootstrap": app.Bootstrap.Name(), "kafka-config": app.ClientProperties.Name()} {
+				if f := cmd.Flag(flag); f != nil && f.Changed {
+					settings.set = append(settings.set, setting+"="+f.Value.String())
+				}
+			}
 			values, err := settings.load(cmd)
 			if err != nil {
 				return err
