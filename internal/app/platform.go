@@ -153,7 +153,8 @@ func (a *App) newGate(name string, listen config.Key[string], o gate.Options) (*
 		return nil, fmt.Errorf("setting %s: %w", listen.Name(), err)
 	}
 	_, chosen := v.Explicit(listen.Name())
-	o.Name, o.Version, o.Address, o.Fallback, o.Origins, o.Logger = name, a.o.Version, address, !chosen, gate.Origins.Get(v), a.o.Logger
+	o.Name, o.Version, o.Address, o.Fallback, o.Logger = name, a.o.Version, address, !chosen, a.o.Logger
+	o.Origins, o.Hosts = gate.Origins.Get(v), gate.Hosts.Get(v)
 	if o.MaxBodyBytes == 0 {
 		o.MaxBodyBytes = gate.RequestBytes.Get(v)
 	}

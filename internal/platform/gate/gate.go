@@ -46,6 +46,8 @@ type Options struct {
 	Strict bool
 	// Origins may use the service from browsers (CORS): scheme://host[:port], or * for all. Empty: none.
 	Origins []string
+	// Hosts are names, beside localhost, by which callers who show nothing may call a listener on loopback.
+	Hosts []string
 	// MaxBodyBytes bounds a body, unpacked. 0: 10 MiB.
 	MaxBodyBytes int64
 	// Translate turns errors of the service into answers; nil, and a nil answer, leave that to the gate.
@@ -71,6 +73,7 @@ const (
 type Gate struct {
 	o      Options
 	tree   *node
+	pages  *http.CrossOriginProtection // nil: every page may use the service
 	wrong  chan struct{}
 	bound  atomic.Pointer[string]
 	ending chan struct{} // closed when the server is told to stop
@@ -99,6 +102,9 @@ func New(o Options) (*Gate, error) {
 	})
 	var err error
 	if g.tree, err = tree(routes); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	if g.pages, err = pages(o.Origins); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
 	return g, nil

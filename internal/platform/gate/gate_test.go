@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -223,6 +225,72 @@ func TestBrowsersAreServedOnlyFromAllowedOrigins(t *testing.T) {
 		res, _ := do(t, c.g, "OPTIONS", "/things", "", "Origin", c.origin, "Access-Control-Request-Method", "POST")
 		if got := res.Header.Get("Access-Control-Allow-Origin"); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.origin, got, c.want)
+		}
+	}
+}
+
+func TestPagesOfOthersChangeNothing(t *testing.T) {
+	t.Parallel()
+	none, some, all := newGate(t, gate.Options{}), newGate(t, gate.Options{Origins: []string{"https://a.test"}}), newGate(t, gate.Options{Origins: []string{"*"}})
+	const own = "http://weir.test"
+	for name, c := range map[string]struct {
+		g      *gate.Gate
+		method string
+		header []string
+		want   int
+	}{
+		"no page":             {none, "POST", nil, 200},
+		"a page of its own":   {none, "POST", []string{"Origin", own, "Sec-Fetch-Site", "same-origin"}, 200},
+		"another's":           {none, "POST", []string{"Origin", "https://b.test"}, 403},
+		"another's, modern":   {none, "POST", []string{"Origin", "https://b.test", "Sec-Fetch-Site", "cross-site"}, 403},
+		"another's reads":     {none, "GET", []string{"Origin", "https://b.test", "Sec-Fetch-Site", "cross-site"}, 200}, // the browser keeps the answer
+		"another's WebSocket": {none, "GET", []string{"Origin", "https://b.test", "Upgrade", "websocket"}, 403},
+		"an allowed one":      {some, "POST", []string{"Origin", "https://a.test", "Sec-Fetch-Site", "cross-site"}, 200},
+		"its WebSocket":       {some, "GET", []string{"Origin", "https://a.test", "Upgrade", "websocket"}, 200},
+		"none of the allowed": {some, "POST", []string{"Origin", "https://b.test"}, 403},
+		"all are":             {all, "POST", []string{"Origin", "https://b.test", "Sec-Fetch-Site", "cross-site"}, 200},
+	} {
+		if res, body := do(t, c.g, c.method, own+"/things", "", c.header...); res.StatusCode != c.want {
+			t.Errorf("%s: %d %s, want %d", name, res.StatusCode, body, c.want)
+		}
+	}
+}
+
+// TestNamesThatMayBeAnybodysAreRefusedOnLoopback listens, as the rule is for listeners on loopback.
+func TestNamesThatMayBeAnybodysAreRefusedOnLoopback(t *testing.T) {
+	t.Parallel()
+	listening := newGate(t, gate.Options{Hosts: []string{"proxied.test"}})
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	ready := make(chan struct{})
+	wg.Go(func() {
+		if err := listening.Run(ctx, func() { close(ready) }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	elsewhere := newGate(t, gate.Options{}) // bound to nothing
+	alice := []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:secret"))}
+	for _, c := range []struct {
+		g      *gate.Gate
+		host   string
+		header []string
+		want   int
+	}{
+		{listening, "localhost:8082", nil, 200},
+		{listening, "weir.localhost", nil, 200},
+		{listening, "127.0.0.1:8082", nil, 200},
+		{listening, "[::1]", nil, 200},
+		{listening, "proxied.test", nil, 200},
+		{listening, "evil.test:8082", nil, 421},
+		{listening, "localhost.evil.test", nil, 421},
+		{listening, "evil.test:8082", alice, 200}, // a browser has nothing to show to that name
+		{elsewhere, "evil.test:8082", nil, 200},
+	} {
+		if res, body := do(t, c.g, "GET", "http://"+c.host+"/things", "", c.header...); res.StatusCode != c.want {
+			t.Errorf("%s with %v: %d %s, want %d", c.host, c.header, res.StatusCode, body, c.want)
 		}
 	}
 }

@@ -82,8 +82,14 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, route *Route) (fail
 			}
 		}()
 	}
+	if err := g.fromPage(r); err != nil {
+		return err
+	}
 	caller, err := g.authenticate(ctx, r, route)
 	if err != nil {
+		return err
+	}
+	if err := g.calledByName(r, caller); err != nil {
 		return err
 	}
 	limit := g.o.MaxBodyBytes

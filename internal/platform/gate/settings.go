@@ -17,6 +17,8 @@ var (
 		"Whether callers of the HTTP services must show who they are, by user and password, token or certificate. auto: if every listener for Kafka's clients wants that, too; what is shown is checked in any case. none: nothing is asked and nothing is looked at.")
 	Origins = config.List("http.cors.origins", nil, config.Unique, config.Check("scheme://host[:port], or *", checkOrigins),
 		"Origins of web pages that may use the HTTP services (CORS); * is all of them. Empty: none.")
+	Hosts = config.List("http.hosts", nil, config.Unique,
+		"Names, beside localhost, by which callers who show nothing may call HTTP services that listen on a loopback address: those that a proxy on this machine passes on, say. Other names are refused, as any web page could make its own name mean this machine.")
 	RequestBytes = config.Long("http.request.max.bytes", 10<<20, config.AtLeast(int64(1024)),
 		"Largest body of a request to an HTTP service, also after it is unpacked.")
 	BasicMechanism = config.String("http.basic.mechanism", "PLAIN", config.OneOf("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
@@ -25,7 +27,7 @@ var (
 
 // Settings are the settings that this package reads.
 func Settings() []config.Declared {
-	return []config.Declared{Authentication, Origins, RequestBytes, BasicMechanism}
+	return []config.Declared{Authentication, Origins, Hosts, RequestBytes, BasicMechanism}
 }
 
 func checkOrigins(v any) error {
