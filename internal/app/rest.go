@@ -66,7 +66,7 @@ func (a *App) registryFor(p *platform) embedded.Registry {
 	if i < 0 {
 		return nil
 	}
-	return &embedded.HTTP{URL: "http://registry", Client: &http.Client{Transport: within{p.gates[i]}, CheckRedirect: noRedirect}, Authorize: showCaller}
+	return &embedded.HTTP{URL: "http://localhost", Client: &http.Client{Transport: within{p.gates[i]}, CheckRedirect: noRedirect}, Authorize: showCaller}
 }
 
 // showCaller makes a request to a service of this process that of whoever sent the one that is being served.
