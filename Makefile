@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos schemathesis nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -124,6 +124,11 @@ CHAOS_TESTS ?= .
 cluster-chaos: build
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
 	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 60m -run '$(CHAOS_TESTS)' ./test/cluster
+
+## cluster-restore: a cluster that has lost everything but its bucket, or etcd but for a snapshot
+cluster-restore: build
+	servers=$$(test/servers/build.sh) && eval "$$servers" && \
+	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 10m -run TestClusterIsRestored ./test/cluster
 
 ## model: the protocol that fences brokers, explored within larger bounds; ten minutes, and 4 GB of memory
 model:

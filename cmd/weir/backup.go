@@ -132,7 +132,8 @@ func newBackupRestoreCommand(s *session) *cobra.Command {
 		Use:   "restore",
 		Short: "Rebuild the metadata from a bucket",
 		Long: `Rebuild the metadata of a server (--data) or of a cluster (--meta) from what a bucket holds: topics, configurations, ACLs and users as of a
-backup, records as of the newest checkpoint of each shard. What was acknowledged after those is lost; how much of it a checkpoint knew of is told.
+backup. The log of a cluster is in the bucket: every acknowledged record comes back, and brokers that still wrote are shut out. Of a server come the records as of the
+newest checkpoint of each shard; what was acknowledged after it is lost with its disk, and how much of it a checkpoint knew of is told.
 The metadata store must be empty, and nobody may use the old one any more: no broker that had it may run.`,
 		Args: args(0, 0), Example: "  weir backup restore --blob 's3://bucket/prefix' --data /var/lib/weir\n  weir backup restore --blob 's3://bucket/prefix' --meta etcd://10.0.0.1:2379/weir --from 12",
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.restore(cmd.Context(), &o) },
@@ -174,15 +175,18 @@ func (s *session) restore(ctx context.Context, o *backupOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	r, err := backup.Restore(ctx, store, objects, o.from, func() (meta.Store, blob.Store, error) {
-		return openSealed(ctx, store, objects, cmp.Or(o.key, s.env("WEIR_ENCRYPTION_KEY")))
+	r, err := backup.Restore(ctx, backup.Options{
+		Store: store, Objects: objects, Number: o.from, Cluster: o.data == "",
+		Open: func() (meta.Store, blob.Store, error) {
+			return openSealed(ctx, store, objects, cmp.Or(o.key, s.env("WEIR_ENCRYPTION_KEY")))
+		},
 	})
 	if err != nil {
 		return err
 	}
 	return s.printDocument(r, func(w io.Writer, _ bool) error {
-		_, err := fmt.Fprintf(w, "Metadata of %s (%d keys), and %d shards as of their checkpoints. %d bytes that a checkpoint knew were in a log that is lost. %d manifests were passed over.\n",
-			r.Backup.Time.Format(time.RFC3339), r.Backup.Keys, r.Shards, r.DroppedBytes, len(r.Passed))
+		_, err := fmt.Fprintf(w, "Metadata of %s (%d keys), and %d shards: %d with all that was acknowledged, %d as of their checkpoints. %d bytes that a checkpoint knew were in a log that is lost. %d manifests were passed over.\n",
+			r.Backup.Time.Format(time.RFC3339), r.Backup.Keys, r.Shards, r.Whole, r.Shards-r.Whole, r.DroppedBytes, len(r.Passed))
 		return err
 	})
 }

@@ -123,7 +123,7 @@ func (c *nodes) add(id int, etcd string) {
 		if b.broker != nil {
 			b.broker.Kill()
 		}
-		if err := errors.Join(link.Close(), gateway.Close()); err != nil {
+		if err := errors.Join(b.etcd.Close(), gateway.Close()); err != nil {
 			c.t.Error(err)
 		}
 	})

@@ -24,3 +24,4 @@ build() {
 
 build TEST_VERSITYGW versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw
 build TEST_ETCD etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3
+build TEST_ETCDUTL etcdutl go.etcd.io/etcd/etcdutl/v3 go.etcd.io/etcd/etcdutl/v3

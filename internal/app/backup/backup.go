@@ -5,9 +5,12 @@
 //	bucket   ── manifests, checkpoints ─┐
 //	                                    └─ Restore ──> an empty metadata store
 //
-// A backup has no pointers of shards: those it could hold are outdated with the next checkpoint, whose predecessor is deleted. Restore finds the
-// newest manifest and checkpoint of each shard in the bucket, by their keys, whose objects are all there. What was written after that checkpoint is lost:
-// the log that held it is either lost with the disk or not named by anything any more. A checkpoint that names stretches of a lost log on a disk is
+// A backup has no pointers of shards: those it could hold are outdated with the next checkpoint, whose predecessor is deleted.
+//
+// Of a cluster the bucket tells them itself: each owner stamped its pointer before it acknowledged anything (docs/format/stamps.md), each manifest says
+// which frames it does not know, and the log is in the bucket. Restore seals what the newest pointers name, like a take-over, and every acknowledged
+// record is there. Of a server, and where something is missing, Restore finds the newest manifest and checkpoint of each shard whose objects are all there.
+// What was written after that checkpoint is lost: the log that held it is lost with the disk. A checkpoint that names stretches of it is
 // written anew without them.
 //
 // Epochs and incarnations of the new metadata are above all whose objects the bucket holds, so nothing that is made from then on meets what is left of

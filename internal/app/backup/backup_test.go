@@ -106,7 +106,8 @@ func TestRestoreFromTheBucketAlone(t *testing.T) {
 		}
 
 		fresh := meta.NewMem(meta.SystemClock())
-		r, err := Restore(ctx, fresh, bucket, 0, func() (meta.Store, blob.Store, error) { return fresh, bucket, nil })
+		o := Options{Store: fresh, Objects: bucket, Open: func() (meta.Store, blob.Store, error) { return fresh, bucket, nil }}
+		r, err := Restore(ctx, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +119,7 @@ func TestRestoreFromTheBucketAlone(t *testing.T) {
 				t.Errorf("%s is there: %v, want %v", key, err == nil, want)
 			}
 		}
-		if _, err := Restore(ctx, fresh, bucket, 0, nil); !errors.Is(err, ErrNotEmpty) {
+		if _, err := Restore(ctx, o); !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("restore over a metadata store in use: %v, want %v", err, ErrNotEmpty)
 		}
 		s, stop = server(t, vfs.NewMem(), bucket, fresh)

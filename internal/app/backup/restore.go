@@ -16,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/shard/state"
 	"github.com/weir-stream/weir/internal/broker/topics"
+	"github.com/weir-stream/weir/internal/broker/wal"
 )
 
 // ErrNotEmpty is returned by Restore for a metadata store that holds something.
@@ -27,8 +28,9 @@ var ErrNoBackup = errors.New("there is no backup")
 // Restored says what Restore found.
 type Restored struct {
 	Backup Info `json:"backup"`
-	// Shards were found in the bucket.
+	// Shards were found in the bucket. Whole of them have everything that was acknowledged; the others are as of their newest checkpoint.
 	Shards int `json:"shards"`
+	Whole  int `json:"whole_shards"`
 	// Incarnation is the number above which new ones begin.
 	Incarnation uint64 `json:"incarnation"`
 	// DroppedBytes are the bytes of batches that checkpoints knew in a log on a disk, and that are lost with it.
@@ -43,12 +45,26 @@ const skippedProducers = 1 << 32
 // found is what the bucket holds of a shard.
 type found struct {
 	epoch    int32               // the highest of any object
+	claim    int32               // the highest epoch in which a broker of a cluster took it, -1 if none did
 	versions map[string]struct{} // EPOCH.VERSION of manifests
 }
 
-// Restore fills store, which must be empty, from the backup with this number, 0 for the newest, and from what objects holds. open returns
-// both seen through the encryption of the backup, or as they are; it is called once the keys of the backup are in store.
-func Restore(ctx context.Context, store meta.Store, objects blob.Store, number uint64, open func() (meta.Store, blob.Store, error)) (Restored, error) {
+// Options of Restore. Store, Objects and Open are required.
+type Options struct {
+	// Store is filled. It must be empty.
+	Store   meta.Store
+	Objects blob.Store
+	// Number is that of the backup, 0 for the newest.
+	Number uint64
+	// Open returns Store and Objects seen through the encryption of the backup, or as they are; it is called once the keys of the backup are in Store.
+	Open func() (meta.Store, blob.Store, error)
+	// Cluster says that Store is that of a cluster, whose log is in the bucket too.
+	Cluster bool
+}
+
+// Restore fills a metadata store from a backup and from what the bucket holds.
+func Restore(ctx context.Context, o Options) (Restored, error) {
+	store, objects, number := o.Store, o.Objects, o.Number
 	r := Restored{Passed: []string{}}
 	there, err := store.Range(ctx, "", "", 1)
 	if err != nil {
@@ -76,14 +92,16 @@ func Restore(ctx context.Context, store meta.Store, objects blob.Store, number u
 	if err != nil {
 		return r, err
 	}
-	if r.Incarnation, err = lastIncarnation(ctx, objects, entries); err != nil {
+	lives, err := scanIncarnations(ctx, objects)
+	if err != nil {
 		return r, err
 	}
+	r.Incarnation = firstIncarnation(entries, lives)
 	entries = slices.DeleteFunc(entries, func(e meta.Entry) bool { return e.Key == ownership.CounterKey || passing(e.Key) })
 	if err := putAll(ctx, store, entries); err != nil {
 		return r, err
 	}
-	clearMeta, clear, err := open()
+	clearMeta, clear, err := o.Open()
 	if err != nil {
 		return r, err
 	}
@@ -91,13 +109,22 @@ func Restore(ctx context.Context, store meta.Store, objects blob.Store, number u
 		return r, err
 	}
 	pointers := []meta.Entry{{Key: ownership.CounterKey, Value: binary.BigEndian.AppendUint64(nil, r.Incarnation)}}
+	var logs *logs
+	if o.Cluster {
+		if logs, err = newLogs(ctx, clearMeta, clear, lives); err != nil {
+			return r, err
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(shards)) {
-		p, err := restoreShard(ctx, clear, id, shards[id], &r)
+		p, err := restoreShard(ctx, clear, logs, id, shards[id], &r)
 		if err != nil {
 			return r, fmt.Errorf("restore shard %d: %w", id, err)
 		}
 		pointers = append(pointers, meta.Entry{Key: ownership.ShardKey(id), Value: p.Encode()})
 		r.Shards++
+	}
+	if logs != nil {
+		pointers = append(pointers, logs.entries()...)
 	}
 	return r, putAll(ctx, clearMeta, pointers)
 }
@@ -154,23 +181,87 @@ func scanShards(ctx context.Context, objects blob.Store) (map[int32]*found, erro
 			if err1 != nil || err2 != nil {
 				continue
 			}
-			f := out[int32(id)]
-			if f == nil {
-				f = &found{versions: map[string]struct{}{}}
-				out[int32(id)] = f
-			}
+			f := foundOf(out, int32(id))
 			f.epoch = max(f.epoch, int32(epoch))
 			if kind == "m/" {
 				f.versions[parts[2]] = struct{}{}
 			}
 		}
 	}
+	return out, scanClaims(ctx, objects, out)
+}
+
+// scanClaims finds in which epoch brokers of a cluster took shards last.
+func scanClaims(ctx context.Context, objects blob.Store, shards map[int32]*found) error {
+	infos, err := objects.List(ctx, ownership.ClaimPrefix, "", 0)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", ownership.ClaimPrefix, err)
+	}
+	for _, i := range infos {
+		id, epoch, ok := ownership.ParseClaim(i.Key)
+		if !ok {
+			continue
+		}
+		f := foundOf(shards, id)
+		f.epoch, f.claim = max(f.epoch, epoch), max(f.claim, epoch)
+	}
+	return nil
+}
+
+func foundOf(shards map[int32]*found, id int32) *found {
+	f := shards[id]
+	if f == nil {
+		f = &found{epoch: -1, claim: -1, versions: map[string]struct{}{}}
+		shards[id] = f
+	}
+	return f
+}
+
+// scanIncarnations returns the incarnations that the bucket holds something of, with the trim that was stamped.
+func scanIncarnations(ctx context.Context, objects blob.Store) (map[uint64]uint64, error) {
+	out := map[uint64]uint64{}
+	for _, prefix := range []string{wal.ObjectPrefix + "/", ownership.BirthPrefix, ownership.TrimPrefix} {
+		for after := ""; ; {
+			infos, err := objects.List(ctx, prefix, after, listed)
+			if err != nil {
+				return nil, fmt.Errorf("list %s: %w", prefix, err)
+			}
+			for _, i := range infos {
+				after = i.Key
+				if n, trim, ok := parseIncarnation(i.Key); ok {
+					out[n] = max(out[n], trim)
+				}
+			}
+			if len(infos) < listed {
+				break
+			}
+		}
+	}
 	return out, nil
 }
 
-// lastIncarnation returns the highest number that the backup knows or a frame in the bucket has, and some more: one that began after the backup may have
-// left nothing yet.
-func lastIncarnation(ctx context.Context, objects blob.Store, entries []meta.Entry) (uint64, error) {
+// listed is how many keys are asked for at a time.
+const listed = 1000
+
+// parseIncarnation reads the incarnation of a frame or a stamp, and the trim of a stamp that has one.
+func parseIncarnation(key string) (number, trim uint64, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) < 3 {
+		return 0, 0, false
+	}
+	var err error
+	if number, err = strconv.ParseUint(parts[2], 16, 64); err != nil {
+		return 0, 0, false
+	}
+	if strings.HasPrefix(key, ownership.TrimPrefix) {
+		trim, ok = ownership.ParseStamp(key)
+		return number, trim, ok
+	}
+	return number, 0, true
+}
+
+// firstIncarnation returns a number above all that the backup or the bucket knows, and above one that began after the backup and left nothing yet.
+func firstIncarnation(entries []meta.Entry, lives map[uint64]uint64) uint64 {
 	const margin = 1 << 20
 	var last uint64
 	for _, e := range entries {
@@ -178,27 +269,25 @@ func lastIncarnation(ctx context.Context, objects blob.Store, entries []meta.Ent
 			last = binary.BigEndian.Uint64(e.Value)
 		}
 	}
-	for after := ""; ; {
-		infos, err := objects.List(ctx, "w/", after, 1000)
-		if err != nil {
-			return 0, fmt.Errorf("list frames: %w", err)
-		}
-		for _, i := range infos {
-			after = i.Key
-			if parts := strings.Split(i.Key, "/"); len(parts) == 4 {
-				if n, err := strconv.ParseUint(parts[2], 16, 64); err == nil {
-					last = max(last, n)
-				}
-			}
-		}
-		if len(infos) < 1000 {
-			return last + margin, nil
-		}
+	for n := range lives {
+		last = max(last, n)
 	}
+	return last + margin
 }
 
-// restoreShard makes the pointer to the newest manifest and checkpoint of a shard all of whose objects are there.
-func restoreShard(ctx context.Context, objects blob.Store, id int32, f *found, r *Restored) (ownership.Pointer, error) {
+// restoreShard makes the pointer to the newest manifest and checkpoint of a shard all of whose objects are there. With logs, which may be nil, it leads to
+// the frames, too, that the checkpoint does not know.
+func restoreShard(ctx context.Context, objects blob.Store, logs *logs, id int32, f *found, r *Restored) (ownership.Pointer, error) {
+	if logs != nil && f.claim >= 0 {
+		p, whole, err := logs.pointer(ctx, id, f, r)
+		if err != nil {
+			return p, err
+		}
+		if whole {
+			r.Whole++
+			return p, nil
+		}
+	}
 	p := ownership.None()
 	p.Epoch = f.epoch + 1 // that of what is written here
 	names := slices.SortedFunc(maps.Keys(f.versions), func(a, b string) int { return strings.Compare(b, a) })

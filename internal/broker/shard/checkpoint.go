@@ -85,6 +85,9 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 	}
 	p := sh.pointer.Publish(sh.version, objectKey(manifestPrefix, sh.id, sh.epoch, sh.version), objectKey(checkpointPrefix, sh.id, sh.epoch, sh.version), mark.Seq)
 	p.Replay = replay
+	if sh.life.objects != nil {
+		m.Incarnation, m.FirstFrame = sh.life.incarnation, mark.Seq
+	}
 	mb, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)

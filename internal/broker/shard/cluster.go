@@ -51,6 +51,9 @@ func (s *Store) runCluster(ctx context.Context, ready func()) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end was asked for, and whatever is not written was not acknowledged
 		}
+		if errors.Is(err, ErrOlderMetadata) {
+			return err
+		}
 		if s.o.Now().Sub(began) > lastLifePause {
 			pause = firstLifePause
 		}
@@ -117,6 +120,9 @@ func (s *Store) live(ctx context.Context, ready func()) error {
 
 // begin makes a new incarnation known to the metadata store.
 func (s *Store) begin(ctx context.Context) (*life, error) {
+	if err := s.checkShards(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		number := uint64(1)
 		entry, err := s.o.Meta.Get(ctx, ownership.CounterKey)
@@ -135,9 +141,13 @@ func (s *Store) begin(ctx context.Context) (*life, error) {
 		if err != nil {
 			return nil, fmt.Errorf("begin incarnation %d: %w", number, err)
 		}
-		if r.Succeeded {
-			return s.newLife(number), nil
+		if !r.Succeeded {
+			continue
 		}
+		if err := s.bear(ctx, number); err != nil {
+			return nil, fmt.Errorf("begin incarnation %d: %w", number, err)
+		}
+		return s.newLife(number), nil
 	}
 }
 
@@ -186,12 +196,13 @@ func (l *life) mark() wal.Mark {
 }
 
 // reconcile takes the shards that are assigned to this broker as soon as nobody has them, and gives up those that are assigned to
-// others, until ctx ends.
+// others, until ctx ends, or the metadata turns out to be older than the objects.
 func (s *Store) reconcile(ctx context.Context, l *life) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	slots := make(chan struct{}, cmp.Or(s.o.Cluster.LoadsMax, 8))
 	busy := newShardSet()
+	refused := make(chan error, 1)
 	for {
 		changed := s.o.Cluster.Directory.Changed()
 		view := s.o.Cluster.Directory.View()
@@ -210,7 +221,14 @@ func (s *Store) reconcile(ctx context.Context, l *life) error {
 				case <-ctx.Done():
 					return
 				}
-				if err := work(ctx); err != nil && ctx.Err() == nil {
+				switch err := work(ctx); {
+				case err == nil || ctx.Err() != nil:
+				case errors.Is(err, ErrOlderMetadata):
+					select {
+					case refused <- err:
+					default: // the first is enough
+					}
+				default:
 					s.o.Logger.Warn("a shard could not be moved, it is tried again", "shard", id, "err", err)
 				}
 			})
@@ -223,6 +241,8 @@ func (s *Store) reconcile(ctx context.Context, l *life) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-refused:
+			return err
 		case <-changed:
 		case <-retry:
 		}
@@ -467,6 +487,9 @@ func (s *Store) seal(ctx context.Context, incarnation uint64) (uint64, error) {
 		if l.Sealed >= 0 {
 			return uint64(l.Sealed), nil
 		}
+		if err := s.checkTrim(ctx, incarnation, l); err != nil {
+			return 0, err
+		}
 		k, err := wal.SealObjects(ctx, wal.ObjectSeal{Blob: s.o.Blob, ClusterID: s.o.ClusterID, Incarnation: incarnation, From: l.Trim, Nonce: s.o.Nonce()})
 		if err != nil {
 			return 0, err
@@ -483,7 +506,7 @@ func (s *Store) seal(ctx context.Context, incarnation uint64) (uint64, error) {
 	}
 }
 
-// load reads manifest, checkpoint and the footers of the frames that the history names, and begins to serve the shard.
+// load reads manifest, checkpoint and the footers of the frames that the history names, stamps the shard's epoch, and begins to serve the shard.
 func (s *Store) load(ctx context.Context, sh *shardState) error {
 	sh.ctx, sh.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r := &loading{s: s, sh: sh, logs: map[logKey]*partition.Log{}}
@@ -496,7 +519,13 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 	// A topic that is not known here would be passed over as a deleted one.
 	err := s.syncing.do(ctx, s.o.Topics.Sync)
 	if err == nil {
-		err = r.read(ctx)
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return s.checkClaim(gctx, sh) })
+		g.Go(func() error { return r.read(gctx) })
+		err = g.Wait()
+	}
+	if err == nil {
+		err = s.claim(ctx, sh)
 	}
 	if err != nil {
 		sh.cancel()
@@ -535,7 +564,7 @@ type loading struct {
 func (r *loading) read(ctx context.Context) error {
 	c, err := r.s.readState(ctx, r.sh)
 	if err != nil {
-		return err
+		return r.s.missingState(ctx, r.sh, err)
 	}
 	if c != nil {
 		for i := range c.Partitions {
@@ -548,7 +577,7 @@ func (r *loading) read(ctx context.Context) error {
 	for _, t := range r.sh.pointer.History[:len(r.sh.pointer.History)-1] {
 		scan := wal.ObjectScan{Blob: r.s.o.Blob, ClusterID: r.s.o.ClusterID, Incarnation: t.Incarnation, From: t.From, To: t.To, Cache: r.s.frames}
 		if err := wal.ScanObjects(ctx, scan, func(f *wal.ObjectFrame) error { return r.replay(f, t.Epoch) }); err != nil {
-			return fmt.Errorf("replay frames [%d, %d) of incarnation %d: %w", t.From, t.To, t.Incarnation, err)
+			return fmt.Errorf("replay frames [%d, %d) of incarnation %d: %w", t.From, t.To, t.Incarnation, r.s.missingFrame(ctx, r.sh, t, err))
 		}
 	}
 	return nil

@@ -77,7 +77,7 @@ func newTestCluster(t *testing.T, shards int32, brokers int) *testCluster {
 	return c
 }
 
-// start adds a broker, which takes the lowest free id.
+// start adds a broker, which takes the lowest free id. One whose storage ends before it is ready is not among the cluster's members.
 func (c *testCluster) start() *testMember {
 	c.t.Helper()
 	m := &testMember{c: c, blob: blob.NewFault(c.blob, nil), meta: meta.NewFault(c.meta, nil), done: make(chan error, 2)}
@@ -106,7 +106,12 @@ func (c *testCluster) start() *testMember {
 	}()
 	<-ready
 	go func() { m.done <- m.store.Run(ctx, func() { ready <- struct{}{} }) }()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-m.done:
+		m.done <- err
+		return m
+	}
 	if err := m.member.SetEndpoints(ctx, []cluster.Endpoint{{Listener: "T", Host: "h", Port: 1}}); err != nil {
 		c.t.Fatal(err)
 	}

@@ -2,11 +2,14 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -60,6 +63,8 @@ func (s *Store) collectOnce(ctx context.Context, l *life, silent map[uint64]bool
 		return err
 	}
 	view := s.o.Cluster.Directory.View()
+	// While a shard has no owner nobody has compared what the metadata says of it with the objects.
+	decides := view.Controller == view.Self && !slices.ContainsFunc(view.Shards, func(o cluster.Ownership) bool { return o.Broker == cluster.Nobody })
 	before := maps.Clone(silent)
 	clear(silent)
 	for _, e := range lives {
@@ -74,12 +79,12 @@ func (s *Store) collectOnce(ctx context.Context, l *life, silent map[uint64]bool
 				low = end
 			}
 			err = s.deleteFrames(ctx, e, record, n, min(low, end))
-		case record.Sealed < 0 && !view.Alive(n) && view.Controller == view.Self:
+		case record.Sealed < 0 && !view.Alive(n) && decides:
 			silent[n] = true
 			if before[n] {
 				_, err = s.seal(ctx, n)
 			}
-		case record.Sealed >= 0 && view.Controller == view.Self:
+		case record.Sealed >= 0 && decides:
 			if !isNeeded {
 				low = uint64(record.Sealed)
 			}
@@ -114,7 +119,7 @@ func (s *Store) needed(ctx context.Context) (map[uint64]uint64, error) {
 }
 
 // deleteFrames deletes the frames of an incarnation below the sequence number low. That they may be gone is noted first, since who
-// seals the incarnation must know that they were there. The record of a dead incarnation goes with its last frame.
+// seals the incarnation must know that they were there; in the object store too, where it is known even if the metadata is set back.
 func (s *Store) deleteFrames(ctx context.Context, e meta.Entry, record ownership.Life, n, low uint64) error {
 	if low <= record.Trim {
 		return nil
@@ -127,6 +132,12 @@ func (s *Store) deleteFrames(ctx context.Context, e meta.Entry, record ownership
 	}
 	if !r.Succeeded {
 		return nil // sealed, or trimmed by another, this moment
+	}
+	if err := s.putStamp(ctx, ownership.TrimKey(n, low), s.stampBody()); err != nil {
+		return err
+	}
+	if from > 0 {
+		s.discard(ctx, ownership.TrimKey(n, from))
 	}
 	for seq := from; seq < low; seq++ {
 		if err := s.o.Blob.Delete(ctx, wal.ObjectKey(n, seq)); err != nil {
@@ -155,7 +166,7 @@ func (s *Store) sweep(ctx context.Context) error {
 				continue
 			}
 			sh.swept = true
-			if err := s.onShard(ctx, sh, func(ctx context.Context) error { return s.sweepOrphans(ctx, sh) }); err != nil {
+			if err := s.onShard(ctx, sh, func(ctx context.Context) error { return errors.Join(s.sweepOrphans(ctx, sh), s.sweepClaims(ctx, sh)) }); err != nil {
 				return err
 			}
 		}

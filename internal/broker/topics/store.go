@@ -417,6 +417,15 @@ func HasCluster(ctx context.Context, m meta.Store) (bool, error) {
 	return true, nil
 }
 
+// ReadClusterID returns the id of the cluster whose metadata m holds; meta.ErrNotFound if that is none.
+func ReadClusterID(ctx context.Context, m meta.Store) ([16]byte, error) {
+	e, err := m.Get(ctx, clusterIDKey)
+	if err != nil {
+		return [16]byte{}, fmt.Errorf("read the cluster's id: %w", err)
+	}
+	return decodeClusterID(e.Value)
+}
+
 func (s *Store) loadClusterID(ctx context.Context) (kafka.TopicID, error) {
 	for {
 		e, err := s.meta.Get(ctx, clusterIDKey)

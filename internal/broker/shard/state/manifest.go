@@ -8,7 +8,7 @@ import (
 // MaxKeyBytes is the longest object key.
 const MaxKeyBytes = 1024
 
-var manifestKind = kind{name: "manifest", magic: [8]byte{'W', 'E', 'I', 'R', 'M', 'A', 'N', 0}, version: 1}
+var manifestKind = kind{name: "manifest", magic: [8]byte{'W', 'E', 'I', 'R', 'M', 'A', 'N', 0}, version: 2}
 
 // Manifest names the objects that make up a shard's log at one version. The pointer to it in the metadata store is the
 // commit point of cuts, merges and retention.
@@ -20,6 +20,9 @@ type Manifest struct {
 	Checkpoint string // key of the checkpoint that belongs to this version; empty if it is named elsewhere
 	Objects    []Object
 	Tombstones []Tombstone
+	// Incarnation, in a cluster, wrote this version: its frames from FirstFrame on may hold sections of the shard that the checkpoint does not know. 0 for
+	// a log in files, and in manifests of version 1 of the format.
+	Incarnation, FirstFrame uint64
 }
 
 // Object is an L1 or L2 object. Its place in Manifest.Objects is its ordinal, by which the checkpoint refers to it.
@@ -68,6 +71,8 @@ func (m *Manifest) Encode() ([]byte, error) {
 		e.string(t.Key)
 		e.uint(t.Version)
 	}
+	e.uint(m.Incarnation)
+	e.uint(m.FirstFrame)
 	return seal(e.b), nil
 }
 
@@ -106,6 +111,9 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 	}
 	for i := range m.Tombstones {
 		m.Tombstones[i] = Tombstone{Key: d.string(MaxKeyBytes), Version: d.uint()}
+	}
+	if d.version >= 2 {
+		m.Incarnation, m.FirstFrame = d.uint(), d.uint()
 	}
 	if err := d.close(); err != nil {
 		return nil, err

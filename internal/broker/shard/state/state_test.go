@@ -24,6 +24,7 @@ const testNow = 1_700_000_000_000
 
 func sampleManifest() *Manifest {
 	return &Manifest{
+		Incarnation: 9, FirstFrame: 1 << 33,
 		Shard: 3, Epoch: 7, Version: 1 << 33, WALTrim: 5 << 40, Checkpoint: "c/00003/00000007.0000000000000009",
 		Objects: []Object{
 			{Key: "l/00003/00000006.0000000000000001", Level: 2, Bytes: 1 << 31, LiveBytes: 1 << 30, CreatorEpoch: 6, CreatedAt: testNow - 5000, MaxTimestamp: testNow - 7000},
@@ -97,10 +98,10 @@ func TestGoldenFilesKeepTheFormat(t *testing.T) {
 	}
 }
 
-// A checkpoint of version 1 says nothing of aborted transactions in runs: there are none.
-func TestCheckpointOfVersionOneIsRead(t *testing.T) {
-	t.Parallel()
-	dump, err := os.ReadFile(filepath.Join("testdata", "checkpoint-v1.hex"))
+// undump reads what hex.Dump made of a golden file.
+func undump(t *testing.T, name string) []byte {
+	t.Helper()
+	dump, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +118,23 @@ func TestCheckpointOfVersionOneIsRead(t *testing.T) {
 			}
 		}
 	}
+	return b
+}
+
+// A manifest of version 1 says nothing of who wrote it.
+func TestManifestOfVersionOneIsRead(t *testing.T) {
+	t.Parallel()
+	want := sampleManifest()
+	want.Incarnation, want.FirstFrame = 0, 0
+	if got, err := DecodeManifest(undump(t, "manifest-v1")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// A checkpoint of version 1 says nothing of aborted transactions in runs: there are none.
+func TestCheckpointOfVersionOneIsRead(t *testing.T) {
+	t.Parallel()
+	b := undump(t, "checkpoint-v1")
 	want := sampleCheckpoint()
 	for i := range want.Partitions[0].Runs {
 		want.Partitions[0].Runs[i].AbortedFrom = -1
