@@ -2,9 +2,10 @@
 # A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
 #   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
 # A node.id among the settings is the first broker's; the others count on from it.
-# The command finds BOOTSTRAP, the addresses of all brokers, ADMIN, the URLs of their admin ports, REGISTRY, the URL of the first one's Schema Registry, and CLUSTER_DIR in
-# its environment. Broker i serves Kafka on FIRST_PORT + i - 1
-# and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's file backend. Binaries of etcd and the S3 server are built at the first use.
+# The command finds BOOTSTRAP, the addresses of all brokers, ADMIN, the URLs of their admin ports, REGISTRY, the URL of the first one's Schema Registry, CLUSTER_DIR, and S3_URL, the
+# S3 server itself, in its environment. Broker i serves Kafka on FIRST_PORT + i - 1 and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's
+# file backend; S3_FRONT is a command that stands before it for the brokers, which is given the address to listen at and the server's.
+# Binaries of etcd and the S3 server are built at the first use.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 weir=${WEIR:-$root/dist/weir}
@@ -31,7 +32,7 @@ finish() {
   # The brokers first, which hand over and flush.
   kill "${pids[@]:2}" 2>/dev/null || true
   wait "${pids[@]:2}" 2>/dev/null || true
-  kill "${pids[@]:0:2}" 2>/dev/null || true
+  kill "${pids[@]:0:2}" ${front:-} 2>/dev/null || true
   wait || true
   [[ -z $temporary ]] || rm -rf "$temporary"
 }
@@ -47,7 +48,14 @@ export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
 pids+=($!)
 echo $! >"$dir/s3.pid"
 
-options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$s3_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
+front_port=$s3_port
+if [[ ${S3_FRONT:-} ]]; then
+  front_port=$((first + 103))
+  $S3_FRONT "127.0.0.1:$front_port" "127.0.0.1:$s3_port" >"$dir/front.log" 2>&1 &
+  front=$!
+fi
+
+options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$front_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
   --set cluster.balance.settle.ms=0) # the first broker gives to the others at once
 node=
 if [[ $settings ]]; then
@@ -58,7 +66,7 @@ if [[ $settings ]]; then
   done <"$settings"
 fi
 for _ in $(seq 200); do
-  (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$s3_port") 2>/dev/null && break
+  (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$front_port") 2>/dev/null && break
   sleep 0.05
 done
 start() { # NUMBER
@@ -82,7 +90,7 @@ for i in $(seq "$brokers"); do
   done
 done
 ADMIN=$(for i in $(seq "$brokers"); do sed -n 's/.*"admin":"\([^"]*\)".*/http:\/\/\1/p' "$dir/broker-$i/run.json"; done | paste -sd,)
-export BOOTSTRAP ADMIN CLUSTER_DIR=$dir
+export BOOTSTRAP ADMIN CLUSTER_DIR=$dir S3_URL=http://127.0.0.1:$s3_port
 registry=$(sed -n 's/.*"registry":"\([^"]*\)".*/\1/p' "$dir/broker-1/run.json")
 [[ -z $registry ]] || export REGISTRY=http://$registry
 if (($# > 0)); then
