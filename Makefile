@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -82,6 +82,10 @@ peer: build
 ## interop-cluster: the same clients against three brokers with etcd and an S3 server
 interop-cluster: build
 	test/with-broker.sh cluster $(SETTINGS) BROKER bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
+
+## interop-racks: Kafka's consumer in each rack of a cluster of three brokers with racks of their own
+interop-racks: build
+	test/with-broker.sh cluster test/interop/java/racks.settings BROKER bash -c 'test/interop/run.sh $$BROKER java-racks'
 
 ## peer-cluster: the same exchanges with a cluster of CLUSTER_BROKERS (1)
 peer-cluster: build

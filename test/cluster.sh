@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
 #   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
-# A node.id among the settings is the first broker's; the others count on from it.
+# A node.id among the settings is the first broker's; the others count on from it. In a broker.rack, % is the broker's number.
 # The command finds BOOTSTRAP, the addresses of all brokers, ADMIN, the URLs of their admin ports, REGISTRY, the URL of the first one's Schema Registry, CLUSTER_DIR, and S3_URL, the
 # S3 server itself, in its environment. Broker i serves Kafka on FIRST_PORT + i - 1 and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's
 # file backend; S3_FRONT is a command that stands before it for the brokers, which is given the address to listen at and the server's.
@@ -57,11 +57,12 @@ fi
 
 options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$front_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
   --set cluster.balance.settle.ms=0) # the first broker gives to the others at once
-node=
+node= rack=
 if [[ $settings ]]; then
   while read -r line; do
     line=${line%%#*}
     [[ $line != node.id=* ]] || { node=${line#*=} && continue; }
+    [[ $line != broker.rack=* ]] || { rack=${line#*=} && continue; }
     [[ ${line// /} ]] && options+=(--set "$line")
   done <"$settings"
 fi
@@ -71,7 +72,8 @@ for _ in $(seq 200); do
 done
 start() { # NUMBER
   local own=()
-  [[ -z $node ]] || own=(--set "node.id=$((node + $1 - 1))")
+  [[ -z $node ]] || own+=(--set "node.id=$((node + $1 - 1))")
+  [[ -z $rack ]] || own+=(--set "broker.rack=${rack//%/$1}")
   "$weir" server --data "$dir/broker-$1" --kafka-listen "127.0.0.1:$((first + $1 - 1))" --admin-listen 127.0.0.1:0 "${options[@]}" "${own[@]}" >>"$dir/broker-$1.log" 2>&1 &
   pids+=($!)
   echo $! >"$dir/broker-$1.pid"

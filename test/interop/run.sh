@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export BOOTSTRAP=$1
 shift
 settings=$here/../peer/broker.settings
-# Without names, what is quick runs. The rest (mm2-kafka streams-smoke registry-node registry-go) is for the night.
+# Without names, what is quick runs. The rest (mm2-kafka streams-smoke registry-node registry-go java-racks) is for the night.
 all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2 registry)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
@@ -63,6 +63,7 @@ run_client() {
     security) "$here/security/client.sh" ;;
     java-admin) "$here/java/admin.sh" ;;
     java-share) "$here/java/share.sh" ;;
+    java-racks) "$here/java/racks.sh" ;;
     streams | streams-smoke | connect) "$here/$1/client.sh" ;;
     mm2) "$here/../with-broker.sh" weir "$settings" SOURCE "$here/mm2/client.sh" ;;
     mm2-kafka) "$here/../with-broker.sh" kafka "$settings" SOURCE "$here/mm2/client.sh" ;;
