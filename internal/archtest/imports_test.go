@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"internal/broker/ownership":      {"internal/base"},
 	"internal/broker/peer":           {"internal/base", "internal/kafka", "internal/broker/cluster"},
 	"internal/broker/machine":        {},
+	"internal/broker/machinetest":    {},
 	"internal/broker/coordinator":    {"internal/base", "internal/kafka", "internal/broker/machine", "internal/broker/group", "internal/broker/txn", "internal/broker/share", "internal/broker/streamsgroup"},
 	"internal/broker/group":          {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},
 	"internal/broker/txn":            {"internal/base/invariant", "internal/kafka", "internal/broker/machine"},

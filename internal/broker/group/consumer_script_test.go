@@ -62,31 +62,31 @@ func (p *picture) with(name string, partitions int32) *picture {
 // heartbeatEvent is "hb m=a epoch=0 topics=t,u owned=t:0,1 rebalance=1m assignor=range regex=t.* instance=i v1".
 func (s *script) heartbeatEvent(group string, a args) ConsumerHeartbeat {
 	e := ConsumerHeartbeat{
-		Group: group, MemberID: a["m"], NewMemberID: "drawn", MemberEpoch: int32(a.int("epoch", 0)), ClientID: "c", ClientHost: "/h",
-		RebalanceTimeout: -1, NeedsMemberID: a.has("v1"), Picture: s.picture,
+		Group: group, MemberID: a.Args["m"], NewMemberID: "drawn", MemberEpoch: int32(a.Int("epoch", 0)), ClientID: "c", ClientHost: "/h",
+		RebalanceTimeout: -1, NeedsMemberID: a.Has("v1"), Picture: s.picture,
 	}
 	optional := func(key string) *string {
-		if !a.has(key) {
+		if !a.Has(key) {
 			return nil
 		}
-		return new(a[key])
+		return new(a.Args[key])
 	}
 	e.InstanceID, e.Assignor, e.Regex, e.RackID = optional("instance"), optional("assignor"), optional("regex"), optional("rack")
-	if a.has("topics") {
+	if a.Has("topics") {
 		e.Topics = []string{}
-		for name := range strings.SplitSeq(a["topics"], ",") {
+		for name := range strings.SplitSeq(a.Args["topics"], ",") {
 			if name != "" {
 				e.Topics = append(e.Topics, name)
 			}
 		}
 	}
-	if e.MemberEpoch == joinEpoch && !a.has("bare") {
+	if e.MemberEpoch == joinEpoch && !a.Has("bare") {
 		e.RebalanceTimeout, e.HasOwned = 60_000, true
 	}
-	if a.has("rebalance") {
-		e.RebalanceTimeout = int32(a.duration("rebalance", "").Milliseconds())
+	if a.Has("rebalance") {
+		e.RebalanceTimeout = int32(a.Duration("rebalance", "").Milliseconds())
 	}
-	if a.has("owned") {
+	if a.Has("owned") {
 		e.HasOwned = true
 		for _, pair := range a.list("owned") {
 			t := TopicPartitions{ID: topicID(pair[0])}
@@ -99,8 +99,8 @@ func (s *script) heartbeatEvent(group string, a args) ConsumerHeartbeat {
 			e.Owned = append(e.Owned, t)
 		}
 	}
-	if a.has("hidden") {
-		e.Describable = func(topic string) bool { return topic != a["hidden"] }
+	if a.Has("hidden") {
+		e.Describable = func(topic string) bool { return topic != a.Args["hidden"] }
 	}
 	return e
 }

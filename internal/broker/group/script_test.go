@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/broker/machine"
+	"github.com/weir-stream/weir/internal/broker/machinetest"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/offsetrecord"
 )
@@ -52,40 +52,12 @@ func TestScripts(t *testing.T) {
 }
 
 func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &script{t: t, now: epoch, drawn: map[string]int{}, picture: &picture{}}
 	s.reset()
-	var rewritten strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		if i > 0 {
-			rewritten.WriteString("\n")
-		}
-		input, want, isTest := strings.Cut(block+"\n", "----\n")
-		if !isTest {
-			rewritten.WriteString(block + "\n")
-			continue
-		}
-		s.out.Reset()
-		for line := range strings.Lines(input) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				s.run(line)
-				s.check(line)
-			}
-		}
-		got := s.out.String()
-		if got != want && !*rewrite {
-			t.Errorf("%s:\n%s---- got\n%s---- want\n%s", file, input, got, want)
-		}
-		rewritten.WriteString(input + "----\n" + got)
-	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(rewritten.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	machinetest.Script(t, file, *rewrite, &s.out, func(line string) {
+		s.run(line)
+		s.check(line)
+	})
 }
 
 func (s *script) reset() {
@@ -96,46 +68,12 @@ func (s *script) reset() {
 	s.print(s.shard.Activate(s.now))
 }
 
-// args are the words of a command: key=value, or a bare flag.
-type args map[string]string
-
-func parseArgs(words []string) args {
-	a := args{}
-	for _, word := range words {
-		key, value, _ := strings.Cut(word, "=")
-		a[key] = value
-	}
-	return a
-}
-
-func (a args) has(key string) bool { _, ok := a[key]; return ok }
-
-func (a args) or(key, value string) string {
-	if v, ok := a[key]; ok {
-		return v
-	}
-	return value
-}
-
-func (a args) int(key string, otherwise int64) int64 {
-	n, err := strconv.ParseInt(a.or(key, strconv.FormatInt(otherwise, 10)), 10, 64)
-	if err != nil {
-		panic(err)
-	}
-	return n
-}
-
-func (a args) duration(key, otherwise string) time.Duration {
-	d, err := time.ParseDuration(a.or(key, otherwise))
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
+// args are the words of a command.
+type args struct{ machinetest.Args }
 
 // list splits "a:1,2;b:3" into pairs of a name and its values.
 func (a args) list(key string) (pairs [][2]string) {
-	for part := range strings.SplitSeq(a[key], ";") {
+	for part := range strings.SplitSeq(a.Args[key], ";") {
 		if part != "" {
 			name, value, _ := strings.Cut(part, ":")
 			pairs = append(pairs, [2]string{name, value})
@@ -146,21 +84,21 @@ func (a args) list(key string) (pairs [][2]string) {
 
 func (s *script) run(line string) {
 	words := strings.Fields(line)
-	a := parseArgs(words[1:])
+	a := args{machinetest.ParseArgs(words[1:])}
 	switch words[0] {
 	case "options":
 		s.options = Options{
-			InitialRebalanceDelay: a.duration("delay", "-1s"), MaxSize: int(a.int("max-size", 0)),
-			Retention: a.duration("retention", "168h"), ConsumerMaxSize: int(a.int("consumer-max-size", 0)),
-			ConsumerAssignmentInterval: a.duration("interval", "-1s"), Migration: MigrationPolicy{!a.has("no-upgrade"), !a.has("no-downgrade")},
+			InitialRebalanceDelay: a.Duration("delay", "-1s"), MaxSize: int(a.Int("max-size", 0)),
+			Retention: a.Duration("retention", "168h"), ConsumerMaxSize: int(a.Int("consumer-max-size", 0)),
+			ConsumerAssignmentInterval: a.Duration("interval", "-1s"), Migration: MigrationPolicy{!a.Has("no-upgrade"), !a.Has("no-downgrade")},
 		}
 		s.reset()
 	case "restart":
 		s.reset()
 	case "advance":
-		s.advance(s.now.Add(a.duration("by", "0s")))
+		s.advance(s.now.Add(a.Duration("by", "0s")))
 	case "topic":
-		s.picture = s.picture.with(a["name"], int32(a.int("partitions", 1)))
+		s.picture = s.picture.with(a.Args["name"], int32(a.Int("partitions", 1)))
 	case "log":
 		for _, e := range s.log {
 			fmt.Fprintln(&s.out, e)
@@ -187,13 +125,13 @@ func (s *script) advance(target time.Time) {
 }
 
 func (s *script) event(verb string, a args) Event {
-	group := a.or("g", "g")
-	generation := int32(a.int("gen", -1))
+	group := a.Or("g", "g")
+	generation := int32(a.Int("gen", -1))
 	switch verb {
 	case "join":
 		return s.joinEvent(group, a)
 	case "sync":
-		e := Sync{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation, ProtocolType: a["type"], Protocol: a["protocol"], Assignments: map[string][]byte{}}
+		e := Sync{Group: group, MemberID: a.Args["m"], InstanceID: a.Args["instance"], Generation: generation, ProtocolType: a.Args["type"], Protocol: a.Args["protocol"], Assignments: map[string][]byte{}}
 		for _, pair := range a.list("assign") {
 			e.Assignments[pair[0]] = []byte(pair[1])
 			if words := strings.Split(pair[1], "/"); len(words) > 1 { // t/0/1
@@ -206,7 +144,7 @@ func (s *script) event(verb string, a args) Event {
 		}
 		return e
 	case "heartbeat":
-		return Heartbeat{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation}
+		return Heartbeat{Group: group, MemberID: a.Args["m"], InstanceID: a.Args["instance"], Generation: generation}
 	case "leave":
 		e := Leave{Group: group}
 		for _, pair := range a.list("members") {
@@ -214,7 +152,7 @@ func (s *script) event(verb string, a args) Event {
 		}
 		return e
 	case "commit":
-		e := Commit{Group: group, MemberID: a["m"], InstanceID: a["instance"], Generation: generation, Retention: a.duration("retention", "-1ns"), NamesMissingGroup: a.has("v9")}
+		e := Commit{Group: group, MemberID: a.Args["m"], InstanceID: a.Args["instance"], Generation: generation, Retention: a.Duration("retention", "-1ns"), NamesMissingGroup: a.Has("v9")}
 		e.Offsets = commitOffsets(a)
 		return e
 	case "hb":
@@ -222,7 +160,7 @@ func (s *script) event(verb string, a args) Event {
 	case "describe-consumer":
 		return ConsumerDescribe{Group: group, Picture: s.picture}
 	case "fetch":
-		return Fetch{Group: group, MemberID: a["m"], MemberEpoch: int32(a.int("epoch", -1)), All: a.has("all"), Topics: fetchTopics(a), RequireStable: a.has("stable")}
+		return Fetch{Group: group, MemberID: a.Args["m"], MemberEpoch: int32(a.Int("epoch", -1)), All: a.Has("all"), Topics: fetchTopics(a), RequireStable: a.Has("stable")}
 	case "delete-offsets":
 		return DeleteOffsets{Group: group, Topics: fetchTopics(a)}
 	case "delete-group":
@@ -232,38 +170,38 @@ func (s *script) event(verb string, a args) Event {
 	case "list":
 		return List{}
 	case "snapshot":
-		return Snapshot{Pending: a.has("pending")}
+		return Snapshot{Pending: a.Has("pending")}
 	case "topics-deleted":
 		var e TopicsDeleted
-		for name := range strings.SplitSeq(a["topics"], ",") {
-			e.Topics = append(e.Topics, DeletedTopic{name, topicID(a["id"])})
+		for name := range strings.SplitSeq(a.Args["topics"], ",") {
+			e.Topics = append(e.Topics, DeletedTopic{name, topicID(a.Args["id"])})
 		}
 		return e
 	case "txn-commit":
 		guard := s.shard.txnBegin(producerOf(a)).Guard
-		return TxnCommit{Group: group, Producer: producerOf(a), Guard: uint64(a.int("guard", int64(guard))), MemberID: a["m"], InstanceID: a["instance"], Generation: generation, Offsets: commitOffsets(a)}
+		return TxnCommit{Group: group, Producer: producerOf(a), Guard: uint64(a.Int("guard", int64(guard))), MemberID: a.Args["m"], InstanceID: a.Args["instance"], Generation: generation, Offsets: commitOffsets(a)}
 	case "end-txn":
-		return EndTransaction{machine.Marker{Producer: producerOf(a), CoordinatorEpoch: int32(a.int("coordinator", 0)), Commit: a.has("commit")}}
+		return EndTransaction{machine.Marker{Producer: producerOf(a), CoordinatorEpoch: int32(a.Int("coordinator", 0)), Commit: a.Has("commit")}}
 	}
 	s.t.Fatalf("unknown command %q", verb)
 	return nil
 }
 
 func (s *script) joinEvent(group string, a args) Join {
-	client := a.or("client", "c")
-	if a["m"] == "" {
+	client := a.Or("client", "c")
+	if a.Args["m"] == "" {
 		s.drawn[client]++
 	}
 	e := Join{
-		Group: group, MemberID: a["m"], InstanceID: a["instance"], ClientID: client, ClientHost: "/h",
-		SessionTimeout: a.duration("session", "10s"), RebalanceTimeout: a.duration("rebalance", "60s"),
-		ProtocolType: a.or("type", "consumer"), Reason: a["reason"],
+		Group: group, MemberID: a.Args["m"], InstanceID: a.Args["instance"], ClientID: client, ClientHost: "/h",
+		SessionTimeout: a.Duration("session", "10s"), RebalanceTimeout: a.Duration("rebalance", "60s"),
+		ProtocolType: a.Or("type", "consumer"), Reason: a.Args["reason"],
 		Picture:            s.picture,
 		NewMemberID:        fmt.Sprintf("%s-%d", client, s.drawn[client]),
-		RequireKnownMember: a.has("v4"), CanSkipAssignment: a.has("v9"),
+		RequireKnownMember: a.Has("v4"), CanSkipAssignment: a.Has("v9"),
 	}
 	protocols := a.list("protocols")
-	if !a.has("protocols") {
+	if !a.Has("protocols") {
 		protocols = [][2]string{{"range", "t"}}
 	}
 	for _, pair := range protocols {
@@ -287,15 +225,15 @@ func subscription(topics ...string) []byte {
 }
 
 func producerOf(a args) machine.Producer {
-	return machine.Producer{ID: a.int("pid", 1), Epoch: int16(a.int("epoch", 0))}
+	return machine.Producer{ID: a.Int("pid", 1), Epoch: int16(a.Int("epoch", 0))}
 }
 
 func commitOffsets(a args) (offsets []CommitOffset) {
 	for _, pair := range a.list("offsets") {
 		partition, offset, _ := strings.Cut(pair[1], "@")
-		o := CommitOffset{Topic: pair[0], Partition: atoi32(partition), LeaderEpoch: -1, Metadata: strings.Repeat("x", int(a.int("metadata", 0)))}
+		o := CommitOffset{Topic: pair[0], Partition: atoi32(partition), LeaderEpoch: -1, Metadata: strings.Repeat("x", int(a.Int("metadata", 0)))}
 		o.Offset, _ = strconv.ParseInt(offset, 10, 64)
-		o.TopicID = topicID(a["id"])
+		o.TopicID = topicID(a.Args["id"])
 		offsets = append(offsets, o)
 	}
 	return offsets
@@ -303,7 +241,7 @@ func commitOffsets(a args) (offsets []CommitOffset) {
 
 func fetchTopics(a args) (topics []FetchTopic) {
 	for _, pair := range a.list("topics") {
-		topic := FetchTopic{Topic: pair[0], TopicID: topicID(a["id"])}
+		topic := FetchTopic{Topic: pair[0], TopicID: topicID(a.Args["id"])}
 		for partition := range strings.SplitSeq(pair[1], ",") {
 			topic.Partitions = append(topic.Partitions, atoi32(partition))
 		}

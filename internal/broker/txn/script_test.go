@@ -3,7 +3,6 @@ package txn
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/broker/machine"
+	"github.com/weir-stream/weir/internal/broker/machinetest"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/txnrecord"
 )
@@ -48,40 +48,12 @@ func TestScripts(t *testing.T) {
 }
 
 func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &script{t: t, now: epoch}
 	s.restart()
-	var rewritten strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		if i > 0 {
-			rewritten.WriteString("\n")
-		}
-		input, want, isTest := strings.Cut(block+"\n", "----\n")
-		if !isTest {
-			rewritten.WriteString(block + "\n")
-			continue
-		}
-		s.out.Reset()
-		for line := range strings.Lines(input) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				s.run(line)
-				s.check(line)
-			}
-		}
-		got := s.out.String()
-		if got != want && !*rewrite {
-			t.Errorf("%s:\n%s---- got\n%s---- want\n%s", file, input, got, want)
-		}
-		rewritten.WriteString(input + "----\n" + got)
-	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(rewritten.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	machinetest.Script(t, file, *rewrite, &s.out, func(line string) {
+		s.run(line)
+		s.check(line)
+	})
 }
 
 // replayed returns a machine that has replayed the log and is not active yet.
@@ -107,35 +79,18 @@ func (s *script) check(line string) {
 	}
 }
 
-// args are the words of a command: key=value, or a bare flag.
-type args map[string]string
-
-func (a args) has(key string) bool { _, ok := a[key]; return ok }
-
-func (a args) or(key, value string) string {
-	if v, ok := a[key]; ok {
-		return v
-	}
-	return value
-}
-
-func (a args) duration(key, otherwise string) time.Duration {
-	d, err := time.ParseDuration(a.or(key, otherwise))
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
+// args are the words of a command.
+type args struct{ machinetest.Args }
 
 // producer reads "7/2".
 func (a args) producer(key string) Producer {
-	id, epoch, _ := strings.Cut(a[key], "/")
+	id, epoch, _ := strings.Cut(a.Args[key], "/")
 	return Producer{ID: atoi(id), Epoch: int16(atoi(epoch))}
 }
 
 // partitions reads "a-0,a-1,b-0".
 func (a args) partitions() (all []kafka.TopicPartition) {
-	for s := range strings.SplitSeq(a.or("to", "t-0"), ",") {
+	for s := range strings.SplitSeq(a.Or("to", "t-0"), ",") {
 		topic, index, _ := strings.Cut(s, "-")
 		all = append(all, kafka.TopicPartition{Topic: topic, Partition: int32(atoi(index))})
 	}
@@ -152,25 +107,21 @@ func atoi(s string) int64 {
 
 func (s *script) run(line string) {
 	words := strings.Fields(line)
-	a := args{}
-	for _, word := range words[1:] {
-		key, value, _ := strings.Cut(word, "=")
-		a[key] = value
-	}
+	a := args{machinetest.ParseArgs(words[1:])}
 	switch words[0] {
 	case "options":
-		s.options = Options{Expiration: a.duration("expiration", "0s"), CleanupInterval: a.duration("cleanup", "0s")}
+		s.options = Options{Expiration: a.Duration("expiration", "0s"), CleanupInterval: a.Duration("cleanup", "0s")}
 		s.restart()
 	case "restart":
 		s.restart()
 	case "advance":
-		s.advance(s.now.Add(a.duration("by", "0s")))
+		s.advance(s.now.Add(a.Duration("by", "0s")))
 	case "record":
 		// What another broker may have left in the log.
-		r := txnrecord.Record{TransactionalID: a.or("id", "x")}
-		if !a.has("tombstone") {
+		r := txnrecord.Record{TransactionalID: a.Or("id", "x")}
+		if !a.Has("tombstone") {
 			p := a.producer("p")
-			state, _ := txnrecord.ParseState(a["state"])
+			state, _ := txnrecord.ParseState(a.Args["state"])
 			r.Transaction = &txnrecord.Transaction{
 				ProducerID: p.ID, ProducerEpoch: p.Epoch, TimeoutMillis: 60_000, State: state, LastUpdate: s.now.UnixMilli(), Start: s.now.UnixMilli(),
 				PreviousProducerID: p.ID, NextProducerID: txnrecord.None, LastProducerEpoch: txnrecord.None,
@@ -207,21 +158,21 @@ func (s *script) ask(verb string, a args, newID int64) {
 }
 
 func (s *script) event(verb string, a args, newID int64) any {
-	id := a.or("id", "x")
+	id := a.Or("id", "x")
 	switch verb {
 	case "init":
-		e := Init{TransactionalID: id, TimeoutMillis: int32(a.duration("timeout", "60s").Milliseconds()), NewProducerID: newID}
-		if a.has("known") {
+		e := Init{TransactionalID: id, TimeoutMillis: int32(a.Duration("timeout", "60s").Milliseconds()), NewProducerID: newID}
+		if a.Has("known") {
 			p := a.producer("known")
 			e.Known = &p
 		}
 		return e
 	case "add":
-		return AddPartitions{TransactionalID: id, Producer: a.producer("p"), Partitions: a.partitions(), Bumps: a.has("v2")}
+		return AddPartitions{TransactionalID: id, Producer: a.producer("p"), Partitions: a.partitions(), Bumps: a.Has("v2")}
 	case "verify":
 		return Verify{TransactionalID: id, Producer: a.producer("p"), Partitions: a.partitions()}
 	case "commit", "abort":
-		return End{TransactionalID: id, Producer: a.producer("p"), Commit: verb == "commit", Bumps: a.has("v2"), NewProducerID: newID}
+		return End{TransactionalID: id, Producer: a.producer("p"), Commit: verb == "commit", Bumps: a.Has("v2"), NewProducerID: newID}
 	case "written":
 		return MarkersWritten{TransactionalID: id, Producer: a.producer("p")}
 	case "pending":
