@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the same workloads on Apache Kafka and on weir, in turns, and prints a table of both: run.sh [SECTION...]
-# Sections: native latency many life (default: all). See README.md.
+# Sections: native latency many life (default: all of these) and java. See README.md.
 # Environment: ROUNDS (3), SECS (20), OUT (dist/bench-TIME.tsv), SERVERS ("kafka weir"), PEERS (the folder with the workloads),
 # ARGS_KAFKA and ARGS_WEIR (for their start.sh), TEST_BINARY.
 set -euo pipefail

@@ -110,12 +110,11 @@ func (c *connection) serve(ctx, running context.Context) {
 			c.answered()
 		}
 	})
-	wg.Go(func() {
-		if !c.write(ctx, replies, end) {
-			cancel()
-		}
-		c.stopReading()
-	})
+	// Here, and not in a goroutine of its own, whose stack every idle connection would pay for.
+	if !c.write(ctx, replies, end) {
+		cancel()
+	}
+	c.stopReading()
 	wg.Wait()
 	if why := *reason.Load(); why != reasonClient && why != reasonIdle {
 		c.lastAnswers(ctx, raw)
