@@ -13,7 +13,7 @@ import (
 
 // releaseImage lets the kernel take back the pages of the program that the start mapped: code of initializers and their tables, and with
 // them what the kernel maps around each page that is touched. What a running server needs comes back from the page cache, a few
-// pages at a fault; of some 45 MiB, 15 do. See docs/design/0032.
+// pages at a fault; of some 45 MiB, 15 do. See docs/design/0033.
 func releaseImage() error {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
