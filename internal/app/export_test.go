@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/weir-stream/weir/internal/broker/api"
 	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
@@ -19,6 +21,15 @@ func (a *App) PeerAddress() string { return a.kafka.Address(auth.BrokerListener)
 
 // PeerSecret is the secret of the cluster.
 func (a *App) PeerSecret() peer.Secret { return a.peers.secret }
+
+// Directory is what this broker knows of the others.
+func (a *App) Directory() *cluster.Directory { return a.peers.directory }
+
+// CallPeer asks another broker as this one does.
+func (a *App) CallPeer(ctx context.Context, broker int32, req kmsg.Request) error {
+	_, err := a.peers.client.Do(ctx, broker, req)
+	return err
+}
 
 // Remote is what another broker, which owns no shard, has of this one.
 type Remote struct {

@@ -33,7 +33,7 @@ var (
 		config.DefaultFunc("host of the first listener, any port", func(*config.Values) string { return "" }),
 		"Address on which the other brokers of a cluster are served, by a listener named WEIR that clients are not told of. Brokers log in there with a secret that the metadata store holds.")
 	ClusterTLS = config.Bool("cluster.tls", false, config.Common,
-		"Whether brokers speak TLS to each other, with the settings ssl.* or those of listener.name.weir.ssl.*: each shows its key store's certificate, which must name the host that it is reached by, and checks the others' against its trust store.")
+		"Whether brokers speak TLS to each other, with the settings ssl.* or those of listener.name.weir.ssl.*: each shows its key store's certificate, which must name the host that it is reached by, and checks the others' against its trust store, of whoever connects too (certificates are for servers and for clients then; listener.name.weir.ssl.client.auth=none asks for none).")
 )
 
 func checkClusterListen(v any) error {
@@ -82,7 +82,7 @@ func (a *App) openPeers(ctx context.Context, store meta.Store, t *topics.Store, 
 // fetchConnections is how many fetches of this broker's clients may wait at one other broker. Clients beyond that go to the owner.
 const fetchConnections = 256
 
-// away reads for clients of this broker what others own; nil where there are no others.
+// away asks the owners of partitions, for clients and for metrics of this broker; nil where there are no others.
 func (p *peers) away(storage *shard.Store) api.Away {
 	if p.client == nil {
 		return nil
@@ -102,6 +102,14 @@ func (a away) Ask(ctx context.Context, broker int32, req *kmsg.FetchRequest) (*k
 		return nil, err
 	}
 	return res.(*kmsg.FetchResponse), nil
+}
+
+func (a away) Ends(ctx context.Context, broker int32, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
+	res, err := a.client.Do(ctx, broker, req)
+	if err != nil {
+		return nil, err
+	}
+	return res.(*kmsg.ListOffsetsResponse), nil
 }
 
 func (a away) ReadPlaces(ctx context.Context, topic kafka.TopicID, index int32, places []byte, req partition.ReadRequest) (partition.ReadResult, error) {

@@ -3,9 +3,11 @@
 package servertest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -73,4 +75,37 @@ func StartEtcd(t testing.TB, flags ...string) (endpoint string, ctl *Server) {
 		}, flags...)
 	})
 	return endpoint, ctl
+}
+
+// StartEtcdMembers starts an etcd of n members and returns their URLs for clients, and the members in the same order.
+func StartEtcdMembers(t testing.TB, n int) (endpoints []string, members []*Server) {
+	t.Helper()
+	ports := freePorts(t, 3*n)
+	var initial []string
+	for i := range n {
+		endpoints = append(endpoints, "http://127.0.0.1:"+ports[3*i])
+		initial = append(initial, fmt.Sprintf("m%d=http://127.0.0.1:%s", i, ports[3*i+1]))
+	}
+	members = make([]*Server, n)
+	var starting sync.WaitGroup
+	for i := range n { // none of them works before most of them do
+		starting.Go(func() {
+			root := t.TempDir()
+			members[i] = run(t, "TEST_ETCD", filepath.Join(root, "log"), 0, func(s *Server, _ []string) {
+				_, peer, _ := strings.Cut(initial[i], "=")
+				health := "http://127.0.0.1:" + ports[3*i+2]
+				s.health = health + "/health"
+				s.args = []string{
+					"--name", fmt.Sprint("m", i), "--data-dir", filepath.Join(root, "data"), "--unsafe-no-fsync", "--log-level", "warn",
+					"--listen-client-urls", endpoints[i], "--advertise-client-urls", endpoints[i], "--listen-metrics-urls", health,
+					"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", strings.Join(initial, ","),
+				}
+			})
+		})
+	}
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return endpoints, members
 }

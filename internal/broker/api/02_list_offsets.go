@@ -96,7 +96,7 @@ func (s *Server) listOffset(ctx context.Context, wait *patience, topic *topics.T
 			return none, kafka.UnsupportedVersion
 		}
 	}
-	log, err := s.logSoon(ctx, topic, p.Partition, wait)
+	log, err := s.logSettled(ctx, topic, p.Partition, wait)
 	if err != nil {
 		return none, err
 	}

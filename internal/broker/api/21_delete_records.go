@@ -19,6 +19,7 @@ import (
 func (s *Server) deleteRecords(ctx context.Context, c *Conn, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 	res := kmsg.NewPtrDeleteRecordsResponse()
 	view := s.topics.View()
+	var wait patience
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
 		allowed := s.allow(c, auth.Delete, auth.Topic, t.Topic)
@@ -29,7 +30,7 @@ func (s *Server) deleteRecords(ctx context.Context, c *Conn, req *kmsg.DeleteRec
 			a.Partition = p.Partition
 			low, err := int64(-1), error(kafka.TopicAuthorizationFailed)
 			if allowed {
-				low, err = s.deletePartitionRecords(ctx, topic, p.Partition, p.Offset)
+				low, err = s.deletePartitionRecords(ctx, &wait, topic, p.Partition, p.Offset)
 			}
 			a.LowWatermark = low
 			if err != nil {
@@ -42,8 +43,8 @@ func (s *Server) deleteRecords(ctx context.Context, c *Conn, req *kmsg.DeleteRec
 	return res, nil
 }
 
-func (s *Server) deletePartitionRecords(ctx context.Context, topic *topics.Topic, index int32, offset int64) (int64, error) {
-	log, err := s.log(topic, index)
+func (s *Server) deletePartitionRecords(ctx context.Context, wait *patience, topic *topics.Topic, index int32, offset int64) (int64, error) {
+	log, err := s.logSettled(ctx, topic, index, wait)
 	if err != nil {
 		return -1, err
 	}

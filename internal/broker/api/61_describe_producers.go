@@ -11,9 +11,10 @@ import (
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-func (s *Server) describeProducers(_ context.Context, c *Conn, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
+func (s *Server) describeProducers(ctx context.Context, c *Conn, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
 	res := kmsg.NewPtrDescribeProducersResponse()
 	view := s.topics.View()
+	var wait patience
 	for _, t := range req.Topics {
 		topic, _ := view.ByName(t.Topic)
 		allowed := s.allow(c, auth.Read, auth.Topic, t.Topic)
@@ -22,7 +23,7 @@ func (s *Server) describeProducers(_ context.Context, c *Conn, req *kmsg.Describ
 		for _, i := range t.Partitions {
 			p := kmsg.NewDescribeProducersResponseTopicPartition()
 			p.Partition = i
-			log, err := s.log(topic, i)
+			log, err := s.logSettled(ctx, topic, i, &wait)
 			if !allowed {
 				err = kafka.TopicAuthorizationFailed
 			}

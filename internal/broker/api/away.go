@@ -15,11 +15,13 @@ import (
 	"github.com/weir-stream/weir/internal/kafka"
 )
 
-// Away is how clients of this broker read partitions that another one owns (KIP-392): the owner says where the batches lie in the
+// Away is what this broker asks the owners of partitions. Clients read here what another owns (KIP-392): the owner says where the batches lie in the
 // object store, and this broker fetches them.
 type Away interface {
 	// Ask sends a fetch to another broker, which answers with places in the stead of batches.
 	Ask(ctx context.Context, broker int32, req *kmsg.FetchRequest) (*kmsg.FetchResponse, error)
+	// Ends asks another broker for offsets of its partitions.
+	Ends(ctx context.Context, broker int32, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error)
 	// ReadPlaces is shard.Store's.
 	ReadPlaces(ctx context.Context, topic kafka.TopicID, index int32, places []byte, req partition.ReadRequest) (partition.ReadResult, error)
 }

@@ -19,7 +19,8 @@ const collectTimeout = 5 * time.Second
 // for Kafka ask for: those of the JMX exporter as Strimzi maps them, and those of kafka_exporter.
 //
 // A broker tells of the partitions that it owns, of the groups that it coordinates, and of the topics whose first partition it
-// owns, so that nothing is told twice in a cluster. The lag of a group is told where both are on one broker.
+// owns, so that nothing is told twice in a cluster. For the lag of a group its coordinator asks the owners of partitions; how old the
+// record is at which a group stands is told where both are on one broker.
 type Collector struct {
 	server *Server
 	fixed  []prometheus.Metric
@@ -62,7 +63,7 @@ func NewCollector(s *Server) *Collector {
 		underReplicated: byPartition("under_replicated_partition", "1 if replicas are missing."),
 		groupOffset:     desc("kafka_consumergroup_current_offset", "Committed offset.", "consumergroup", "topic", "partition"),
 		groupLag:        desc("kafka_consumergroup_lag", "Records between the committed offset and the high watermark.", "consumergroup", "topic", "partition"),
-		groupLagSeconds: desc("weir_group_lag_seconds", "Age of the record at the committed offset, 0 where the group has read all. It counts from the record's timestamp.", "consumergroup", "topic", "partition"),
+		groupLagSeconds: desc("weir_group_lag_seconds", "Age of the record at the committed offset, 0 where the group has read all. It counts from the record's timestamp. In a cluster it is told of partitions whose owner coordinates the group.", "consumergroup", "topic", "partition"),
 		groupOffsetSum:  desc("kafka_consumergroup_current_offset_sum", "Committed offsets of a topic, added up.", "consumergroup", "topic"),
 		groupLagSum:     desc("kafka_consumergroup_lag_sum", "Lag of a topic, added up.", "consumergroup", "topic"),
 	}
@@ -165,6 +166,7 @@ func (c *Collector) groups(gauge gaugeFunc, view *topics.View, at *cluster.View)
 	type groupTopic struct{ group, topic string }
 	offsets, lags, partial := map[groupTopic]float64{}, map[groupTopic]float64{}, map[groupTopic]bool{}
 	ages := c.times.ages(ctx, c.server, view, committed)
+	ends := c.highWatermarks(ctx, view, at, committed)
 	for i, o := range committed {
 		t, ok := view.ByName(o.Topic)
 		if !ok || o.Partition < 0 || o.Partition >= t.Partitions {
@@ -173,12 +175,12 @@ func (c *Collector) groups(gauge gaugeFunc, view *topics.View, at *cluster.View)
 		index, sum := strconv.Itoa(int(o.Partition)), groupTopic{o.Group, o.Topic}
 		gauge(c.groupOffset, float64(o.Offset), o.Group, o.Topic, index)
 		offsets[sum] += float64(o.Offset)
-		if !at.Local(t.Shard(o.Partition)) {
+		end, known := ends[topicIndex{o.Topic, o.Partition}]
+		if !known { // the owner is on its way, or does not answer
 			partial[sum] = true
 			continue
 		}
-		log, _ := c.offsets(t, o.Partition)
-		lag := float64(max(log.HighWatermark-o.Offset, 0))
+		lag := float64(max(end-o.Offset, 0))
 		gauge(c.groupLag, lag, o.Group, o.Topic, index)
 		if ages[i] >= 0 {
 			gauge(c.groupLagSeconds, ages[i].Seconds(), o.Group, o.Topic, index)

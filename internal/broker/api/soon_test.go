@@ -97,3 +97,53 @@ func TestATransactionalBatchThatWaitedForItsShardIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// A tool's client asks twice. What is on its way from one broker to another is waited for at both, until the answer is of use.
+func TestToolsWaitForAShardThatMoves(t *testing.T) {
+	t.Parallel()
+	ask := func(t *testing.T, s *clusterServer) (kafka.Error, time.Duration) {
+		t.Helper()
+		list := kmsg.NewPtrListOffsetsRequest()
+		list.Version = 4
+		list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "t", Partitions: []kmsg.ListOffsetsRequestTopicPartition{{Timestamp: -2, CurrentLeaderEpoch: -1}}}}
+		began := time.Now()
+		res := handled(t, (*Server).listOffsets, s, s.outside, list)
+		return kafka.Error(res.Topics[0].Partitions[0].ErrorCode), time.Since(began)
+	}
+	for _, c := range []struct {
+		name          string
+		owner, wanted int32
+		then          int32 // owner, after 300 ms
+		waits         time.Duration
+		want          kafka.Error
+	}{
+		{"comes here, and the owner before still has it", 2, 1, 1, 300 * time.Millisecond, kafka.None},
+		{"released here, and not taken yet", 1, 2, 2, 300 * time.Millisecond, kafka.NotLeaderOrFollower},
+		{"released, and not taken yet", cluster.Nobody, 2, 2, 300 * time.Millisecond, kafka.NotLeaderOrFollower},
+		{"elsewhere", 2, 2, 2, 0, kafka.NotLeaderOrFollower},
+		{"never comes", 2, 1, 2, loadWait, kafka.NotLeaderOrFollower},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newClusterServer(t)
+			loaded, here := &atomic.Bool{}, make(chan struct{})
+			s.storage = lateStorage{s.dataServer.storage, loaded}
+			s.ownership = func() <-chan struct{} { return here }
+			publish := func(owner, wanted int32) {
+				s.owners(owner, owner, owner, owner, owner, owner)
+				v := *s.Server.cluster.View()
+				v.Assigned = []int32{wanted, wanted, wanted, wanted, wanted, wanted}
+				s.Server.cluster.Publish(&v)
+			}
+			publish(c.owner, c.wanted)
+			if c.then != c.owner {
+				time.AfterFunc(300*time.Millisecond, func() {
+					loaded.Store(c.then == 1)
+					publish(c.then, c.wanted)
+				})
+			}
+			if code, took := ask(t, s); code != c.want || took != c.waits {
+				t.Errorf("%s: %v after %v, want %v after %v", c.name, code, took, c.want, c.waits)
+			}
+		})
+	}
+}

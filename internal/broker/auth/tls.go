@@ -96,7 +96,7 @@ type tlsState struct {
 }
 
 // NewTLS reads the certificates of a listener. sasl tells that its clients log in, so that certificates of theirs are
-// asked for only where the listener's own setting says so.
+// asked for only where the listener's own setting says so. Other brokers must show one that the trust store knows, if there is a trust store.
 func NewTLS(listener string, sasl bool, values *config.Values, metrics *Metrics, logger *slog.Logger) (*TLS, error) {
 	t := &TLS{listener: listener, sasl: sasl, metrics: metrics, logger: logger}
 	s, err := t.read(values)
@@ -156,6 +156,9 @@ func (t *TLS) readClients(s *tlsState, v *config.Values) error {
 	want := ClientAuth.Get(v)
 	if _, own := s.values.Explicit(ScopeOf(t.listener) + ClientAuth.Name()); t.sasl && !own {
 		want = "none"
+		if t.listener == BrokerListener && !s.trust.IsZero() { // each broker has one
+			want = "required"
+		}
 	}
 	if !s.trust.IsZero() {
 		certs, err := s.trust.Trust()
