@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type nodes struct {
 	began time.Time
 	etcd  *servertest.Server
 	s3    *servertest.S3
+	meta  string   // where brokers find etcd, if not by their links
 	more  []string // arguments of every broker
 	// length is for how long faults are made.
 	length time.Duration
@@ -71,16 +73,24 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 // start starts a cluster of n brokers with more arguments. Everything ends with the test; the brokers' logs stay if it fails.
 func start(t *testing.T, n int, more ...string) *nodes {
 	t.Helper()
+	endpoint, ctl := servertest.StartEtcd(t)
+	c := startOn(t, n, "", endpoint, more...)
+	c.etcd = ctl
+	return c
+}
+
+// startOn does so with an etcd that runs. Brokers reach it by meta or, if that is empty, each by a link to the endpoint.
+func startOn(t *testing.T, n int, meta, endpoint string, more ...string) *nodes {
+	t.Helper()
 	seed := number(t, "CHAOS_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("CHAOS_SEED=%d", seed)
 	dir, err := os.MkdirTemp("", "weir-cluster-") //nolint:usetesting // it stays if the test fails
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), dir: dir, began: time.Now(), more: more}
+	c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), dir: dir, began: time.Now(), meta: meta, more: more}
 	t.Cleanup(c.keepLogs)
-	endpoint, ctl := servertest.StartEtcd(t)
-	c.etcd, c.s3 = ctl, servertest.StartS3(t)
+	c.s3 = servertest.StartS3(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", c.s3.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", c.s3.SecretKey)
 	for i := range n {
@@ -161,7 +171,7 @@ func (c *nodes) arguments(b *node) []string {
 	bucket := *c.s3
 	bucket.Endpoint = b.s3.Endpoint()
 	return append([]string{
-		"--blob", bucket.URL("data"), "--meta", "etcd://" + b.etcd.Address() + "/weir", "--set", fmt.Sprint("node.id=", b.id),
+		"--blob", bucket.URL("data"), "--meta", cmp.Or(c.meta, "etcd://"+b.etcd.Address()+"/weir"), "--set", fmt.Sprint("node.id=", b.id),
 	}, c.more...)
 }
 
