@@ -117,7 +117,7 @@ func (a *App) addServices(p *platform, b gate.Bridge, r prometheus.Registerer) e
 		}
 	}
 	if a.hasRole(roleRest) {
-		return a.addRest(p, b, metrics)
+		return a.addRest(p, b, metrics, r)
 	}
 	return nil
 }

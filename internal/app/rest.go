@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/base/service"
 	"github.com/weir-stream/weir/internal/platform/gate"
@@ -25,14 +27,14 @@ var RestListen = config.String("rest.listen", "127.0.0.1:8082", config.Check("ho
 	"Address of the REST proxy. With https:// before it TLS is spoken, by the settings listener.name.rest.ssl.*.")
 
 // addRest makes the REST proxy. The registry's gate, if it is there, must have been made before.
-func (a *App) addRest(p *platform, b gate.Bridge, metrics *gate.Metrics) error {
+func (a *App) addRest(p *platform, b gate.Bridge, metrics *gate.Metrics, r prometheus.Registerer) error {
 	hooks, err := rest.WebhooksOf(a.o.Values)
 	if err != nil {
 		return err
 	}
 	clients := gate.NewClients(b, rest.ClientOptions()...)
 	s := rest.New(rest.Options{
-		Clients: clients, Formats: formats.Of, Registry: a.registryFor(p), Webhooks: hooks, Limits: rest.LimitsOf(a.o.Values), Now: a.o.Now, Logger: a.o.Logger,
+		Clients: clients, Formats: formats.Of, Registry: a.registryFor(p), Webhooks: hooks, Limits: rest.LimitsOf(a.o.Values), Now: a.o.Now, Logger: a.o.Logger, Registerer: r,
 	})
 	o := rest.Gate(s)
 	o.Bridge, o.Metrics = b, metrics

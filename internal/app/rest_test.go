@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/weir-stream/weir/internal/schema/wireformat"
 )
 
 // rest makes a request of the proxy, as user:password if that is not empty.
@@ -65,14 +68,36 @@ func TestProxyAndRegistryWorkTogether(t *testing.T) {
 	expect("POST", "/consumers/g", v2Type, "", `{"name":"one","format":"avro","auto.offset.reset":"earliest"}`, 200, `"instance_id":"one"`)
 	expect("POST", "/consumers/g/instances/one/subscription", v2Type, "", `{"topics":["orders"]}`, 204, "")
 	expect("GET", "/consumers/g/instances/one/records?timeout=20000", "", avroType, "", 200, `"value":{"n":7}`)
+	// A schema that a header names by its GUID is found, too.
+	var version struct{ GUID string }
+	_, text := s.ask(t, "", "GET", "/subjects/orders-value/versions/1", "")
+	if err := json.Unmarshal([]byte(text), &version); err != nil {
+		t.Fatal(err)
+	}
+	guid, err := wireformat.ParseGUID(version.GUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := []kgo.RecordHeader{{Key: wireformat.ValueHeader, Value: append([]byte{1}, guid[:]...)}}
+	if err := s.client(t).ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte{16}, Headers: headers}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	expect("GET", "/consumers/g/instances/one/records?timeout=20000", "", avroType, "", 200, `"value":{"n":8}`)
+	expect("GET", "/topics/orders/stream?from=earliest&limit=2", "", "application/x-ndjson", "", 200, `"value":{"n":8}`)
 	expect("DELETE", "/consumers/g/instances/one", "", "", "", 204, "")
 	for name, address := range map[string]string{"registry": s.Addresses()["registry"], "rest": s.Addresses()["rest"]} {
 		if status, text := get(t, "http://"+address+"/openapi.json"); status != 200 || !strings.Contains(text, `"openapi":"3.1.0"`) {
 			t.Errorf("the document of the %s: %d", name, status)
 		}
 	}
-	if _, text := get(t, "http://"+s.Addresses()["admin"]+"/metrics"); !strings.Contains(text, `weir_http_requests_total{route="registerSchema",service="registry",status="200"} 1`) {
-		t.Error("requests are not counted")
+	_, scrape := get(t, "http://"+s.Addresses()["admin"]+"/metrics")
+	for _, line := range []string{
+		`weir_http_requests_total{route="registerSchema",service="registry",status="200"} 1`, `weir_rest_records_produced_total{by="v2"} 1`, `weir_rest_records_failed_total{by="v2"} 0`,
+		`weir_rest_records_delivered_total{by="consumer"} 2`, `weir_rest_records_delivered_total{by="stream"} 3`, `weir_rest_consumers 0`,
+	} {
+		if !strings.Contains(scrape, "\n"+line+"\n") {
+			t.Errorf("no metric %s", line)
+		}
 	}
 }
 

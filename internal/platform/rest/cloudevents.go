@@ -263,7 +263,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status, body, err := v2Report(records, s.produceAll(r.Context(), cl, records), nil, nil)
+	status, body, err := v2Report(records, s.produceAll(r.Context(), cl, byEvents, records), nil, nil)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ func (p *topicPartitioner) OnNewBatch() {
 const deliveryTimeout = 60 * time.Second
 
 // produceAll sends records of one topic and waits until each is acknowledged or has failed; errors come by index.
-func (s *Server) produceAll(ctx context.Context, cl *kgo.Client, records []*kgo.Record) []error {
+// by is the API that they came by.
+func (s *Server) produceAll(ctx context.Context, cl *kgo.Client, by string, records []*kgo.Record) []error {
 	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
 	errs := make([]error, len(records))
@@ -59,7 +60,10 @@ func (s *Server) produceAll(ctx context.Context, cl *kgo.Client, records []*kgo.
 		return errs
 	}
 	end := s.writers.begin(cl, records[0].Topic)
-	defer func() { end(errs...) }()
+	defer func() {
+		end(errs...)
+		s.metrics.wrote(by, errs...)
+	}()
 	var left sync.WaitGroup
 	left.Add(len(records))
 	for i, record := range records {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
@@ -34,6 +35,8 @@ type Options struct {
 	Limits   Limits
 	Now      func() time.Time
 	Logger   *slog.Logger
+	// Registerer takes the metrics; nil: they are counted and not shown.
+	Registerer prometheus.Registerer
 }
 
 // Limits of a Server. Zero values take the defaults.
@@ -74,6 +77,7 @@ type Server struct {
 	clusterID atomic.Pointer[string]
 	webhooks  map[string]Webhook
 	writers   writers
+	metrics   *metrics
 }
 
 // New returns a server; Run has to run while it serves.
@@ -92,6 +96,7 @@ func New(o Options) *Server {
 		hub:       tail.New(tail.Options{Readers: o.Limits.Readers, Logger: o.Logger}),
 		buffer:    semaphore.NewWeighted(o.Limits.BufferBytes), webhooks: map[string]Webhook{}, writers: writers{by: map[writing]int{}},
 	}
+	s.metrics = newMetrics(o.Registerer, s.consumers.Len)
 	for _, w := range o.Webhooks {
 		s.webhooks[w.Name] = w
 	}

@@ -280,7 +280,7 @@ const nextRecords = 256
 // follow sends records to a sink until the reader has gone, has enough, or the topic cannot be read any more.
 func (s *Server) follow(ctx context.Context, w *wish, reader *tail.Reader, to sink) error {
 	at, left, moved := newPositions(reader.Positions()), w.limit, false
-	form := w.form()
+	form, delivered := w.form(), s.metrics.delivered.WithLabelValues(byStream)
 	for {
 		wait, cancel := context.WithTimeout(ctx, s.o.Limits.Heartbeat)
 		records, err := reader.Next(wait, nextRecords)
@@ -308,6 +308,7 @@ func (s *Server) follow(ctx context.Context, w *wish, reader *tail.Reader, to si
 			if err := to.record(text, at); err != nil {
 				return nil //nolint:nilerr // likewise
 			}
+			delivered.Inc()
 			moved = false
 			if left--; left == 0 {
 				return to.flush()

@@ -46,6 +46,14 @@ func (s *Server) streamTo(w http.ResponseWriter, r *http.Request, topic string) 
 		return err
 	}
 	defer reader.Close()
+	kind := "ndjson"
+	switch {
+	case upgrade:
+		kind = "websocket"
+	case contentType == typeSSE:
+		kind = "sse"
+	}
+	defer s.metrics.opened(kind)()
 	if upgrade {
 		return s.streamWebSocket(w, r, wish, func(ctx context.Context, to sink) error { return s.follow(ctx, wish, reader, to) })
 	}

@@ -398,6 +398,7 @@ func (s *Server) v2Records(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return v2Missing(err)
 	}
+	s.metrics.delivered.WithLabelValues(byConsumer).Add(float64(len(out)))
 	return gate.WriteJSON(w, r, []string{contentType}, http.StatusOK, out)
 }
 

@@ -119,7 +119,7 @@ func (s *Server) v2Produce(w http.ResponseWriter, r *http.Request, partition int
 	if err != nil {
 		return err
 	}
-	errs := s.produceAll(r.Context(), cl, records)
+	errs := s.produceAll(r.Context(), cl, byV2, records)
 	status, body, err := v2Report(records, errs, key, value)
 	if err != nil {
 		return err

@@ -273,7 +273,9 @@ func (s *Server) produceOne(ctx context.Context, r inCluster, topic string, valu
 	result := make(chan error, 1)
 	r.client.Produce(ctx, p.record, func(_ *kgo.Record, err error) { result <- err })
 	return func() ProduceResponse {
-		if err := <-result; err != nil {
+		err := <-result
+		s.metrics.wrote(byV3, err)
+		if err != nil {
 			*lastErr = err
 			return failure(err)
 		}
@@ -377,7 +379,7 @@ func (s *Server) v3ProduceBatch(w http.ResponseWriter, r inCluster) error {
 			records = append(records, p.record)
 		}
 	}
-	errs := s.produceAll(r.Context(), r.client, records)
+	errs := s.produceAll(r.Context(), r.client, byV3, records)
 	for i, p := range ready {
 		if failed[i] == nil {
 			failed[i], errs = errs[0], errs[1:]

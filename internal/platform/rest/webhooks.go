@@ -53,7 +53,7 @@ func (s *Server) postWebhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.produceAll(r.Context(), cl, []*kgo.Record{record})[0]; err != nil {
+	if err := s.produceAll(r.Context(), cl, byWebhook, []*kgo.Record{record})[0]; err != nil {
 		return fmt.Errorf("webhook %s: produce to %s: %w", hook.Name, hook.Topic, err)
 	}
 	return noContent(w)

@@ -72,7 +72,7 @@ type Codec struct {
 	o Options
 
 	mu      sync.Mutex
-	byID    map[int]schema.Schema
+	byID    map[wireformat.ID]schema.Schema
 	written map[writtenKey]Registered
 }
 
@@ -86,7 +86,7 @@ type writtenKey struct {
 // New returns a codec that knows no schema yet.
 func New(o Options) *Codec {
 	o.Cached = cmp.Or(o.Cached, 1000)
-	return &Codec{o: o, byID: map[int]schema.Schema{}, written: map[writtenKey]Registered{}}
+	return &Codec{o: o, byID: map[wireformat.ID]schema.Schema{}, written: map[writtenKey]Registered{}}
 }
 
 // Resolve finds the schema that a request speaks of: by id; by version of a subject; by its text with a format, which is registered if it
@@ -129,7 +129,7 @@ func (c *Codec) Resolve(ctx context.Context, s Spec) (*Registered, error) {
 const Latest = -1
 
 func (c *Codec) resolveID(ctx context.Context, s Spec) (*Registered, error) {
-	parsed, err := c.schemaByID(ctx, *s.ID)
+	parsed, err := c.schemaByID(ctx, wireformat.ID{Number: *s.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (c *Codec) entry(ctx context.Context, subject string, version int) (*Regist
 	if err != nil {
 		return nil, fmt.Errorf("schema of subject %s: %w", subject, err)
 	}
-	parsed, err := c.parse(e)
+	parsed, err := c.parse(wireformat.ID{Number: e.ID}, e)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (c *Codec) entry(ctx context.Context, subject string, version int) (*Regist
 }
 
 // schemaByID returns a schema of the registry, from the cache if it was seen before.
-func (c *Codec) schemaByID(ctx context.Context, id int) (schema.Schema, error) {
+func (c *Codec) schemaByID(ctx context.Context, id wireformat.ID) (schema.Schema, error) {
 	c.mu.Lock()
 	parsed := c.byID[id]
 	c.mu.Unlock()
@@ -198,28 +198,34 @@ func (c *Codec) schemaByID(ctx context.Context, id int) (schema.Schema, error) {
 	if c.o.Registry == nil {
 		return nil, &Error{Kind: Unavailable, Message: "no schema registry is configured: set schema.registry.url"}
 	}
-	e, err := c.o.Registry.ByID(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("schema with id %d: %w", id, err)
+	var e Entry
+	var err error
+	if id.ByGUID() {
+		e, err = c.o.Registry.ByGUID(ctx, id.GUID.String())
+	} else {
+		e, err = c.o.Registry.ByID(ctx, id.Number)
+		e.ID = id.Number
 	}
-	e.ID = id
-	return c.parse(e)
+	if err != nil {
+		return nil, fmt.Errorf("schema with %s: %w", id, err)
+	}
+	return c.parse(id, e)
 }
 
-func (c *Codec) parse(e Entry) (schema.Schema, error) {
+func (c *Codec) parse(id wireformat.ID, e Entry) (schema.Schema, error) {
 	f, ok := c.o.Formats(e.Type)
 	if !ok {
-		return nil, &Error{Kind: InvalidSchema, Message: fmt.Sprintf("schema %d is of type %s, which is not supported", e.ID, e.Type)}
+		return nil, &Error{Kind: InvalidSchema, Message: fmt.Sprintf("the schema with %s is of type %s, which is not supported", id, e.Type)}
 	}
 	parsed, err := f.Parse(e.Source, false)
 	if err != nil {
-		return nil, &Error{Kind: InvalidSchema, Message: fmt.Sprintf("schema %d of the registry: %v", e.ID, err)}
+		return nil, &Error{Kind: InvalidSchema, Message: fmt.Sprintf("the registry's schema with %s: %v", id, err)}
 	}
 	c.mu.Lock()
 	if len(c.byID) >= c.o.Cached {
 		clear(c.byID)
 	}
-	c.byID[e.ID] = parsed
+	c.byID[id] = parsed
 	c.mu.Unlock()
 	return parsed, nil
 }
@@ -325,10 +331,7 @@ func (c *Codec) decodeFramed(ctx context.Context, header, b []byte) (json.RawMes
 	if err != nil {
 		return nil, "", &Error{Kind: Unreadable, Message: err.Error()}
 	}
-	if frame.ID.ByGUID() {
-		return nil, "", &Error{Kind: Unreadable, Message: "the schema is named by its GUID, which the proxy does not look up"}
-	}
-	s, err := c.schemaByID(ctx, frame.ID.Number)
+	s, err := c.schemaByID(ctx, frame.ID)
 	if err != nil {
 		return nil, "", err
 	}

@@ -24,6 +24,8 @@ type Entry struct {
 // Registry is asked for schemas, as the caller whom the context knows. Errors are of type Error.
 type Registry interface {
 	ByID(ctx context.Context, id int) (Entry, error)
+	// ByGUID finds a schema by its content; the ID of the entry may be 0.
+	ByGUID(ctx context.Context, guid string) (Entry, error)
 	// Version is a number, or Latest.
 	Version(ctx context.Context, subject string, version int) (Entry, error)
 	// Register looks a schema up, and registers it if it is new.
@@ -63,6 +65,15 @@ func (h *HTTP) ByID(ctx context.Context, id int) (Entry, error) {
 		return Entry{}, err
 	}
 	w.ID = id
+	return h.entry(ctx, w)
+}
+
+// ByGUID implements Registry.
+func (h *HTTP) ByGUID(ctx context.Context, guid string) (Entry, error) {
+	var w wire
+	if err := h.ask(ctx, http.MethodGet, "/schemas/guids/"+url.PathEscape(guid), nil, &w); err != nil {
+		return Entry{}, err
+	}
 	return h.entry(ctx, w)
 }
 
