@@ -20,13 +20,17 @@ type RunFile struct {
 
 const runFileName = "run.json"
 
-// write puts the file in its place by a rename, so that a reader never sees half of it.
+// write puts the file in its place by a rename, so that a reader never sees half of it. The directory is made where services without a
+// broker keep nothing else in it.
 func (r RunFile) write(dir string) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", runFileName, err)
 	}
 	path := filepath.Join(dir, runFileName)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("write %s: %w", runFileName, err)
+	}
 	if err := os.WriteFile(path+".tmp", append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", runFileName, err)
 	}
