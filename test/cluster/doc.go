@@ -11,6 +11,9 @@
 // times two of them: kill -9, SIGSTOP for longer than a lease, a second process with a broker's id, rolling restarts, and whatever the
 // proxies and the servers themselves can do. Each kind comes once before any comes again.
 //
+// A cluster that loses its etcd is restored, from the bucket alone and from snapshots; an etcd of three members loses some of them; and a
+// server that keeps its log on the local disk is left without S3.
+//
 // Three tests measure instead: how long partitions stay without acknowledgements after a kill and in a planned move, and that a
 // rolling restart is no error to any client.
 //
