@@ -326,7 +326,7 @@ func sealRace(t *testing.T, seed uint64) {
 		}
 		return nil
 	})
-	l := startObjects(t, ObjectOptions{Blob: store, Incarnation: 1, GroupBytes: 50, InFlight: 4})
+	l := startObjects(t, ObjectOptions{Blob: store, Incarnation: 1, GroupBytes: 50, InFlight: 4, OverlapBytes: 1 + int64(chance(60))})
 	s := NewStream(0, testTopic, 0)
 	var appending sync.WaitGroup
 	appending.Go(func() {
