@@ -87,10 +87,10 @@ interop-cluster: build
 interop-racks: build
 	test/with-broker.sh cluster test/interop/java/racks.settings BROKER bash -c 'test/interop/run.sh $$BROKER java-racks'
 
-## peer-cluster: the same exchanges with a cluster of CLUSTER_BROKERS (1)
+## peer-cluster: the same exchanges with the first broker of a cluster of CLUSTER_BROKERS (1 or 3), which is given all shards
 peer-cluster: build
-	PEER_CLUSTER=1 CLUSTER_BROKERS=$${CLUSTER_BROKERS:-1} test/with-broker.sh cluster $(SETTINGS) WEIR_PEER \
-	  $(GO) test -tags peer -count=1 -v -run TestAnswersEqualKafkas ./test/peer
+	PEER_CLUSTER=$${CLUSTER_BROKERS:-1} CLUSTER_BROKERS=$${CLUSTER_BROKERS:-1} test/with-broker.sh cluster $(SETTINGS) WEIR_PEER \
+	  test/peer/on-one.sh $(GO) test -tags peer -count=1 -v -run TestAnswersEqualKafkas ./test/peer
 
 ## peer-record: records the answers of Apache Kafka anew
 peer-record:

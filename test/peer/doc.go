@@ -23,5 +23,5 @@
 //
 // The golden answers are recorded from Apache Kafka only (go test -tags peer -rewrite). Differences of another broker
 // that are known and justified are listed with their reasons in testdata/differences.txt, and those of a cluster in
-// differences-cluster.txt; one that no longer occurs is an error too. A Runner and its connections belong to one goroutine. The package does not start or stop brokers.
+// differences-cluster.txt, of one with several brokers in differences-brokers.txt; one that no longer occurs is an error too. A Runner and its connections belong to one goroutine. The package does not start or stop brokers.
 package peer

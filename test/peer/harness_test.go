@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,4 +249,25 @@ func answerOnce(nc net.Conn) {
 	b.Write(req[4:8])
 	b.Write([]byte{0, 35, 0, 0, 0, 0, 0xee})
 	_, _ = nc.Write(b.Bytes()) // the client sees what is wrong
+}
+
+func TestAnswersOfOneOfSeveralBrokersAreAsOfOne(t *testing.T) {
+	t.Parallel()
+	broker := "  - NodeID=<node> Host=<host> Port=<port>"
+	in := Transcript{{Answer: []string{
+		"Brokers:", broker, broker, broker, "Topics:", "  - Topic=a", "  - Topic=a",
+		"  CurrentVoters:", "    - ReplicaID=3 LogEndOffset=<hidden>", "  Observers:", "    - ReplicaID=1 LogEndOffset=<hidden>", "    - ReplicaID=2 LogEndOffset=<hidden>",
+		"    - Partition=0 LeaderEpoch=<epoch> Lag=3", "    - ProducerEpoch=1 CoordinatorEpoch=12", "batch 1..1 [0x00000001=0x00000000000c] [0x01=0x02]",
+	}}}
+	want := []string{
+		"Brokers:", broker, "Topics:", "  - Topic=a", "  - Topic=a",
+		"  CurrentVoters:", "    - ReplicaID=1 LogEndOffset=<hidden>",
+		"    - Partition=0 Lag=3", "    - ProducerEpoch=1", "batch 1..1 [0x00000001=0x0000] [0x01=0x02]",
+	}
+	if got := withoutEpochs(asOfOneBroker(in))[0].Answer; !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if len(in[0].Answer) != 15 || !strings.Contains(in[0].Answer[12], "LeaderEpoch") {
+		t.Error("the answers that came in were changed")
+	}
 }
