@@ -35,7 +35,7 @@ func (r *Registry) retag(s *state.State, subject string, c *state.Content, t Tag
 	if err != nil {
 		return err
 	}
-	c.Text = text
+	c.Text = state.TextOf(text)
 	return nil
 }
 

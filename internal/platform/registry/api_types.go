@@ -25,7 +25,7 @@ type RegisterRequest struct {
 }
 
 func (q *RegisterRequest) content() state.Content {
-	c := state.Content{Type: q.SchemaType, Text: q.Schema, References: q.References, Metadata: q.Metadata, RuleSet: q.RuleSet}
+	c := state.Content{Type: q.SchemaType, Text: state.TextOf(q.Schema), References: q.References, Metadata: q.Metadata, RuleSet: q.RuleSet}
 	if c.Type == "" {
 		c.Type = schema.Avro
 	}
@@ -70,7 +70,7 @@ type SchemaAnswer struct {
 // answerOf is all that there is to say of a version.
 func answerOf(v *state.Version) *SchemaAnswer {
 	out := &SchemaAnswer{
-		Subject: v.Subject, Version: v.Version, ID: &v.ID, GUID: v.GUID.String(), SchemaType: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Schema: v.Text, Time: v.Time,
+		Subject: v.Subject, Version: v.Version, ID: &v.ID, GUID: v.GUID.String(), SchemaType: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Schema: v.Text.String(), Time: v.Time,
 	}
 	if v.Type == schema.Avro {
 		out.SchemaType = ""

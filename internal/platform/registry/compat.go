@@ -100,7 +100,7 @@ func (r *Registry) Compatible(ctx context.Context, subject, version string, cont
 		config := s.ConfigFor(subject)
 		normalize := normalize || config.Normalize != nil && *config.Normalize
 		c := content
-		if strings.TrimSpace(c.Text) == "" {
+		if strings.TrimSpace(c.Text.String()) == "" {
 			return unreadable(errInvalidSchema("Empty schema"), verbose)
 		}
 		p, err := r.canonical(s, subject, &c, config.ValidateNewSchemas == nil || *config.ValidateNewSchemas, normalize)

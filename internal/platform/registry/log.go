@@ -56,6 +56,7 @@ const (
 	quietLoad    = 3 * time.Second // without a record, before what is left of the end is taken for transactions' marks that are gone
 	transaction  = 10 * time.Second
 	fetchWait    = 500 * time.Millisecond
+	fetchBytes   = 256 << 10 // of batches, which may unfold into ten times as much and are held twice
 )
 
 // Run implements Log.
@@ -70,7 +71,7 @@ func (l *KafkaLog) Run(ctx context.Context, apply func(state.Record, int64, int6
 	}
 	client, err := l.o.Connect(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.o.Topic: {0: kgo.NewOffset().AtStart()}}), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.MaxConcurrentFetches(1), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.KeepControlRecords(), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.MaxConcurrentFetches(1), kgo.MetadataMinAge(100*time.Millisecond),
 	)
 	if err != nil {
 		return err

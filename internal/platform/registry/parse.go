@@ -63,7 +63,7 @@ func (r *Registry) parse(s *state.State, subject string, c *state.Content, fresh
 	if !ok {
 		return nil, errInvalidSchema("Invalid schema type %s", kind)
 	}
-	source := schema.Source{Text: c.Text, References: c.References}
+	source := schema.Source{Text: c.Text.String(), References: c.References}
 	if len(c.References) > 0 {
 		source.Resolved = map[string]string{}
 		if err := resolve(s, subject, c.References, source.Resolved, 0); err != nil {
@@ -71,18 +71,18 @@ func (r *Registry) parse(s *state.State, subject string, c *state.Content, fresh
 		}
 	}
 	// The name holds the texts that are referred to: a version may be deleted for good and registered anew with another text.
-	k := parsedKey{state.GUIDOf(&state.Content{Text: c.Text, References: c.References, Metadata: &schema.Metadata{Properties: source.Resolved}}), kind, fresh}
+	k := parsedKey{state.GUIDOf(&state.Content{Text: state.TextOf(source.Text), References: c.References, Metadata: &schema.Metadata{Properties: source.Resolved}}), kind, fresh}
 	if out, ok := r.cache.get(k); ok {
 		return out, nil
 	}
-	if len(c.Text) > schema.MaxTextBytes {
+	if len(source.Text) > schema.MaxTextBytes {
 		return nil, errTooLarge()
 	}
 	out, err := format.Parse(source, fresh)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalidSchema("Invalid schema of type %s, details: %v", kind, err), err)
 	}
-	r.cache.put(k, out, len(c.Text))
+	r.cache.put(k, out, len(source.Text))
 	return out, nil
 }
 
@@ -109,7 +109,7 @@ func resolve(s *state.State, subject string, refs []schema.Reference, into map[s
 		if v == nil {
 			return errInvalidSchema("No schema reference found for subject \"%s\" and version %d", ref.Subject, ref.Version)
 		}
-		into[ref.Name] = v.Text
+		into[ref.Name] = v.Text.String()
 		if err := resolve(s, name, v.References, into, depth+1); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func resolve(s *state.State, subject string, refs []schema.Reference, into map[s
 // formatted is a schema in the form that the parameter format asks for.
 func (r *Registry) formatted(s *state.State, v *state.Version, format string) (string, error) {
 	if format == "" {
-		return v.Text, nil
+		return v.Text.String(), nil
 	}
 	p, err := r.parse(s, v.Subject, v.Content, false)
 	if err != nil {

@@ -87,7 +87,7 @@ func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o
 			return nil, nil, err
 		}
 	}
-	if strings.TrimSpace(content.Text) == "" {
+	if strings.TrimSpace(content.Text.String()) == "" {
 		return nil, nil, errInvalidSchema("Empty schema")
 	}
 	fresh := !c.HasID && (config.ValidateNewSchemas == nil || *config.ValidateNewSchemas)
@@ -106,7 +106,7 @@ func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o
 	}
 	if c.HasID && (!known || id != c.ID) {
 		id, known = c.ID, true
-		if other := s.First(context, id); other != nil && (other.Text != content.Text || other.Type != content.Type || !sameReferences(other.References, content.References)) {
+		if other := s.First(context, id); other != nil && (!other.Text.Equal(content.Text) || other.Type != content.Type || !sameReferences(other.References, content.References)) {
 			return nil, nil, errNotPermitted("Overwrite new schema with id %d in context %s is not permitted.", id, contextName(subject))
 		}
 	}
@@ -194,7 +194,7 @@ func populate(c *state.Content, config *state.Config, live []*state.Version, ask
 	if len(live) > 0 {
 		previous = live[len(live)-1]
 	}
-	if strings.TrimSpace(c.Text) == "" {
+	if strings.TrimSpace(c.Text.String()) == "" {
 		if previous == nil {
 			return errInvalidSchema("Empty schema")
 		}
@@ -254,9 +254,9 @@ func (r *Registry) canonical(s *state.State, subject string, c *state.Content, f
 	if err != nil {
 		return nil, err
 	}
-	c.Type, c.Text = p.Type(), p.Canonical()
+	c.Type, c.Text = p.Type(), state.TextOf(p.Canonical())
 	if normalize {
-		c.Text = p.Normalized()
+		c.Text = state.TextOf(p.Normalized())
 		c.References = slices.Clone(c.References)
 		slices.SortFunc(c.References, func(a, b schema.Reference) int { return strings.Compare(a.Name, b.Name) })
 		c.References = slices.Compact(c.References)
@@ -284,7 +284,7 @@ func pinned(s *state.State, subject string, refs []schema.Reference) []schema.Re
 // find looks for a schema in a subject: nil if it is not there. Latest looks at the last version only.
 func (r *Registry) find(s *state.State, subject string, content *state.Content, normalize bool, f state.Filter, latest bool) (*state.Version, error) {
 	c := *content
-	if strings.TrimSpace(c.Text) == "" {
+	if strings.TrimSpace(c.Text.String()) == "" {
 		return nil, nil
 	}
 	if _, err := r.canonical(s, subject, &c, false, normalize); err != nil {
@@ -317,7 +317,7 @@ func sameContent(c, there *state.Content) bool {
 	if c.Metadata == nil || c.Metadata.Properties[versionProperty] == "" {
 		metadata = withoutVersion(metadata)
 	}
-	return c.Type == there.Type && c.Text == there.Text && slices.Equal(c.References, there.References) &&
+	return c.Type == there.Type && c.Text.Equal(there.Text) && slices.Equal(c.References, there.References) &&
 		reflect.DeepEqual(c.Metadata, metadata) && reflect.DeepEqual(c.RuleSet, there.RuleSet)
 }
 

@@ -191,16 +191,16 @@ func TestIDsAreNeverDoubledByTwoWriters(t *testing.T) {
 		wg.Go(func() {
 			for k := range 20 {
 				text := fmt.Sprintf(`{"type":"fixed","name":"F","size":%d}`, 1+k*(1+i%2))
-				v, err := in.Register(t.Context(), fmt.Sprintf("s%d", k%5), registry.Candidate{Content: state.Content{Text: text}}, registry.RegisterOptions{Force: true})
+				v, err := in.Register(t.Context(), fmt.Sprintf("s%d", k%5), registry.Candidate{Content: state.Content{Text: state.TextOf(text)}}, registry.RegisterOptions{Force: true})
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				if old, ok := byID[v.ID]; ok && old != v.Text {
+				if old, ok := byID[v.ID]; ok && old != v.Text.String() {
 					t.Errorf("id %d stands for %s and %s", v.ID, old, v.Text)
 				}
-				byID[v.ID] = v.Text
+				byID[v.ID] = v.Text.String()
 				mu.Unlock()
 			}
 		})
@@ -220,7 +220,7 @@ func TestAnInstanceThatIsBehindCatchesUpBeforeItSaysNo(t *testing.T) {
 	on := newTopic()
 	a, b := start(t, on, bridge{}), start(t, on, bridge{})
 	for k := range 20 {
-		v, err := a.Register(t.Context(), fmt.Sprintf("s%d", k), registry.Candidate{Content: state.Content{Text: fmt.Sprintf(`{"type":"fixed","name":"F","size":%d}`, k+1)}}, registry.RegisterOptions{})
+		v, err := a.Register(t.Context(), fmt.Sprintf("s%d", k), registry.Candidate{Content: state.Content{Text: state.TextOf(fmt.Sprintf(`{"type":"fixed","name":"F","size":%d}`, k+1))}}, registry.RegisterOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

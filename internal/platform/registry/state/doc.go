@@ -10,7 +10,7 @@
 //	NOOP            nothing; who becomes the writer waits until it reads its own
 //
 // Ids belong to contexts: the same number may stand for another schema in another context. A version that was deleted softly keeps
-// its id. The texts of schemas are kept once for all versions that share them; nothing is parsed here.
+// its id. The texts of schemas are kept once for all versions that share them, and packed (text.go); nothing is parsed here.
 //
 // A State has no lock: its owner has one. What queries return must not be changed.
 package state

@@ -14,7 +14,7 @@ import (
 // Content is what a schema says, whoever uses it. Equal ones are kept once.
 type Content struct {
 	Type       schema.Type
-	Text       string
+	Text       Text
 	References []schema.Reference
 	Metadata   *schema.Metadata
 	RuleSet    *schema.RuleSet
@@ -30,7 +30,8 @@ type Version struct {
 	Deleted bool
 	// Time is when it was written last, in milliseconds.
 	Time int64
-	md5  []byte // told by a record whose metadata is encrypted
+	// told: the GUID comes from the record, as where the metadata is encrypted.
+	told bool
 }
 
 // GUID names a content: the MD5 sum of its parts.
@@ -64,7 +65,7 @@ func ParseGUID(s string) (g GUID, ok bool) {
 // GUIDOf is the name of a content. The format does not count, as with Confluent.
 func GUIDOf(c *Content) GUID {
 	h := md5.New() //nolint:gosec // see the import
-	write(h, c.Text)
+	write(h, c.Text.String())
 	for _, r := range c.References {
 		write(h, r.Name, r.Subject)
 		var n [4]byte

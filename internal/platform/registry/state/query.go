@@ -87,7 +87,7 @@ func (s *State) Subjects(prefix string, f Filter) []string {
 // ByID lists the versions with an id in a context, sorted by subject and version.
 func (s *State) ByID(contextPrefix string, id int, f Filter) []*Version {
 	var out []*Version
-	for _, v := range s.byID[idKey{contextPrefix, id}] {
+	for _, v := range s.index(contextPrefix).byID[id] {
 		if f.takes(v) {
 			out = append(out, v)
 		}
@@ -100,7 +100,7 @@ func (s *State) ByID(contextPrefix string, id int, f Filter) []*Version {
 
 // First finds any version with an id, a live one if there is one. It is what lookups by id need, and allocates nothing.
 func (s *State) First(contextPrefix string, id int) *Version {
-	list := s.byID[idKey{contextPrefix, id}]
+	list := s.index(contextPrefix).byID[id]
 	for _, v := range list {
 		if !v.Deleted {
 			return v
@@ -113,11 +113,11 @@ func (s *State) First(contextPrefix string, id int) *Version {
 }
 
 // MaxID is the highest id that was ever seen in a context; 0 for none.
-func (s *State) MaxID(contextPrefix string) int { return s.maxID[contextPrefix] }
+func (s *State) MaxID(contextPrefix string) int { return s.index(contextPrefix).maxID }
 
 // IDByGUID finds the id of a content in a context.
 func (s *State) IDByGUID(contextPrefix string, g GUID) (int, bool) {
-	id, ok := s.byGUID[guidKey{contextPrefix, g}]
+	id, ok := s.index(contextPrefix).byGUID[g]
 	return id, ok
 }
 

@@ -132,9 +132,13 @@ func put(k, v any) Record { return Record{Key: encode(k), Value: encode(v)} }
 
 // PutVersion is the record of a version.
 func PutVersion(v *Version) Record {
-	return put(schemaKey{kindSchema, v.Subject, v.Version, 1}, schemaValue{
-		Subject: v.Subject, Version: v.Version, ID: v.ID, MD5: v.md5, Type: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Text: v.Text, Deleted: v.Deleted,
-	})
+	value := schemaValue{
+		Subject: v.Subject, Version: v.Version, ID: v.ID, Type: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Text: v.Text.String(), Deleted: v.Deleted,
+	}
+	if v.told {
+		value.MD5 = v.GUID[:]
+	}
+	return put(schemaKey{kindSchema, v.Subject, v.Version, 1}, value)
 }
 
 // RemoveVersion is the record that deletes a version for good.

@@ -4,16 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/weir-stream/weir/internal/schema"
 )
 
 // State is what all records so far add up to.
 type State struct {
 	subjects map[string][]*Version // by name, versions ascending
-	// byID, byGUID and maxID are by the prefix of a context.
-	byID     map[idKey][]*Version
-	byGUID   map[guidKey]int
-	maxID    map[string]int
-	contents map[GUID][]*shared
+	indexes  map[string]*index     // by the prefix of a context
+	contents map[GUID]*shared
 	refs     map[schemaRef]map[idKey]int // who refers to a version, and in how many versions of his
 	configs  map[string]*Config
 	modes    map[string]Mode
@@ -22,14 +21,16 @@ type State struct {
 	versions int
 }
 
+// index finds what a context holds. It stays when nothing is left, for the highest id.
+type index struct {
+	byID   map[int][]*Version
+	byGUID map[GUID]int
+	maxID  int
+}
+
 type idKey struct {
 	context string
 	id      int
-}
-
-type guidKey struct {
-	context string
-	guid    GUID
 }
 
 type schemaRef struct {
@@ -39,16 +40,27 @@ type schemaRef struct {
 
 // shared is a content and how many versions hold it.
 type shared struct {
-	content *Content
-	users   int
+	Content
+	users int
+	next  *shared // another one with the same GUID: of another format
 }
 
 // New returns the state of an empty topic.
 func New() *State {
 	return &State{
-		subjects: map[string][]*Version{}, byID: map[idKey][]*Version{}, byGUID: map[guidKey]int{}, maxID: map[string]int{}, contents: map[GUID][]*shared{},
+		subjects: map[string][]*Version{}, indexes: map[string]*index{}, contents: map[GUID]*shared{},
 		refs: map[schemaRef]map[idKey]int{}, configs: map[string]*Config{}, modes: map[string]Mode{}, contexts: map[string]bool{}, assocs: map[assocKey]*Association{},
 	}
+}
+
+// none is the index of a context that has held nothing.
+var none = &index{}
+
+func (s *State) index(contextPrefix string) *index {
+	if x := s.indexes[contextPrefix]; x != nil {
+		return x
+	}
+	return none
 }
 
 // Apply takes in the next record, written at a time in milliseconds. An error says that it is none of the registry's; it is passed
@@ -100,19 +112,31 @@ func (s *State) applySchema(subject string, version int, value []byte, timeMs in
 	if version <= 0 || in.ID < 0 {
 		return fmt.Errorf("version %d, id %d: %w", version, in.ID, ErrRecord)
 	}
-	v := &Version{Subject: subject, Version: version, ID: in.ID, Deleted: in.Deleted, Time: timeMs, md5: in.MD5}
-	content := &Content{Type: cmp.Or(in.Type, "AVRO"), Text: in.Text, References: in.References, Metadata: in.Metadata, RuleSet: in.RuleSet}
+	v := &Version{Subject: subject, Version: version, ID: in.ID, Deleted: in.Deleted, Time: timeMs}
+	content := &Content{Type: typeOf(in.Type), Text: TextOf(in.Text), References: in.References, Metadata: in.Metadata, RuleSet: in.RuleSet}
 	if v.GUID = GUIDOf(content); len(in.MD5) == len(v.GUID) {
-		v.GUID = GUID(in.MD5)
+		v.GUID, v.told = GUID(in.MD5), true
 	}
-	context := ContextOf(subject)
-	if other := s.byID[idKey{context, v.ID}]; len(other) > 0 && other[0].Text != content.Text && other[0].schemaRef() != (schemaRef{subject, version}) {
+	if other := s.index(ContextOf(subject)).byID[v.ID]; len(other) > 0 && !other[0].Text.Equal(content.Text) && other[0].schemaRef() != (schemaRef{subject, version}) {
 		// Two schemas must never share an id: the first stays, as on every other instance that reads this.
 		return fmt.Errorf("%s version %d has the id %d of another schema: %w", subject, version, v.ID, ErrRecord)
 	}
 	s.remove(subject, version)
 	s.add(v, content)
 	return nil
+}
+
+// typeOf is a format without a string of its own.
+func typeOf(t schema.Type) schema.Type {
+	switch t {
+	case schema.Avro, "":
+		return schema.Avro
+	case schema.JSON:
+		return schema.JSON
+	case schema.Protobuf:
+		return schema.Protobuf
+	}
+	return t
 }
 
 func (v *Version) schemaRef() schemaRef { return schemaRef{v.Subject, v.Version} }
@@ -124,32 +148,60 @@ func (s *State) add(v *Version, content *Content) {
 	list := s.subjects[v.Subject]
 	at, _ := slices.BinarySearchFunc(list, v.Version, func(x *Version, n int) int { return cmp.Compare(x.Version, n) })
 	s.subjects[v.Subject] = slices.Insert(list, at, v)
-	id := idKey{context, v.ID}
-	s.byID[id] = append(s.byID[id], v)
-	if guid := (guidKey{context, v.GUID}); s.byGUID[guid] == 0 || s.byGUID[guid] > v.ID {
-		s.byGUID[guid] = v.ID
+	x := s.indexes[context]
+	if x == nil {
+		x = &index{byID: map[int][]*Version{}, byGUID: map[GUID]int{}}
+		s.indexes[context] = x
 	}
-	s.maxID[context] = max(s.maxID[context], v.ID)
+	x.byID[v.ID] = append(x.byID[v.ID], v)
+	if x.byGUID[v.GUID] == 0 || x.byGUID[v.GUID] > v.ID {
+		x.byGUID[v.GUID] = v.ID
+	}
+	x.maxID = max(x.maxID, v.ID)
 	for _, r := range v.References {
 		ref := schemaRef{Qualify(v.Subject, r.Subject), r.Version}
 		if s.refs[ref] == nil {
 			s.refs[ref] = map[idKey]int{}
 		}
-		s.refs[ref][id]++
+		s.refs[ref][idKey{context, v.ID}]++
 	}
 	s.versions++
 }
 
-// share returns the content that is kept already, if there is one.
+// share returns the content that is kept already, if there is one; else it keeps this one.
 func (s *State) share(guid GUID, c *Content) *Content {
-	for _, x := range s.contents[guid] {
-		if x.content.Type == c.Type && x.content.Text == c.Text {
+	for x := s.contents[guid]; x != nil; x = x.next {
+		if x.Type == c.Type && x.Text.Equal(c.Text) {
 			x.users++
-			return x.content
+			return &x.Content
 		}
 	}
-	s.contents[guid] = append(s.contents[guid], &shared{c, 1})
-	return c
+	made := &shared{Content: *c, users: 1, next: s.contents[guid]}
+	made.Text = made.Text.pack()
+	s.contents[guid] = made
+	return &made.Content
+}
+
+// unshare forgets a content that no other version holds.
+func (s *State) unshare(guid GUID, c *Content) {
+	var before *shared
+	for x := s.contents[guid]; x != nil; before, x = x, x.next {
+		if &x.Content != c {
+			continue
+		}
+		if x.users--; x.users > 0 {
+			return
+		}
+		switch {
+		case before != nil:
+			before.next = x.next
+		case x.next != nil:
+			s.contents[guid] = x.next
+		default:
+			delete(s.contents, guid)
+		}
+		return
+	}
 }
 
 // remove forgets a version. Its id is not given again while the process lives, and after that only if it was the highest.
@@ -167,19 +219,18 @@ func (s *State) remove(subject string, version int) {
 	}
 	s.versions--
 	context := ContextOf(subject)
-	id := idKey{context, v.ID}
-	left := slices.DeleteFunc(s.byID[id], func(x *Version) bool { return x == v })
+	x := s.indexes[context]
+	left := slices.DeleteFunc(x.byID[v.ID], func(y *Version) bool { return y == v })
 	if len(left) == 0 {
-		delete(s.byID, id)
+		delete(x.byID, v.ID)
 	} else {
-		s.byID[id] = left
+		x.byID[v.ID] = left
 	}
-	guid := guidKey{context, v.GUID}
-	if s.byGUID[guid] == v.ID && !slices.ContainsFunc(left, func(x *Version) bool { return x.GUID == v.GUID }) {
-		delete(s.byGUID, guid)
+	if x.byGUID[v.GUID] == v.ID && !slices.ContainsFunc(left, func(y *Version) bool { return y.GUID == v.GUID }) {
+		delete(x.byGUID, v.GUID)
 	}
 	for _, r := range v.References {
-		ref := schemaRef{Qualify(subject, r.Subject), r.Version}
+		ref, id := schemaRef{Qualify(subject, r.Subject), r.Version}, idKey{context, v.ID}
 		if s.refs[ref][id]--; s.refs[ref][id] <= 0 {
 			delete(s.refs[ref], id)
 		}
@@ -187,21 +238,7 @@ func (s *State) remove(subject string, version int) {
 			delete(s.refs, ref)
 		}
 	}
-	users := s.contents[v.GUID]
-	for i, x := range users {
-		if x.content != v.Content {
-			continue
-		}
-		if x.users--; x.users == 0 {
-			users = slices.Delete(users, i, i+1)
-		}
-		break
-	}
-	if len(users) == 0 {
-		delete(s.contents, v.GUID)
-	} else {
-		s.contents[v.GUID] = users
-	}
+	s.unshare(v.GUID, v.Content)
 }
 
 func (s *State) applyConfig(subject string, value []byte) error {
@@ -258,7 +295,7 @@ func (s *State) applyDelete(value []byte) error {
 
 // replace puts another Version in the place of one with the same id; who has read the old one keeps what he saw.
 func (s *State) replace(old, next *Version) {
-	list := s.byID[idKey{ContextOf(old.Subject), old.ID}]
+	list := s.index(ContextOf(old.Subject)).byID[old.ID]
 	for i, v := range list {
 		if v == old {
 			list[i] = next

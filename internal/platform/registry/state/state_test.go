@@ -18,8 +18,8 @@ func TestGUIDsAreThoseOfConfluent(t *testing.T) {
 	text := `{"type":"record","name":"myrecord","fields":[{"type":"string","default":null,"name":"f"}]}`
 	rules := &schema.RuleSet{MigrationRules: []schema.Rule{{Kind: "TRANSFORM", Mode: "WRITEREAD"}}}
 	for want, c := range map[string]*Content{
-		"1d20cbb9-e5e3-5e97-54e7-da170b6e5ddb": {Text: text},
-		"16f1eca5-ebf9-22b3-da80-212f8fa7342e": {Text: text, Metadata: &schema.Metadata{}, RuleSet: rules},
+		"1d20cbb9-e5e3-5e97-54e7-da170b6e5ddb": {Text: TextOf(text)},
+		"16f1eca5-ebf9-22b3-da80-212f8fa7342e": {Text: TextOf(text), Metadata: &schema.Metadata{}, RuleSet: rules},
 	} {
 		g := GUIDOf(c)
 		if g.String() != want {
@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 
 func TestKeysHaveConfluentsBytes(t *testing.T) {
 	t.Parallel()
-	v := &Version{Subject: "a", Version: 2, ID: 3, Content: &Content{Type: "AVRO", Text: `"string"`}}
+	v := &Version{Subject: "a", Version: 2, ID: 3, Content: &Content{Type: "AVRO", Text: TextOf(`"string"`)}}
 	for want, r := range map[string]Record{
 		`{"keytype":"SCHEMA","subject":"a","version":2,"magic":1}`:          PutVersion(v),
 		`{"keytype":"CONFIG","subject":"a","magic":0}`:                      PutConfig("a", &Config{}),
@@ -139,7 +139,7 @@ func (m *model) apply(r Record) {
 		if decode(r.Value, &in) != nil {
 			return
 		}
-		v := &Version{Subject: *k.Subject, Version: k.Version, ID: in.ID, Deleted: in.Deleted, Content: &Content{Type: in.Type, Text: in.Text, References: in.References}}
+		v := &Version{Subject: *k.Subject, Version: k.Version, ID: in.ID, Deleted: in.Deleted, Content: &Content{Type: in.Type, Text: TextOf(in.Text), References: in.References}}
 		if at >= 0 {
 			m.versions[at] = v
 		} else {
@@ -207,7 +207,7 @@ func randomRecord(rng *rand.Rand, s *State) Record {
 	case n < 5 || len(all) == 0:
 		text := fmt.Sprintf("text %d", rng.IntN(6))
 		context := ContextOf(subject)
-		c := &Content{Type: "AVRO", Text: text}
+		c := &Content{Type: "AVRO", Text: TextOf(text)}
 		if rng.IntN(3) == 0 {
 			c.References = []schema.Reference{{Name: "r", Subject: "a", Version: 1 + rng.IntN(3)}}
 		}
@@ -266,11 +266,11 @@ func compare(t *testing.T, seed uint64, s *State, m *model) {
 	references := map[schemaRef]map[ContextID]bool{}
 	for _, v := range m.versions {
 		id := fmt.Sprint(ContextOf(v.Subject), v.ID)
-		if old, ok := texts[id]; ok && old != v.Text {
+		if old, ok := texts[id]; ok && old != v.Text.String() {
 			t.Errorf("seed %d: id %s stands for %s and %s", seed, id, old, v.Text)
 		}
-		texts[id] = v.Text
-		if found := s.First(ContextOf(v.Subject), v.ID); found == nil || found.Text != v.Text {
+		texts[id] = v.Text.String()
+		if found := s.First(ContextOf(v.Subject), v.ID); found == nil || !found.Text.Equal(v.Text) {
 			t.Errorf("seed %d: id %s is not found", seed, id)
 		}
 		for _, r := range v.References {
