@@ -17,6 +17,8 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/record"
 	"github.com/weir-stream/weir/internal/kafka/terms"
 	"github.com/weir-stream/weir/internal/platform/contract"
+	"github.com/weir-stream/weir/internal/platform/gate"
+	"github.com/weir-stream/weir/internal/platform/registry"
 	"github.com/weir-stream/weir/internal/schema/formats"
 )
 
@@ -87,7 +89,9 @@ func testContract(ctx context.Context, s *session, topic string, o contractTest)
 		t.Level = terms.Level(slices.Index(terms.Levels, o.level))
 	}
 	t.Key = t.Key || o.key
-	schemas := contract.NewFollower(contract.FollowerOptions{Client: func(more ...kgo.Opt) (*kgo.Client, error) { return s.client(more...) }, Logger: slog.New(slog.DiscardHandler)})
+	silent := slog.New(slog.DiscardHandler)
+	log := registry.NewKafkaLog(registry.LogOptions{Connect: func(more ...kgo.Opt) (*kgo.Client, error) { return s.client(more...) }, Topic: gate.SchemasTopic, Logger: silent})
+	schemas := contract.NewFollower(registry.New(registry.Options{Log: log, Formats: formats.Of, Logger: silent}))
 	following, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = schemas.Run(following, func() {}) }) // what it lacks, CatchUp tells

@@ -48,6 +48,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/platform/contract"
+	"github.com/weir-stream/weir/internal/platform/registry"
 )
 
 // Options of an App. Values and Version are required.
@@ -87,6 +88,7 @@ type App struct {
 	groups   *coordinator.Groups
 	// contracts judges records; within is where this process connects to its own broker, nil where others connect too.
 	contracts *contract.Validator
+	schemas   *registry.Registry // nil where this process has none
 	within    *broker.Within
 	// registerer, if not nil, gets the metrics in the place of the registry that /metrics shows.
 	registerer prometheus.Registerer

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/client"
 	"github.com/weir-stream/weir/internal/kafka/terms"
 	"github.com/weir-stream/weir/internal/platform/contract"
+	"github.com/weir-stream/weir/internal/platform/registry"
 	"github.com/weir-stream/weir/internal/schema/formats"
 )
 
@@ -27,10 +28,18 @@ type contracts struct{ *contract.Validator }
 // Judge implements api.Contracts.
 func (c contracts) Judge(topic string, t *terms.Terms) api.Judge { return c.Validator.Judge(topic, t) }
 
-// openContracts makes the validator and what follows the registry for it. The follower connects only when a record is to be judged.
-func (a *App) openContracts(registry prometheus.Registerer) *contract.Follower {
-	f := contract.NewFollower(contract.FollowerOptions{Client: a.insideClient, Logger: a.o.Logger})
-	a.contracts = contract.New(contract.Options{Schemas: f, Formats: formats.Of, Rules: contract.NewRules(), Now: a.o.Now, Registerer: registry})
+// openContracts makes the validator, and what shows it the schemas. Where this process has a registry that is its state; else it reads
+// the registry's topic itself, as the broker, from when a record is to be judged.
+func (a *App) openContracts(metrics prometheus.Registerer) *contract.Follower {
+	var f *contract.Follower
+	if a.hasRole(roleRegistry) {
+		a.schemas = a.newRegistry(func() *platform { return a.platform }, metrics)
+		f = contract.Follow(a.schemas)
+	} else {
+		log := registry.NewKafkaLog(registry.LogOptions{Connect: a.insideClient, Topic: RegistryTopic.Get(a.o.Values), Logger: a.o.Logger})
+		f = contract.NewFollower(registry.New(registry.Options{Log: log, Formats: formats.Of, Version: a.o.Version, Logger: a.o.Logger}))
+	}
+	a.contracts = contract.New(contract.Options{Schemas: f, Formats: formats.Of, Rules: contract.NewRules(), Now: a.o.Now, Registerer: metrics})
 	return f
 }
 

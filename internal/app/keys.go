@@ -52,10 +52,10 @@ func (a *App) keyKMS() (fieldcrypt.KMSes, error) {
 }
 
 // keysLog is the log of a registry as that of keys: their records are alike.
-type keysLog struct{ *registry.KafkaLog }
+type keysLog struct{ registry.Log }
 
 func (l keysLog) Run(ctx context.Context, apply func(r dek.Record, offset, timeMs int64), restart, loaded func()) error {
-	return l.KafkaLog.Run(ctx, func(r state.Record, offset, timeMs int64) { apply(dek.Record(r), offset, timeMs) }, restart, loaded)
+	return l.Log.Run(ctx, func(r state.Record, offset, timeMs int64) { apply(dek.Record(r), offset, timeMs) }, restart, loaded)
 }
 
 func (l keysLog) Append(ctx context.Context, records []dek.Record) (int64, error) {
@@ -63,7 +63,7 @@ func (l keysLog) Append(ctx context.Context, records []dek.Record) (int64, error
 	for i, r := range records {
 		out[i] = state.Record(r)
 	}
-	return l.KafkaLog.Append(ctx, out)
+	return l.Log.Append(ctx, out)
 }
 
 // addKeys makes the registry of keys for the encryption of fields, beside that of schemas.
@@ -73,10 +73,11 @@ func (a *App) addKeys(p *platform, b gate.Bridge, connect func(more ...kgo.Opt) 
 		return nil, err
 	}
 	keys := dek.NewKeys()
+	noop := state.Record(dek.Noop())
 	log := registry.NewKafkaLog(registry.LogOptions{
-		Connect: connect, Topic: dek.Topic, TransactionalID: "weir-registry-" + dek.Topic, Replication: int16(RegistryReplication.Get(a.o.Values)), Noop: state.Record(dek.Noop()), Logger: a.o.Logger,
+		Connect: connect, Topic: dek.Topic, TransactionalID: "weir-registry-" + dek.Topic, Replication: int16(RegistryReplication.Get(a.o.Values)), Noop: noop, Logger: a.o.Logger,
 	})
-	store := dek.NewStore(keysLog{log}, registry.ErrLost, keys, a.o.Logger)
+	store := dek.NewStore(keysLog{registry.TakeTurns(log, noop)}, registry.ErrLost, keys, a.o.Logger)
 	p.parts = append(p.parts, service.Member{Name: "keys", Needs: []string{"clients"}, Service: store})
 	return dek.New(dek.Options{Keys: keys, Log: store, KMS: kms, Allow: dek.By(b), Logger: a.o.Logger})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/platform/gate"
 	"github.com/weir-stream/weir/internal/platform/registry"
+	"github.com/weir-stream/weir/internal/platform/registry/state"
 	"github.com/weir-stream/weir/internal/schema/formats"
 )
 
@@ -123,19 +124,17 @@ func (a *App) addServices(p *platform, b gate.Bridge, r prometheus.Registerer) e
 }
 
 func (a *App) addRegistry(p *platform, b gate.Bridge, metrics *gate.Metrics, r prometheus.Registerer) error {
-	v, self := a.o.Values, gate.Service(roleRegistry)
-	connect := func(more ...kgo.Opt) (*kgo.Client, error) { return p.clients.New(self, more...) }
-	log := registry.NewKafkaLog(registry.LogOptions{
-		Connect: connect, Topic: RegistryTopic.Get(v), TransactionalID: "weir-registry-" + RegistryTopic.Get(v), Replication: int16(RegistryReplication.Get(v)), Logger: a.o.Logger,
-	})
-	p.registry = registry.New(registry.Options{Log: log, Formats: formats.Of, Version: a.o.Version, ClusterID: a.clusterOf(p, self), Logger: a.o.Logger, Registerer: r})
+	if p.registry = a.schemas; p.registry == nil {
+		p.registry = a.newRegistry(func() *platform { return p }, r)
+	}
+	connect := func(more ...kgo.Opt) (*kgo.Client, error) { return p.clients.New(gate.Service(roleRegistry), more...) }
 	keys, err := a.addKeys(p, b, connect)
 	if err != nil {
 		return err
 	}
 	g, err := a.newGate(roleRegistry, RegistryListen, gate.Options{
 		Title: "Weir Schema Registry", Description: "Confluent's Schema Registry API 8.x.", Routes: registry.NewAPI(p.registry, b).Routes(keys.Routes()...), Bridge: b,
-		Types: registry.Types(), Strict: true, Translate: registry.Translate, Metrics: metrics, MaxBodyBytes: 2 * gate.RequestBytes.Get(v),
+		Types: registry.Types(), Strict: true, Translate: registry.Translate, Metrics: metrics, MaxBodyBytes: 2 * gate.RequestBytes.Get(a.o.Values),
 	})
 	if err != nil {
 		return err
@@ -143,6 +142,18 @@ func (a *App) addRegistry(p *platform, b gate.Bridge, metrics *gate.Metrics, r p
 	p.gates, p.names = append(p.gates, g), append(p.names, roleRegistry)
 	p.parts = append(p.parts, service.Member{Name: "registry", Needs: []string{"clients"}, Service: p.registry}, service.Member{Name: "registry-http", Needs: []string{"registry", "keys"}, Service: g})
 	return nil
+}
+
+// newRegistry makes the registry of this process. Once it runs it asks for the platform, whose clients it uses.
+func (a *App) newRegistry(p func() *platform, r prometheus.Registerer) *registry.Registry {
+	v, self := a.o.Values, gate.Service(roleRegistry)
+	log := registry.NewKafkaLog(registry.LogOptions{
+		Connect: func(more ...kgo.Opt) (*kgo.Client, error) { return p().clients.New(self, more...) }, Topic: RegistryTopic.Get(v), TransactionalID: "weir-registry-" + RegistryTopic.Get(v),
+		Replication: int16(RegistryReplication.Get(v)), Logger: a.o.Logger,
+	})
+	return registry.New(registry.Options{
+		Log: registry.TakeTurns(log, state.Noop()), Formats: formats.Of, Version: a.o.Version, ClusterID: a.clusterOf(p, self), Logger: a.o.Logger, Registerer: r,
+	})
 }
 
 // newGate makes the listener of a service by the settings.
@@ -176,12 +187,12 @@ func (a *App) newGate(name string, listen config.Key[string], o gate.Options) (*
 }
 
 // clusterOf asks for the id of the cluster.
-func (a *App) clusterOf(p *platform, caller gate.Caller) func(context.Context) (string, error) {
+func (a *App) clusterOf(p func() *platform, caller gate.Caller) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		if a.clusterID != "" {
 			return a.clusterID, nil
 		}
-		client, err := p.clients.Client(ctx, caller)
+		client, err := p().clients.Client(ctx, caller)
 		if err != nil {
 			return "", err
 		}

@@ -7,7 +7,7 @@
 //
 //	Validator ── Judge(topic, terms) ──> Judge ── Record(r) ──> terms.Violation
 //	    │                                  └── Note(judged): counters, samples
-//	    └── Schemas: what the registry holds, in memory (Follower reads the topic _schemas)
+//	    └── Schemas: what the registry holds, in memory (Follower: the state of a registry, platform/registry)
 //
 // It promises: a record whose schema was seen before is judged without asking anybody, without a lock and, at level id, without an
 // allocation. An id that is not known is looked for once more at the end of _schemas, since it may have been registered a moment

@@ -32,7 +32,13 @@ func Translate(err error) *gate.Error { return translate(err) }
 
 // Routes are the table of the API, and the rows of others who share its port: each at its own path, and inside of a context.
 func (a *API) Routes(others ...gate.Route) []gate.Route {
-	rows := slices.Concat(a.subjectRoutes(), a.versionRoutes(), a.schemaRoutes(), a.settingRoutes(), a.associationRoutes(), others)
+	rows := slices.Concat(a.subjectRoutes(), a.versionRoutes(), a.schemaRoutes(), a.settingRoutes(), a.associationRoutes())
+	for i := range rows {
+		if !fixed[rows[i].Name] {
+			rows[i].Handle = a.registry.freshly(rows[i].Handle)
+		}
+	}
+	rows = append(rows, others...)
 	out := slices.Clone(rows)
 	for _, r := range rows {
 		inside := r

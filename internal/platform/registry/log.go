@@ -179,12 +179,22 @@ func (l *KafkaLog) exists(ctx context.Context) (bool, error) {
 	}
 	switch err := kerr.ErrorForCode(res.Topics[0].ErrorCode); {
 	case err == nil:
-		l.there.Store(true)
+		if !l.there.Swap(true) {
+			l.announce()
+		}
 		return true, nil
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return false, nil
 	default:
 		return false, fmt.Errorf("topic %s: %w", l.o.Topic, err)
+	}
+}
+
+// announce wakes who waits for the topic.
+func (l *KafkaLog) announce() {
+	select {
+	case l.made <- struct{}{}:
+	default:
 	}
 }
 

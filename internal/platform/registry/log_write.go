@@ -69,10 +69,7 @@ func (l *KafkaLog) create(ctx context.Context) error {
 			return fmt.Errorf("create topic %s: %w", l.o.Topic, err)
 		}
 	}
-	select {
-	case l.made <- struct{}{}:
-	default:
-	}
+	l.announce()
 	return nil
 }
 

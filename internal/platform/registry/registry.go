@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -51,11 +52,14 @@ type Registry struct {
 	cache  *parsed
 	loaded chan struct{} // closed when the topic was read
 	turn   chan struct{} // holds one token: who has it may change something
-	synced atomic.Int64  // when the end of the topic was last looked at, in nanoseconds
+	fresh  freshness
+	// revision grows with every record that changes something; -1 until the topic was read.
+	revision atomic.Int64
 
 	mu      sync.RWMutex
 	state   *state.State
 	applied int64         // offset of the last record
+	last    time.Time     // when it was applied
 	moved   chan struct{} // closed when applied changes
 }
 
@@ -63,8 +67,9 @@ type Registry struct {
 func New(o Options) *Registry {
 	r := &Registry{
 		o: o, cache: newParsed(), loaded: make(chan struct{}), turn: make(chan struct{}, 1),
-		state: state.New(), applied: -1, moved: make(chan struct{}),
+		fresh: freshness{running: make(chan struct{}, 1), quiet: -1, awaited: -1}, state: state.New(), applied: -1, moved: make(chan struct{}),
 	}
+	r.revision.Store(-1)
 	r.register(o.Registerer)
 	return r
 }
@@ -76,6 +81,7 @@ func (r *Registry) Run(ctx context.Context, ready func()) error {
 	var once sync.Once
 	return r.o.Log.Run(ctx, r.apply, r.restart, func() {
 		once.Do(func() {
+			r.revision.Store(0)
 			close(r.loaded)
 			ready()
 			if _, n := r.counts(); n >= manyVersions {
@@ -103,17 +109,46 @@ func (r *Registry) apply(rec state.Record, offset, timeMs int64) {
 	if rec.Key != nil {
 		err = r.state.Apply(rec, timeMs)
 	}
-	r.applied = offset
+	r.applied, r.last = offset, time.Now()
 	close(r.moved)
 	r.moved = make(chan struct{})
 	r.mu.Unlock()
+	if rec.Value != nil || !bytes.Equal(rec.Key, noopKey) && rec.Key != nil {
+		r.changed()
+	}
 	if err != nil {
 		r.o.Logger.Warn("a record of the registry's topic was passed over", "offset", offset, "err", err)
 	}
 }
 
+var noopKey = state.Noop().Key
+
+// changed moves the revision on, but not away from -1: a part of the topic is no picture of it.
+func (r *Registry) changed() {
+	for {
+		n := r.revision.Load()
+		if n < 0 || r.revision.CompareAndSwap(n, n+1) {
+			return
+		}
+	}
+}
+
+// Revision grows whenever something changes, after it has; it is -1 until the topic has been read.
+func (r *Registry) Revision() int64 { return r.revision.Load() }
+
+// View shows the state as it has been read so far, and waits for nothing. look must not keep what it has not copied, but for versions.
+func (r *Registry) View(look func(*state.State)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	look(r.state)
+}
+
 // restart forgets everything: the topic was deleted and made again.
 func (r *Registry) restart() {
+	r.fresh.mu.Lock()
+	r.fresh.quiet, r.fresh.awaited = -1, -1
+	r.fresh.mu.Unlock()
+	defer r.changed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state, r.applied = state.New(), -1
@@ -138,13 +173,11 @@ func (r *Registry) reach(ctx context.Context, offset int64) error {
 	}
 }
 
-// Time that a change, and a look at the end of the topic, may take.
+// Time that a change may take.
 const (
 	changeTimeout = 30 * time.Second
-	syncTimeout   = 5 * time.Second
 	readyWait     = 2 * time.Second // for the topic, before the server calls itself ready without it
-	syncInterval  = 20 * time.Millisecond
-	takeOvers     = 50 // by others, before a change gives up
+	takeOvers     = 50              // by others, before a change gives up
 )
 
 // change decides something on a state that is the topic's end, and writes it. decide may be called again, on a newer state; what it
@@ -224,7 +257,7 @@ func (r *Registry) wait(ctx context.Context) error {
 	}
 }
 
-// read asks something of the state. If look finds nothing and the topic has gone on since, it is asked again.
+// read asks something of the state. If look finds nothing, it is asked again at the topic's end, unless the request has waited for that.
 func read[T any](ctx context.Context, r *Registry, look func(*state.State) (T, error)) (T, error) {
 	var none T
 	if err := r.wait(ctx); err != nil {
@@ -233,29 +266,10 @@ func read[T any](ctx context.Context, r *Registry, look func(*state.State) (T, e
 	r.mu.RLock()
 	out, err := look(r.state)
 	r.mu.RUnlock()
-	if !isMissing(err) || !r.sync(ctx) {
+	if !isMissing(err) || ctx.Value(freshKey{}) != nil || r.CatchUp(ctx) != nil {
 		return out, err
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return look(r.state)
-}
-
-// sync catches up with the topic. It returns false if there was nothing to catch up with, or nobody knows.
-func (r *Registry) sync(ctx context.Context) bool {
-	last := r.synced.Load()
-	now := time.Now().UnixNano()
-	if now-last < int64(syncInterval) || !r.synced.CompareAndSwap(last, now) {
-		return false // somebody has just looked
-	}
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	end, err := r.o.Log.End(ctx)
-	if err != nil {
-		return false
-	}
-	r.mu.RLock()
-	behind := r.applied < end-1
-	r.mu.RUnlock()
-	return behind && r.reach(ctx, end-1) == nil
 }
