@@ -51,7 +51,7 @@ func (o topicOrigin) versions(context.Context) ([]subjectVersion, error) {
 	for _, subject := range o.State.Subjects(allContexts, state.All) {
 		for _, v := range o.State.Versions(subject, state.All) {
 			out = append(out, subjectVersion{
-				Subject: v.Subject, Version: v.Version, ID: v.ID, GUID: v.GUID.String(), Type: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Schema: v.Text, Deleted: v.Deleted,
+				Subject: v.Subject, Version: v.Version, ID: v.ID, GUID: v.GUID.String(), Type: v.Type, References: v.References, Metadata: v.Metadata, RuleSet: v.RuleSet, Schema: v.Text.String(), Deleted: v.Deleted,
 			})
 		}
 	}
