@@ -110,6 +110,9 @@ type Schema interface {
 // descriptor. Any name that it does not know stands for the canonical text.
 type Formatter interface{ Formatted(name string) string }
 
+// TopLevel is a Schema that names the fields at its top: of a record, of the messages of a file, of an object. Other schemas have none.
+type TopLevel interface{ TopLevelFields() []string }
+
 // Field is a place in a schema that Walk visits.
 type Field struct {
 	FullName string // com.acme.Order.customer.email: the name of the record or message, a dot, the name of the field

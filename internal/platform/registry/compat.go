@@ -11,31 +11,38 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// incompatibilities lists what keeps a schema from following versions of a subject, ascending, at the level that holds for it: empty
-// if nothing does.
+// incompatibilities lists what keeps a schema from following versions of a subject, ascending, at the level that holds for it, and what
+// is wrong with its reserved fields where those are checked: empty if nothing is.
 func (r *Registry) incompatibilities(s *state.State, subject string, config *state.Config, p schema.Schema, c *state.Content, previous []*state.Version) []string {
+	var messages []string
+	if validatesFields(config) {
+		messages = reservedFields(p, c, previous)
+	}
 	if config.Group != "" {
 		group := groupOf(c, config.Group)
 		previous = slices.DeleteFunc(slices.Clone(previous), func(v *state.Version) bool { return groupOf(v.Content, config.Group) != group })
 	}
 	level := string(config.Level)
-	if level == "NONE" || len(previous) == 0 {
-		return nil
-	}
-	if !strings.HasSuffix(level, "_TRANSITIVE") {
+	if !strings.HasSuffix(level, "_TRANSITIVE") && len(previous) > 0 {
 		previous = previous[len(previous)-1:]
 	}
 	direction, _, _ := strings.Cut(level, "_")
 	format, _ := r.o.Formats(c.Type) // it was parsed by it
+	if level == "NONE" {
+		previous = nil
+	}
 	for _, v := range slices.Backward(previous) {
-		messages := r.differences(s, subject, format, p, v, direction, config.Policy)
-		if len(messages) == 0 {
+		differences := r.differences(s, subject, format, p, v, direction, config.Policy)
+		if len(differences) == 0 {
 			continue
 		}
-		return append(messages, fmt.Sprintf("{oldSchemaVersion: %d}", v.Version), fmt.Sprintf("{oldSchema: '%s'}", v.Text),
-			fmt.Sprintf("{validateFields: '%t', compatibility: '%s'}", config.ValidateFields != nil && *config.ValidateFields, level))
+		messages = append(append(messages, differences...), fmt.Sprintf("{oldSchemaVersion: %d}", v.Version), fmt.Sprintf("{oldSchema: '%s'}", v.Text))
+		break
 	}
-	return nil
+	if len(messages) > 0 {
+		messages = append(messages, fmt.Sprintf("{validateFields: '%t', compatibility: '%s'}", validatesFields(config), level))
+	}
+	return messages
 }
 
 func groupOf(c *state.Content, property string) string {
@@ -104,6 +111,9 @@ func (r *Registry) Compatible(ctx context.Context, subject, version string, cont
 			return unreadable(errInvalidSchema("Empty schema"), verbose)
 		}
 		p, err := r.canonical(s, subject, &c, config.ValidateNewSchemas == nil || *config.ValidateNewSchemas, normalize)
+		if err == nil {
+			err = restrictedFields(&config, p)
+		}
 		if err != nil {
 			return unreadable(err, verbose)
 		}

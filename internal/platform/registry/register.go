@@ -95,6 +95,11 @@ func (r *Registry) decideRegister(s *state.State, subject string, c Candidate, o
 	if err != nil {
 		return nil, nil, err
 	}
+	if !mode.Imports() {
+		if err := restrictedFields(&config, p); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := strongReference(s, subject, content.References); err != nil {
 		return nil, nil, err
 	}

@@ -161,3 +161,14 @@ func nonNil(b []byte) []byte {
 }
 
 var errWalk = errors.New("the value is not of this schema")
+
+// TopLevelFields implements schema.TopLevel.
+func (s *Schema) TopLevelFields() []string {
+	var out []string
+	if s.root.kind == kRecord {
+		for _, f := range s.root.fields {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}

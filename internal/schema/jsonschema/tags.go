@@ -136,3 +136,14 @@ func (v *value) setTags(tags []string) {
 		v.members = append(v.members, member{tagsKeyword, list})
 	}
 }
+
+// TopLevelFields implements schema.TopLevel: the properties that the schema itself has, and none of those that it refers to.
+func (p *parsed) TopLevelFields() []string {
+	var out []string
+	if v := p.text.get("properties"); v != nil {
+		for _, m := range v.members {
+			out = append(out, m.name)
+		}
+	}
+	return out
+}

@@ -240,3 +240,17 @@ func (f *finder) scope(m *descriptorpb.DescriptorProto) scope {
 	}
 	return s
 }
+
+// TopLevelFields implements schema.TopLevel: the fields of all messages that stand in no other. Those of oneofs are none, as with
+// Confluent.
+func (s *Schema) TopLevelFields() []string {
+	var out []string
+	for _, m := range s.linked.GetMessageType() {
+		for _, f := range m.GetField() {
+			if f.OneofIndex == nil || f.GetProto3Optional() {
+				out = append(out, f.GetName())
+			}
+		}
+	}
+	return out
+}
