@@ -127,7 +127,7 @@ cluster: build
 CHAOS_TESTS ?= .
 cluster-chaos: build
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
-	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 60m -run '$(CHAOS_TESTS)' ./test/cluster
+	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 90m -run '$(CHAOS_TESTS)' ./test/cluster
 
 ## cluster-restore: a cluster that has lost everything but its bucket, or etcd but for a snapshot
 cluster-restore: build

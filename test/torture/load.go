@@ -30,6 +30,7 @@ type Load struct {
 	zombies []*zombies
 	groups  []*groupChaos
 
+	began                 time.Time
 	endFeeding, endMoving context.CancelFunc
 	feeders, others       sync.WaitGroup
 
@@ -63,6 +64,7 @@ func (l *Load) note(err error) {
 
 // Begin starts all clients. They run until Drain, or until ctx ends; Stop waits for them.
 func (l *Load) Begin(ctx context.Context) {
+	l.began = time.Now()
 	var feeding, moving context.Context
 	feeding, l.endFeeding = context.WithCancel(ctx)
 	moving, l.endMoving = context.WithCancel(ctx)
@@ -103,8 +105,9 @@ func (l *Load) Stop() {
 	l.others.Wait()
 }
 
-// DrainTime is how long everything may take to come to its end.
-const DrainTime = 90 * time.Second
+// drainTime is how long everything may take to come to its end, and then to be read: so much, and a third of the time in which it was made, since the more
+// there is, the longer a busy machine reads.
+const drainTime = 90 * time.Second
 
 // Drain lets the zombies end and the movers finish, and then reads what is there. What went wrong on the way is in the error.
 func (l *Load) Drain(ctx context.Context) error {
@@ -113,7 +116,8 @@ func (l *Load) Drain(ctx context.Context) error {
 		g.steady.Store(true)
 	}
 	l.feeders.Wait()
-	limit, cancel := context.WithTimeout(ctx, DrainTime)
+	patience := drainTime + time.Since(l.began)/3
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	l.note(l.moveAll(limit))
 	for _, g := range l.groups {
@@ -121,7 +125,7 @@ func (l *Load) Drain(ctx context.Context) error {
 	}
 	l.Stop()
 	l.note(l.settle(limit))
-	last, stop := context.WithTimeout(ctx, DrainTime) // also of what has not come to its end
+	last, stop := context.WithTimeout(ctx, patience) // also of what has not come to its end
 	defer stop()
 	for _, topic := range slices.Concat(path, beside) {
 		read, err := read(last, l.addr, topic)
@@ -151,7 +155,7 @@ func (l *Load) moveAll(ctx context.Context) error {
 			return nil
 		}
 		if pause(ctx, 500*time.Millisecond) != nil {
-			return fmt.Errorf("%d of %d values have come through after %v", len(last), len(first), DrainTime)
+			return fmt.Errorf("%d of %d values have come through in time", len(last), len(first))
 		}
 	}
 }
