@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -146,6 +146,10 @@ nightly:
 ## service that runs
 schemathesis: build
 	$(if $(URL),test/schemathesis/run.sh $(URL),test/with-broker.sh weir $(SETTINGS) BROKER bash -c 'test/schemathesis/run.sh $$REGISTRY && test/schemathesis/run.sh $$REST')
+
+## on-kafka: the Schema Registry and the REST proxy alone, on Apache Kafka: conformance, a migration out of Confluent's topic, the proxy's ways
+on-kafka: build
+	test/with-broker.sh kafka $(SETTINGS) KAFKA bash -c 'test/onkafka/run.sh $$KAFKA'
 
 ## sim: 100 brokers and 200,000 partitions for SIM_HOURS (12) simulated hours, as a table
 sim:
