@@ -13,8 +13,8 @@ func TestAssignmentsNameBrokersThatThereAre(t *testing.T) {
 		{Spec{Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{3}}, {1, []int32{2}}}}, "ok"},
 		{Spec{Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{4, 1}}}}, "INVALID_REPLICA_ASSIGNMENT The manual partition assignment includes broker 4, but no such broker is registered."},
 		{Spec{Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{2, 2}}}}, "INVALID_REPLICA_ASSIGNMENT The manual partition assignment includes the broker 2 more than once."},
-		{Spec{Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{2, 1}}}}, "INVALID_REPLICA_ASSIGNMENT The manual partition assignment includes 2 brokers, but a partition has one replica: the object store keeps its records."},
-		{Spec{Partitions: 1, ReplicationFactor: 3}, "INVALID_REPLICATION_FACTOR Unable to replicate the partition 3 time(s): A partition has one replica; the object store keeps its records."},
+		{Spec{Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{2, 1}}}}, "ok"},
+		{Spec{Partitions: 1, ReplicationFactor: 3}, "ok"},
 		{Spec{Partitions: 1, ReplicationFactor: 4}, "INVALID_REPLICATION_FACTOR Unable to replicate the partition 4 time(s): The target replication factor of 4 cannot be reached because only 3 broker(s) are registered or some brokers have all their log directories cordoned."},
 	} {
 		c.spec.Name = "t"

@@ -238,6 +238,8 @@ func checkBytes(configs map[string]string) error {
 	return nil
 }
 
+// planPartitions allows as many replicas as there are brokers, since tools that were made for clusters ask for three of their topics (Connect's do
+// by default). A partition has its owner alone all the same, which is what Metadata says; the object store keeps its records more safely.
 func (s *Store) planPartitions(broker *config.Values, spec Spec) (int32, error) {
 	if len(spec.Assignments) > 0 {
 		return s.planAssignments(spec)
@@ -254,9 +256,6 @@ func (s *Store) planPartitions(broker *config.Values, spec Spec) (int32, error) 
 	if n := len(s.o.Brokers()); replicas > max(n, 1) {
 		return 0, kafka.Errorf(kafka.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication factor of %d "+
 			"cannot be reached because only %d broker(s) are registered or some brokers have all their log directories cordoned.", replicas, replicas, n)
-	}
-	if replicas != 1 {
-		return 0, kafka.Errorf(kafka.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): A partition has one replica; the object store keeps its records.", replicas)
 	}
 	if spec.Partitions == -1 {
 		return int32(NumPartitions.Get(broker)), nil
@@ -289,7 +288,7 @@ func (s *Store) planAssignments(spec Spec) (int32, error) {
 	return int32(len(spec.Assignments)), nil
 }
 
-// checkReplicas allows one broker, any that there is. Kafka looks at the ids in ascending order.
+// checkReplicas allows brokers that there are, each once. Kafka looks at the ids in ascending order.
 func (s *Store) checkReplicas(replicas []int32) error {
 	if len(replicas) == 0 {
 		return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
@@ -302,9 +301,6 @@ func (s *Store) checkReplicas(replicas []int32) error {
 		if i > 0 && id == sorted[i-1] {
 			return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
 		}
-	}
-	if len(sorted) > 1 {
-		return kafka.Errorf(kafka.InvalidReplicaAssignment, "The manual partition assignment includes %d brokers, but a partition has one replica: the object store keeps its records.", len(sorted))
 	}
 	return nil
 }
