@@ -9,7 +9,7 @@
 //	v6  throttling may be answered by an error
 //	v7  the answer carries the topic's id
 //
-// Differences from Kafka: durability is the store's, so a replication factor above 1 cannot be had; a request may
+// Differences from Kafka: durability is the store's, so a partition has one replica, whatever factor up to the number of brokers is asked for; a request may
 // ask for more than 10,000 partitions, up to max.partitions.per.broker altogether; internal.segment.bytes is unknown. Who names
 // a topic for dead letters (weir.contract.dlq.topic) must be allowed to write to it.
 package api
