@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -103,6 +103,10 @@ fault: build
 ## registry-kill: kills in the middle of registrations of schemas; FAULT_ROUNDS (6)
 registry-kill: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags fault -count=1 -v -timeout 10m -run TestRegistrationsSurviveKills ./test/fault
+
+## contract-bench: what contracts cost a producer: off, observe and reject in turns; LEVELS, ROUNDS, SECS, RECORD_BYTES, CODECS
+contract-bench: build
+	TEST_BINARY=$(BINARY) bench/contract.sh
 
 ## registry-bench: start, memory and lookups of a registry with 50,000 schemas
 registry-bench: build

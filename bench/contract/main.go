@@ -1,7 +1,7 @@
 // Command contract measures what contracts cost: one client writes the same records to topics that differ in nothing but their contract, in
 // turns, on one server. It makes the topics and registers the schema, by a record in _schemas as a registry would write it.
 //
-// It prints the median of the rounds for each level: records and bytes a second, and the server's CPU seconds for each million of
+// Off, absent, observe and reject are among them. It prints the median of the rounds for each level: records and bytes a second, and the server's CPU seconds for each million of
 // records, from the metrics of its admin address. All records obey; what does not costs more, by how much depends on the mode.
 package main
 
@@ -35,14 +35,31 @@ var ruleSet = map[string]any{"domainRules": []map[string]any{
 	{"name": "named", "kind": "CONDITION", "mode": "WRITE", "type": "CEL", "expr": "size(message.customer) > 0"},
 }}
 
-// levels are the topics, in their first order; off has no contract.
-var levels = []string{"off", "id", "schema", "rules"}
+// levels are the topics, in their first order; off has a contract of mode off, absent has none, and observe is the level id in mode observe.
+// The others are of mode reject.
+var levels = []string{"off", "absent", "observe", "id", "schema", "rules"}
+
+// configs are those of a topic's contract.
+func configs(level string) map[string]*string {
+	out := map[string]*string{"retention.bytes": new("268435456"), "segment.bytes": new("67108864")}
+	switch level {
+	case "absent":
+	case "off":
+		out["weir.contract.mode"] = new("off")
+	case "observe":
+		out["weir.contract.mode"], out["weir.contract.level"] = new("observe"), new("id")
+	default:
+		out["weir.contract.mode"], out["weir.contract.level"] = new("reject"), new(level)
+	}
+	return out
+}
 
 type options struct {
 	broker, admin string
 	seconds       float64
 	rounds, bytes int
 	codec         string
+	levels        []string
 }
 
 // measured is one turn of one level.
@@ -56,7 +73,9 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "turns of each level")
 	flag.IntVar(&o.bytes, "record-bytes", 1024, "size of a value, about")
 	flag.StringVar(&o.codec, "compression", "none", "none, lz4, zstd, snappy or gzip")
+	chosen := flag.String("levels", strings.Join(levels, ","), "what is measured, in turns")
 	flag.Parse()
+	o.levels = strings.Split(*chosen, ",")
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "contract:", err)
 		os.Exit(1)
@@ -69,7 +88,7 @@ func run(ctx context.Context, o options) error {
 	}
 	all := map[string][]measured{}
 	for round := range o.rounds + 1 {
-		order := slices.Clone(levels)
+		order := slices.Clone(o.levels)
 		// Whoever comes next bears what the one before has left to be done: cuts, retention.
 		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, level := range order {
@@ -82,9 +101,9 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 	}
-	off := median(all["off"], func(m measured) float64 { return m.recordsPerSecond })
-	fmt.Printf("| contract | records/s | MB/s | of off | server CPU s per million records |\n|---|---|---|---|---|\n")
-	for _, level := range levels {
+	off := median(all[o.levels[0]], func(m measured) float64 { return m.recordsPerSecond })
+	fmt.Printf("| contract | records/s | MB/s | of the first | server CPU s per million records |\n|---|---|---|---|---|\n")
+	for _, level := range o.levels {
 		rate := median(all[level], func(m measured) float64 { return m.recordsPerSecond })
 		fmt.Printf("| %s | %.0f | %.1f | %.2f | %.2f |\n", level, rate, median(all[level], func(m measured) float64 { return m.bytesPerSecond })/1e6,
 			rate/off, median(all[level], func(m measured) float64 { return m.cpuPerMillion }))
@@ -110,11 +129,8 @@ func prepare(ctx context.Context, o options) error {
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
 	topics := map[string]map[string]*string{"_schemas": nil}
-	for _, level := range levels {
-		topics["contract-"+level] = map[string]*string{"retention.bytes": new("268435456"), "segment.bytes": new("67108864")}
-		if level != "off" {
-			topics["contract-"+level]["weir.contract.mode"], topics["contract-"+level]["weir.contract.level"] = new("reject"), new(level)
-		}
+	for _, level := range o.levels {
+		topics["contract-"+level] = configs(level)
 	}
 	for name, configs := range topics {
 		partitions := int32(6)
@@ -125,7 +141,7 @@ func prepare(ctx context.Context, o options) error {
 			return fmt.Errorf("create %s: %w", name, err)
 		}
 	}
-	for _, level := range levels {
+	for _, level := range o.levels {
 		subject := "contract-" + level + "-value"
 		value, err := json.Marshal(map[string]any{"subject": subject, "version": 1, "id": 1, "schema": schemaText, "ruleSet": ruleSet, "deleted": false})
 		if err != nil {

@@ -155,9 +155,10 @@ func (in *inspection) judgeAll(ctx context.Context, b []byte, limitBytes int) er
 		return in.unreadable(err)
 	}
 	defer it.Close()
+	var r record.Record // one for the batch: who judges gets a pointer
 	for i := int32(0); ; i++ {
-		r, ok := it.Next()
-		if !ok {
+		var ok bool
+		if r, ok = it.Next(); !ok {
 			break
 		}
 		if r.OffsetDelta != i {
