@@ -142,6 +142,22 @@ func TestMigrationCopiesEverything(t *testing.T) {
 	}
 }
 
+// TestMigrationTakesTextsThatAreNotCanonical has a topic whose text says more than the registry keeps of it.
+func TestMigrationTakesTextsThatAreNotCanonical(t *testing.T) {
+	t.Parallel()
+	server := weirtest.Start(t, weirtest.Registry(), weirtest.Topic("old_schemas", 1))
+	s, _, errOut := brokerSession(server, `{"keytype":"SCHEMA","subject":"s","version":1,"magic":1}~{"subject":"s","version":1,"id":7,"schema":"{\"type\": \"record\", \"namespace\": \"n\", \"name\": \"n.R\", \"fields\": []}","deleted":false}`+"\n")
+	if code := run(t.Context(), s, []string{"topic", "produce", "old_schemas", "--key-sep", "~"}); code != exitDone {
+		t.Fatalf("produce: %s", errOut)
+	}
+	for range 2 {
+		s, _, errOut := brokerSession(server, "")
+		if code := run(t.Context(), s, []string{"schema", "migrate", "--from-topic", "old_schemas", "--to", server.RegistryURL()}); code != exitDone || !strings.Contains(errOut.String(), "all 1 versions were read back") {
+			t.Fatalf("code %d: %s", code, errOut)
+		}
+	}
+}
+
 func TestMigrationFromNothingTellsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	server := weirtest.Start(t, weirtest.Registry())
