@@ -117,7 +117,7 @@ func (l *life) handleQueued(ctx context.Context) error {
 func (l *life) handle(ctx context.Context, c *call) error {
 	if e, ok := c.event.(machine.Attended); ok && e.NeedsCaller() && c.ctx.Err() != nil {
 		c.reply <- reply{err: c.ctx.Err()}
-		return nil
+		return nil //nolint:nilerr // the call failed, not the shard
 	}
 	l.request++
 	l.waiting[l.request] = c
