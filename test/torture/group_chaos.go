@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -85,7 +87,9 @@ func (g *groupChaos) live(ctx context.Context, slot int, name string, kind endin
 			g.end(ctx, m, p, kind, rng)
 			return
 		}
-		if errors.Is(g.step(ctx, m, p), errGone) {
+		err := g.step(ctx, m, p)
+		m.note(err)
+		if errors.Is(err, errGone) {
 			return
 		}
 		_ = pause(ctx, beat) // the loop sees the end of ctx
@@ -99,7 +103,13 @@ func (g *groupChaos) step(ctx context.Context, m *member, p protocol) error {
 		m.joined = false // it cannot know what became of its partitions
 	}
 	if !m.joined {
-		return p.join(ctx, m)
+		err := p.join(ctx, m)
+		if errors.Is(err, kerr.NotCoordinator) {
+			// The client asks anew for the coordinator after a commit that was sent to the wrong broker, not after a consumer's heartbeat; a member that
+			// has nothing to commit would ask the wrong one for ever. Another with a client of its own takes its place.
+			return fmt.Errorf("%w: %w", errGone, err)
+		}
+		return err
 	}
 	if err := p.beat(ctx, m); err != nil {
 		return err
@@ -159,10 +169,12 @@ func (g *groupChaos) converge(ctx context.Context) error {
 	for {
 		total, err := reader.findTopic(ctx)
 		var all []int32
+		var last []string
 		g.mu.Lock()
 		for _, m := range g.members {
 			if m != nil {
 				all = append(all, m.owned()...)
+				last = append(last, m.String())
 			}
 		}
 		g.mu.Unlock()
@@ -172,7 +184,7 @@ func (g *groupChaos) converge(ctx context.Context) error {
 			return err
 		}
 		if pause(ctx, 100*time.Millisecond) != nil {
-			return fmt.Errorf("group %s does not come to rest: of %d partitions %v are owned, %w", g.name, total, all, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("group %s does not come to rest: of %d partitions %v are owned, members %s: %w", g.name, total, all, strings.Join(last, "; "), errors.Join(err, ctx.Err()))
 		}
 	}
 }

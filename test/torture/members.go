@@ -24,7 +24,7 @@ const (
 )
 
 // member is a member of a group, request by request, so that it can be silent, or gone, at any point. Offsets that it commits
-// count up from the last committed one; nothing is read. One goroutine uses it, but for owned.
+// count up from the last committed one; nothing is read. One goroutine uses it, but for owned and String.
 type member struct {
 	group, name string
 	topic       string
@@ -40,6 +40,8 @@ type member struct {
 
 	mu     sync.Mutex
 	claims map[int32]*Claim
+	failed error // the last step, if it did
+	failAt time.Time
 
 	next map[int32]int64 // offset to commit
 }
@@ -102,6 +104,20 @@ func (m *member) giveUp(partitions ...int32) {
 		until = m.lease
 	}
 	m.drop(until, partitions...)
+}
+
+// note keeps how the last step ended.
+func (m *member) note(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed, m.failAt = err, time.Now()
+}
+
+// String tells how the member is.
+func (m *member) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf("%s with %d at %s: %v", m.name, len(m.claims), m.failAt.Format("15:04:05.000"), m.failed)
 }
 
 func (m *member) drop(until time.Time, partitions ...int32) {
