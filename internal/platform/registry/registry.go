@@ -109,13 +109,13 @@ func (r *Registry) apply(rec state.Record, offset, timeMs int64) {
 	if rec.Key != nil {
 		err = r.state.Apply(rec, timeMs)
 	}
+	if rec.Value != nil || !bytes.Equal(rec.Key, noopKey) && rec.Key != nil {
+		r.changed() // before anybody can know that the record was read, or he would take what he knew before for right
+	}
 	r.applied, r.last = offset, time.Now()
 	close(r.moved)
 	r.moved = make(chan struct{})
 	r.mu.Unlock()
-	if rec.Value != nil || !bytes.Equal(rec.Key, noopKey) && rec.Key != nil {
-		r.changed()
-	}
 	if err != nil {
 		r.o.Logger.Warn("a record of the registry's topic was passed over", "offset", offset, "err", err)
 	}
@@ -133,7 +133,7 @@ func (r *Registry) changed() {
 	}
 }
 
-// Revision grows whenever something changes, after it has; it is -1 until the topic has been read.
+// Revision grows whenever something changes, after it has and before CatchUp returns; it is -1 until the topic has been read.
 func (r *Registry) Revision() int64 { return r.revision.Load() }
 
 // View shows the state as it has been read so far, and waits for nothing. look must not keep what it has not copied, but for versions.
