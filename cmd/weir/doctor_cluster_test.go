@@ -26,7 +26,7 @@ func TestDoctorFindsARealStoreFit(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &d); err != nil {
 		t.Fatal(err)
 	}
-	if !d.Fit || len(d.Checks) != 8 || len(d.Latency) != 4 || d.Latency[0].P50Seconds <= 0 {
+	if !d.Fit || len(d.Checks) != 9 || len(d.Latency) != 4 || d.Latency[0].P50Seconds <= 0 {
 		t.Errorf("got %+v", d)
 	}
 }
