@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export BOOTSTRAP=$1
 shift
 settings=$here/../peer/broker.settings
-# Without names, what is quick runs. The rest (mm2-kafka streams-smoke registry-node registry-go java-racks) is for the night.
+# Without names, what is quick runs. The rest (mm2-kafka streams-smoke registry-node registry-go registry-java java-racks) is for the night.
 all=(kcat python java java-admin java-share sarama kafkago kafkajs kgo security streams connect mm2 registry)
 clients=("${@:-${all[@]}}")
 ((${#clients[@]})) || clients=("${all[@]}")
@@ -59,6 +59,7 @@ run_client() {
     registry) python_env registry/python ;;
     registry-node) node_env registry/node ;;
     registry-go) go_client registry/go ;;
+    registry-java) "$here/registry/java/client.sh" ;;
     kgo) "$here/kgo/run.sh" ;;
     security) "$here/security/client.sh" ;;
     java-admin) "$here/java/admin.sh" ;;
