@@ -14,16 +14,20 @@ import io.confluent.kafka.serializers.subject.RecordNameStrategy;
 import io.confluent.kafka.serializers.subject.TopicRecordNameStrategy;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.avro.util.Utf8;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.InvalidRecordException;
+import org.apache.kafka.common.serialization.StringSerializer;
 
 /** KafkaAvroSerializer and KafkaAvroDeserializer, within Kafka's producer and consumer. */
 public final class Serializers implements Runnable {
@@ -42,6 +46,8 @@ public final class Serializers implements Runnable {
     check("serializer: references", Serializers::references);
     check("serializer: a second address when the first is dead", Serializers::failover);
     check("serializer: a schema that is nowhere", Serializers::unknown);
+    check("serializer: a topic that demands a schema", Serializers::demanded);
+    check("serializer: weir reads what Java wrote, and Java what weir wrote", Serializers::weir);
   }
 
   static GenericRecord user(Schema schema, Object... values) {
@@ -178,5 +184,38 @@ public final class Serializers implements Runnable {
     io.confluent.kafka.serializers.KafkaAvroDeserializer d = new io.confluent.kafka.serializers.KafkaAvroDeserializer();
     d.configure(settings(), false);
     refused(404, 40403, () -> d.deserialize("t", new byte[] {0, 127, 0, 0, 1, 2}));
+  }
+
+  /** The setting is the one of Confluent's broker. */
+  private static void demanded() throws Exception {
+    String topic = Main.run + "-demanded";
+    Topics.create(topic, Map.of("confluent.value.schema.validation", "true"));
+    Topics.write(topic, settings(), false, List.of(new User("Ada", 36)));
+    try {
+      Topics.write(topic, settings("value.serializer", StringSerializer.class.getName()), false, List.of("no schema"));
+      throw new AssertionError("a record without a schema was taken");
+    } catch (ExecutionException e) {
+      equal(e.getCause().getClass(), InvalidRecordException.class);
+    }
+    equal(Topics.values(topic, settings("specific.avro.reader", true), 1), List.of(new User("Ada", 36)));
+  }
+
+  private static void weir() throws Exception {
+    String topic = Main.run + "-weir";
+    Topics.write(topic, settings(), false, List.of(new User("Ada", 36)));
+    String at = " --bootstrap " + Main.BOOTSTRAP + " --schema-registry " + Main.REGISTRY;
+    String read = shell("consume " + topic + at + " --until-end");
+    equal(read.replaceAll("\\s", "").contains("{\"name\":\"Ada\",\"age\":36}"), true);
+    shell("produce " + topic + at + " --value-format avro <<<'{\"name\":\"Bob\",\"age\":7}'");
+    equal(Topics.values(topic, settings("specific.avro.reader", true), 2), List.of(new User("Ada", 36), new User("Bob", 7)));
+  }
+
+  /** What weir's command about topics prints. */
+  private static String shell(String command) throws Exception {
+    Process p = new ProcessBuilder("bash", "-c", System.getenv("WEIR") + " topic " + command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    p.getOutputStream().close();
+    String out = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    equal(p.waitFor(), 0);
+    return out;
   }
 }

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -20,10 +21,10 @@ import org.apache.kafka.common.errors.TopicExistsException;
 final class Topics {
   private Topics() {}
 
-  static void create(String topic) throws Exception {
+  static void create(String topic, Map<String, String> configs) throws Exception {
     try (Admin admin = Admin.create(Map.of("bootstrap.servers", Main.BOOTSTRAP))) {
-      admin.createTopics(List.of(new NewTopic(topic, Optional.of(1), Optional.of((short) 1)))).all().get();
-    } catch (java.util.concurrent.ExecutionException e) {
+      admin.createTopics(List.of(new NewTopic(topic, Optional.of(1), Optional.of((short) 1)).configs(configs))).all().get();
+    } catch (ExecutionException e) {
       if (!(e.getCause() instanceof TopicExistsException)) { // a check before may have made it
         throw e;
       }
@@ -32,7 +33,7 @@ final class Topics {
 
   /** Writes each value with itself as the key if keys is set, else without a key. */
   static void write(String topic, Map<String, Object> settings, boolean keys, List<?> values) throws Exception {
-    create(topic);
+    create(topic, Map.of());
     Map<String, Object> conf = new HashMap<>(settings);
     conf.put("bootstrap.servers", Main.BOOTSTRAP);
     conf.put("acks", "all");
