@@ -81,7 +81,7 @@ var mayImport = map[string][]string{
 
 	"bench": {"internal/kafka", "internal/sim/cost"},
 	"tools": {"internal/base", "internal/kafka", "internal/broker", "internal/app"},
-	"test":  {"internal/kafka", "internal/base"},
+	"test":  {"internal/kafka", "internal/base", "serde"},
 }
 
 // pure packages decide and nothing else: no network, no files, no clock, no goroutines and no locks.

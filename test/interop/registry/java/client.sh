@@ -11,6 +11,8 @@ if [[ ! -d $root ]]; then
   mv "$root.new" "$root"
 fi
 
+export SERDE=$WORK/serde
+(cd "$here/../../../.." && CGO_ENABLED=0 go build -o "$SERDE" ./test/interop/registry/serde) || exit 1
 # A server whose registry speaks TLS and asks for a name: a password, or joe's certificate.
 export WEIR=${TEST_BINARY:-$(cd "$here/../../../.." && pwd)/dist/weir} SECURE_FILES=$WORK/registry-java
 d=$SECURE_FILES

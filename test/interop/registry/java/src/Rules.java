@@ -17,7 +17,11 @@ import io.confluent.kafka.schemaregistry.client.rest.entities.RuleMode;
 import io.confluent.kafka.schemaregistry.client.rest.entities.RuleSet;
 import io.confluent.kafka.schemaregistry.encryption.FieldEncryptionExecutor;
 import io.confluent.kafka.schemaregistry.rules.RuleConditionException;
+import io.confluent.kafka.serializers.KafkaAvroDeserializer;
+import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -38,6 +42,7 @@ public final class Rules implements Runnable {
     check("rules: a change of a field in CEL", Rules::transform);
     check("rules: migrations in JSONata", Rules::migration);
     check("encryption: fields with a tag, keys in the registry", Rules::encryption);
+    check("encryption: keys and records of Weir's serializers in Go", Rules::encryptionInGo);
     check("client: metadata, aliases, normal forms", Rules::metadata);
   }
 
@@ -100,9 +105,8 @@ public final class Rules implements Runnable {
     }
   }
 
-  private static void encryption() throws Exception {
-    String topic = Main.run + "-encryption";
-    String kek = topic.replace(".", "_"); // such a name has no dots
+  /** Registers the schema with a rule that encrypts names, and returns the settings of those who have the secret. */
+  private static Map<String, Object> secret(String topic, String kek) throws Exception {
     Rule rule = new Rule("secret", null, RuleKind.TRANSFORM, RuleMode.WRITEREAD, "ENCRYPT", Set.of("PII"),
         Map.of("encrypt.kek.name", kek, "encrypt.kms.type", "local-kms", "encrypt.kms.key.id", "main"), null, null, "ERROR,NONE", false);
     client().register(topic + "-value", schema(TEXT, Map.of("owner", "x"), null, List.of(rule)));
@@ -110,6 +114,13 @@ public final class Rules implements Runnable {
     conf.put("rule.executors", "secret");
     conf.put("rule.executors.secret.class", FieldEncryptionExecutor.class.getName());
     conf.put("rule.executors.secret.param.secret", "a secret of this test");
+    return conf;
+  }
+
+  private static void encryption() throws Exception {
+    String topic = Main.run + "-encryption";
+    String kek = topic.replace(".", "_"); // such a name has no dots
+    Map<String, Object> conf = secret(topic, kek);
     Topics.write(topic, conf, false, List.of(Serializers.user(SCHEMA, "Ada Lovelace", 36L)));
     byte[] raw = (byte[]) Topics.values(topic, settings("value.deserializer", ByteArrayDeserializer.class.getName()), 1).get(0);
     equal(new String(raw, StandardCharsets.ISO_8859_1).contains("Lovelace"), false);
@@ -117,6 +128,38 @@ public final class Rules implements Runnable {
     RestService rest = new RestService(Main.REGISTRY);
     equal(rest.httpRequest("/dek-registry/v1/keks", "GET", null, Map.of(), new TypeReference<List<String>>() {}).contains(kek), true);
     equal(rest.httpRequest("/dek-registry/v1/keks/" + kek + "/deks", "GET", null, Map.of(), new TypeReference<List<String>>() {}), List.of(topic + "-value"));
+    equal(go("read", topic, hex(raw)), "Ada Lovelace 36");
+  }
+
+  /** Here Go makes the keys, and in the check above Java does. */
+  private static void encryptionInGo() throws Exception {
+    String topic = Main.run + "-encryption-go";
+    KafkaAvroDeserializer d = new KafkaAvroDeserializer();
+    d.configure(secret(topic, topic.replace(".", "_")), false);
+    String written = go("write", topic, "Grace Hopper", "85");
+    equal(written.contains(hex("Hopper".getBytes(StandardCharsets.UTF_8))), false);
+    byte[] raw = new BigInteger("1" + written, 16).toByteArray();
+    equal(d.deserialize(topic, Arrays.copyOfRange(raw, 1, raw.length)), Serializers.user(SCHEMA, "Grace Hopper", 85L));
+  }
+
+  private static String hex(byte[] bytes) {
+    StringBuilder s = new StringBuilder();
+    for (byte b : bytes) {
+      s.append(String.format("%02x", b));
+    }
+    return s.toString();
+  }
+
+  /** What the program serde prints, which uses Weir's own serializers. */
+  private static String go(String... args) throws Exception {
+    List<String> command = new ArrayList<>(List.of(System.getenv("SERDE")));
+    command.addAll(List.of(args));
+    ProcessBuilder b = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT);
+    b.environment().put("LOCAL_SECRET", "a secret of this test");
+    Process p = b.start();
+    String out = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    equal(p.waitFor(), 0);
+    return out.trim();
   }
 
   private static void metadata() throws Exception {
