@@ -5,6 +5,7 @@ package servertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -47,8 +50,21 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
-// Stop makes the process stand still (SIGSTOP): connections stay open and nothing is answered.
-func (s *Server) Stop() { s.signal(syscall.SIGSTOP) }
+// Stop makes the process stand still (SIGSTOP), and returns once it does: connections stay open and nothing is answered.
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	// A signal that was sent has yet to come; the kernel tells the parent when all threads have stopped.
+	for {
+		err := unix.Waitid(unix.P_PID, s.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINTR) {
+			s.t.Fatalf("wait until %s stands still: %v", s.binary, err)
+		}
+	}
+}
 
 // Continue lets a stopped process go on.
 func (s *Server) Continue() { s.signal(syscall.SIGCONT) }
