@@ -1,4 +1,4 @@
-// Program serde writes and reads one record with Weir's own serializers, for the clients of other languages to be compared with: the bytes go through its arguments and its output, in hex.
+// Command serde writes and reads one record with Weir's own serializers, for the clients of other languages to be compared with: the bytes go through its arguments and its output, in hex.
 //
 //	serde write TOPIC NAME AGE    by the latest schema of the topic's values
 //	serde read TOPIC HEX          prints the name and the age
