@@ -134,14 +134,31 @@ func (g *groupChaos) end(ctx context.Context, m *member, p protocol, kind ending
 		g.killed.Add(1)
 	default:
 		m.drop(m.lease)
+		g.comeBack(ctx, m, had, rng)
+	}
+}
+
+// comeBack lets a member be silent for longer than its session, and then commit for what it had. A broker that was killed meanwhile has
+// closed the connection, which the commit finds out, and has begun every session anew, so that it may still take the commit: the
+// member asks once more, and is silent once more, until it is refused.
+func (g *groupChaos) comeBack(ctx context.Context, m *member, had []int32, rng *rand.Rand) {
+	for range 5 {
 		if pause(ctx, session*3/2+time.Duration(rng.Int64N(int64(session)))) != nil {
 			return
 		}
-		g.paused.Add(1)
-		if n, err := m.commit(ctx, had); n == 0 && errors.Is(err, errGone) {
+		n, err := m.commit(ctx, had)
+		if err != nil && !errors.Is(err, errGone) {
+			n, err = m.commit(ctx, had)
+		}
+		if n == 0 && errors.Is(err, errGone) {
 			g.refused.Add(1)
+			break
+		}
+		if len(had) == 0 {
+			break // nothing that could be refused
 		}
 	}
+	g.paused.Add(1)
 }
 
 // grow adds partitions to the topic now and then.

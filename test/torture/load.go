@@ -220,7 +220,7 @@ func (r *Result) TooFew(seconds int, share float64) []string {
 	}
 	for _, g := range groupTopics {
 		for what, floor := range map[string]float64{
-			"partitions taken": 1, "commits": 5, "members that left": 1. / 30, "members killed": 1. / 30, "members paused": 1. / 30,
+			"partitions taken": 1, "commits": 5, "members that left": 1. / 60, "members killed": 1. / 60, "members paused": 1. / 60,
 			"late commits refused": 1. / 60, "growths of the topic": 1. / 60,
 		} {
 			floors[g+": "+what] = floor
