@@ -6,8 +6,11 @@
 // next. A read that goes past the middle of a block has the following ones read in the background, so a consumer that
 // catches up finds them there. A block that is wanted by many is read once.
 //
-// The cache holds at most its limit of blocks, the least recently used go first. What is being looked at by View stays where it is
-// until it is released, even if its block has left the cache. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
+// The cache holds at most its limit of blocks. Those that were used go first, the least recently used of them before the others;
+// what was read ahead stays until somebody comes for it, or until so much else was read meanwhile that nobody will. At most half of
+// the cache is such blocks, and the more there are, the fewer a reader gets read ahead: one alone is served from far ahead, and
+// dozens (the partitions of a fetch, each in a place of its own) do not drive out each other's blocks before they are used.
+// What is being looked at by View stays where it is until it is released, even if its block has left the cache. A file is known by an id of the caller's, which stands for the same bytes for ever: a position that is never used
 // twice, or the key of an immutable object. Of a file only bytes below the limit that the caller names are kept, since those beyond it
 // may still change; of an object, which does not change, the last block is kept too, short as it is.
 //
@@ -53,9 +56,13 @@ type block struct {
 	bytes []byte
 	err   error
 	buf   []byte // what bytes are part of
-	users int    // who copy from it or wait for it; guarded by Cache.mu
-	gone  bool   // from the cache; guarded by Cache.mu
-	place *list.Element
+
+	// Guarded by Cache.mu.
+	users int           // who copy from it or wait for it
+	gone  bool          // from the cache
+	early bool          // was read ahead, and nobody has come for it yet
+	born  int64         // Cache.added when it came
+	place *list.Element // in Cache.early or Cache.recent
 }
 
 // Cache is a bounded set of blocks. Make it with New.
@@ -65,7 +72,9 @@ type Cache struct {
 
 	mu     sync.Mutex
 	blocks map[key]*block
-	recent *list.List // of *block, the most recently used first
+	recent *list.List // of *block that were used, the most recently used first
+	early  *list.List // of *block that were read ahead and not used yet, the newest first
+	added  int64      // blocks that ever came
 	free   [][]byte
 	ahead  int // blocks that are being read ahead
 	closed bool
@@ -73,9 +82,12 @@ type Cache struct {
 	misses int64
 }
 
+// staleTurns is after how many times its size in new blocks the cache gives up what was read ahead and not used.
+const staleTurns = 4
+
 // New returns a cache of at most maxBytes, which is rounded down to whole blocks and at least four of them.
 func New(maxBytes int64) *Cache {
-	return &Cache{max: int(max(maxBytes/BlockBytes, 4)), blocks: map[key]*block{}, recent: list.New()}
+	return &Cache{max: int(max(maxBytes/BlockBytes, 4)), blocks: map[key]*block{}, recent: list.New(), early: list.New()}
 }
 
 // Close waits for reads in the background. Reads after it bypass the cache.
@@ -155,7 +167,7 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 	if kept == 0 {
 		return r.bypass(off, n)
 	}
-	b, mine := r.cache.get(key{r.id, number})
+	b, mine := r.cache.get(key{r.id, number}, begin+int64(n) == BlockBytes)
 	if b == nil {
 		return r.bypass(off, n)
 	}
@@ -163,7 +175,7 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 		r.fill(b)
 	}
 	if begin+int64(n) > BlockBytes/2 {
-		r.background(number+1, number+1+aheadBlocks)
+		r.background(number+1, number+1+aheadBlocks, true)
 	}
 	<-b.ready
 	if err := b.err; err != nil {
@@ -175,7 +187,7 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 
 // Ahead has the blocks with the n bytes at off read in the background, as far as there is room for that.
 func (r *Reader) Ahead(off, n int64) {
-	r.background(off/BlockBytes, (off+n-1)/BlockBytes+1)
+	r.background(off/BlockBytes, (off+n-1)/BlockBytes+1, false)
 }
 
 // Touch waits until the blocks with the n bytes at off are in the cache. Its error is that of View.
@@ -212,10 +224,14 @@ func (r *Reader) fill(b *block) {
 	close(b.ready)
 }
 
-// background has the blocks from number up to end read in the background.
-func (r *Reader) background(number, end int64) {
+// background has the blocks from number up to end read in the background; those of a guess only as far as others leave room.
+func (r *Reader) background(number, end int64, guess bool) {
 	for n := number; n < end && r.blockBytes(n) > 0; n++ {
-		b := r.cache.begin(key{r.id, n})
+		depth := 0
+		if guess {
+			depth = int(n-number) + 1
+		}
+		b := r.cache.begin(key{r.id, n}, depth)
 		if b == nil {
 			continue
 		}
@@ -238,7 +254,8 @@ func (r *Reader) background(number, end int64) {
 }
 
 // get returns a block in use by the caller. mine says that the caller has to fill it. It returns nil if the cache is closed.
-func (c *Cache) get(k key) (b *block, mine bool) {
+// last says that its end is wanted: whoever reads on has no more use for it then, so that is no reason to keep it longer.
+func (c *Cache) get(k key, last bool) (b *block, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -247,23 +264,34 @@ func (c *Cache) get(k key) (b *block, mine bool) {
 	if b = c.blocks[k]; b != nil {
 		c.hits++
 		b.users++
-		c.recent.MoveToFront(b.place)
+		if b.early {
+			b.early = false
+			c.early.Remove(b.place)
+			b.place = c.recent.PushFront(b)
+		} else if !last {
+			c.recent.MoveToFront(b.place)
+		}
 		return b, false
 	}
 	c.misses++
-	return c.addLocked(k), true
+	return c.addLocked(k, false), true
 }
 
-// begin returns a new block for a read in the background, or nil if it is there, too many are read or the cache is closed.
-func (c *Cache) begin(k key) *block {
+// begin returns a new block for a read in the background, or nil if it is there, too many are read or the cache is closed. depth is how
+// far ahead of its reader it lies, 0 if it is wanted for sure.
+func (c *Cache) begin(k key, depth int) *block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.blocks[k] != nil || c.ahead == maxBackground {
 		return nil
 	}
+	// All of the half for those next to their reader and the ones behind them, less for what lies further ahead.
+	if half := c.max / 2; depth > 0 && c.early.Len() >= min(half, 2*half/depth) {
+		return nil
+	}
 	c.wg.Add(1)
 	c.ahead++
-	return c.addLocked(k)
+	return c.addLocked(k, true)
 }
 
 // end is what follows a begin.
@@ -274,11 +302,29 @@ func (c *Cache) end() {
 	c.wg.Done()
 }
 
-func (c *Cache) addLocked(k key) *block {
-	b := &block{key: k, ready: make(chan struct{}), users: 1}
-	b.place = c.recent.PushFront(b)
+func (c *Cache) addLocked(k key, early bool) *block {
+	c.added++
+	b := &block{key: k, ready: make(chan struct{}), users: 1, early: early, born: c.added}
 	c.blocks[k] = b
-	for e := c.recent.Back(); e != nil && len(c.blocks) > c.max; {
+	b.place = c.listOf(b).PushFront(b)
+	c.evictLocked(c.early, func(old *block) bool { return c.added-old.born > int64(staleTurns*c.max) })
+	over := func(*block) bool { return len(c.blocks) > c.max }
+	c.evictLocked(c.recent, over)
+	c.evictLocked(c.early, over)
+	return b
+}
+
+// listOf is where the place of b is.
+func (c *Cache) listOf(b *block) *list.List {
+	if b.early {
+		return c.early
+	}
+	return c.recent
+}
+
+// evictLocked takes blocks that nobody uses out of the cache, from the end of a list, while the next one is to go.
+func (c *Cache) evictLocked(from *list.List, goes func(*block) bool) {
+	for e := from.Back(); e != nil && goes(e.Value.(*block)); {
 		old := e.Value.(*block)
 		e = e.Prev()
 		if old.users == 0 {
@@ -286,7 +332,6 @@ func (c *Cache) addLocked(k key) *block {
 			c.recycleLocked(old.buf)
 		}
 	}
-	return b
 }
 
 // removeLocked takes a block out of the cache.
@@ -294,7 +339,7 @@ func (c *Cache) removeLocked(b *block) {
 	if !b.gone {
 		b.gone = true
 		delete(c.blocks, b.key)
-		c.recent.Remove(b.place)
+		c.listOf(b).Remove(b.place)
 	}
 }
 

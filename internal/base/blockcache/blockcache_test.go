@@ -87,6 +87,53 @@ func TestSequentialReadsReadEachBlockOnceAndAhead(t *testing.T) {
 	}
 }
 
+func TestReadersInManyPlacesReadEachBlockOnce(t *testing.T) {
+	t.Parallel()
+	for _, places := range []int{2, 6, 20} {
+		const each = 24 // blocks of a place
+		f := &fakeFile{b: make([]byte, places*each*BlockBytes)}
+		c := New(48 * BlockBytes)
+		r := c.Reader(7, f, int64(len(f.b)), held)
+		p := make([]byte, BlockBytes-100) // as a fetch takes of a partition: whole batches, less than a block
+		for at := int64(0); at+int64(len(p)) <= each*BlockBytes; at += int64(len(p)) {
+			for i := range places {
+				if _, err := r.ReadAt(p, int64(i)*each*BlockBytes+at); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.Close()
+		// What is read ahead of one place's end is the begin of the next, which has been read already.
+		if n, most := int(f.reads.Load()), places*(each+aheadBlocks); n > most {
+			t.Errorf("%d places: %d blocks were read %d times, want %d at the most", places, places*each, n, most)
+		}
+	}
+}
+
+func TestWhatIsReadAheadForNobodyIsGivenUp(t *testing.T) {
+	t.Parallel()
+	f := newFile(40)
+	c := New(8 * BlockBytes)
+	r := c.Object(7, f, int64(len(f.b)), held)
+	r.Ahead(0, 8*BlockBytes)
+	c.wg.Wait()
+	p := make([]byte, 10)
+	for range 3 {
+		for n := int64(10); n < 40; n++ { // the begins of blocks: nothing is read ahead for them
+			if _, err := r.ReadAt(p, n*BlockBytes); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := c.early.Len(); n != 0 {
+		t.Errorf("%d blocks still wait for a reader", n)
+	}
+	if n := len(c.blocks); n > 8 {
+		t.Errorf("the cache holds %d blocks of 8", n)
+	}
+	c.Close()
+}
+
 func TestAheadReadsWhatIsTouchedLater(t *testing.T) {
 	t.Parallel()
 	f := newFile(4)

@@ -259,17 +259,36 @@ func (r *Reader) checkBlock(e *entry, s *section, i int64, buf []byte) error {
 	size := int64(r.dir.indexBytes)
 	start := i * size
 	n := int(min(size, e.Bytes-start))
-	p, err := r.rangeOf(buf, e.Pos+start, n)
+	sum, err := r.sumOf(buf, e.Pos+start, n)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return r.corrupt(e.Pos+start, fmt.Sprintf("object ends inside %d bytes", n))
 	}
 	if err != nil {
 		return fmt.Errorf("read %d bytes of %s at %d: %w", n, r.key, e.Pos+start, err)
 	}
-	if crc32.Checksum(p, castagnoli) != s.blocks[i] {
-		return r.corrupt(e.Pos+start, fmt.Sprintf("checksum of a block of %d bytes of %x-%d does not match", len(p), e.Topic, e.Partition))
+	if sum != s.blocks[i] {
+		return r.corrupt(e.Pos+start, fmt.Sprintf("checksum of a block of %d bytes of %x-%d does not match", n, e.Topic, e.Partition))
 	}
 	return nil
+}
+
+// sumOf returns the checksum of the n bytes at pos: of those in the blocks where they are, else by way of buf.
+func (r *Reader) sumOf(buf []byte, pos int64, n int) (uint32, error) {
+	if r.blocks == nil {
+		p, err := r.obj.ReadRange(buf, pos, n)
+		return crc32.Checksum(p, castagnoli), err
+	}
+	sum := uint32(0)
+	for n > 0 {
+		p, release, err := r.blocks.View(pos, n)
+		if err != nil {
+			return 0, err
+		}
+		sum = crc32.Update(sum, castagnoli, p)
+		release()
+		pos, n = pos+int64(len(p)), n-len(p)
+	}
+	return sum, nil
 }
 
 // section returns a run's section from the cache or the object.
@@ -336,15 +355,6 @@ func (r *Reader) readAtOf(p []byte, pos int64) (int, error) {
 		return r.blocks.ReadAt(p, pos)
 	}
 	return r.obj.ReadAt(p, pos)
-}
-
-// rangeOf returns n bytes at pos in buf, through the blocks if there are some.
-func (r *Reader) rangeOf(buf []byte, pos int64, n int) ([]byte, error) {
-	if r.blocks != nil {
-		_, err := r.blocks.ReadAt(buf[:n], pos)
-		return buf[:n], err
-	}
-	return r.obj.ReadRange(buf, pos, n)
 }
 
 func (r *Reader) corrupt(pos int64, reason string) error {
