@@ -222,11 +222,11 @@ func (c *nodes) note(format string, args ...any) {
 	c.log = append(c.log, fmt.Sprintf("%s %6.1f s  %s", now.Format("15:04:05.000"), now.Sub(c.began).Seconds(), fmt.Sprintf(format, args...)))
 }
 
-// keepLogs shows what was done and keeps the brokers' logs, if the test failed.
+// keepLogs shows what was done and keeps the brokers' logs, if the test failed or CHAOS_KEEP is set.
 func (c *nodes) keepLogs() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.t.Failed() {
+	if c.t.Failed() || os.Getenv("CHAOS_KEEP") != "" {
 		c.t.Logf("what was done:\n%s", strings.Join(c.log, "\n"))
 		c.t.Logf("logs of the brokers: %s/broker-*.log", c.dir)
 		return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -143,6 +144,56 @@ func TestToolsWaitForAShardThatMoves(t *testing.T) {
 			}
 			if code, took := ask(t, s); code != c.want || took != c.waits {
 				t.Errorf("%s: %v after %v, want %v after %v", c.name, code, took, c.want, c.waits)
+			}
+		})
+	}
+}
+
+// A producer is sent on when the cluster knows where to: no sooner, or it would be sent back here, and no later, since all that its request holds waits with it.
+func TestProducersWaitForAShardThatMoves(t *testing.T) {
+	t.Parallel()
+	const soon = 300 * time.Millisecond
+	for _, c := range []struct {
+		name          string
+		owner, wanted int32
+		then          int32 // owner, after a while
+		waits         time.Duration
+		want          kafka.Error
+		hint          int32
+	}{
+		{"goes, and is released", 1, 2, cluster.Nobody, soon, kafka.NotLeaderOrFollower, 2},
+		{"goes, and is taken", 1, 2, 2, soon, kafka.NotLeaderOrFollower, 2},
+		{"went, and is not taken yet", cluster.Nobody, 2, cluster.Nobody, 0, kafka.NotLeaderOrFollower, 2},
+		{"comes, and the owner before still has it", 2, 1, 1, soon, kafka.None, -1},
+		{"is elsewhere", 2, 2, 2, 0, kafka.NotLeaderOrFollower, 2},
+		{"goes, and is not released for long", 1, 2, 1, loadWait, kafka.NotLeaderOrFollower, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newClusterServer(t)
+			loaded, here := &atomic.Bool{}, make(chan struct{})
+			s.storage = lateStorage{s.dataServer.storage, loaded}
+			s.ownership = func() <-chan struct{} { return here } // nothing comes or goes but what the view tells
+			publish := func(owner int32) {
+				v := &cluster.View{Self: 1, Brokers: slices.Clone(testBrokers), Shards: make([]cluster.Ownership, 6), Assigned: slices.Repeat([]int32{c.wanted}, 6)}
+				for i := range v.Brokers {
+					v.Brokers[i].Incarnation, v.Brokers[i].Endpoints = 1, []cluster.Endpoint{{Host: "h", Port: 1}} // of the listener that the test produces by
+				}
+				for i := range v.Shards {
+					v.Shards[i] = cluster.Ownership{Broker: owner, Epoch: 10}
+				}
+				s.Server.cluster.Publish(v) // at once: it is looked at in between
+			}
+			publish(c.owner)
+			if c.then != c.owner {
+				time.AfterFunc(soon, func() {
+					loaded.Store(c.then == 1)
+					publish(c.then)
+				})
+			}
+			began := time.Now()
+			p := s.producing(10, nil, oneBatch(t)).Topics[0].Partitions[0]
+			if code, took := kafka.Error(p.ErrorCode), time.Since(began); code != c.want || took != c.waits || p.CurrentLeader.LeaderID != c.hint {
+				t.Errorf("%s: %v after %v, leader %d; want %v after %v, leader %d", c.name, code, took, p.CurrentLeader.LeaderID, c.want, c.waits, c.hint)
 			}
 		})
 	}
