@@ -52,7 +52,7 @@ func NewKafkaLog(o LogOptions) *KafkaLog {
 
 // Times of the log.
 const (
-	lookInterval = 2 * time.Second // for a topic that is not there
+	lookInterval = 2 * time.Second // while the cluster cannot be reached
 	quietLoad    = 3 * time.Second // without a record, before what is left of the end is taken for transactions' marks that are gone
 	transaction  = 10 * time.Second
 	fetchWait    = 500 * time.Millisecond
@@ -62,8 +62,8 @@ const (
 // Run implements Log.
 func (l *KafkaLog) Run(ctx context.Context, apply func(state.Record, int64, int64), restart, loaded func()) error {
 	defer l.close()
-	if there, err := l.await(ctx, loaded); err != nil || !there {
-		return err
+	if !l.await(ctx, l.exists, loaded) {
+		return nil
 	}
 	end, err := l.settle(ctx)
 	if err != nil {
@@ -118,25 +118,28 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-// await waits until the topic is there. Without it the registry is empty, and that is known at once.
-func (l *KafkaLog) await(ctx context.Context, loaded func()) (bool, error) {
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
+// await waits until the topic is there, or ctx ends: then it returns false. Without it the registry is empty, and that is known at once. A cluster without the topic is
+// left in peace after that: it comes by what this instance writes, or is found by the next request, which asks for its end, and both announce it.
+func (l *KafkaLog) await(ctx context.Context, exists func(context.Context) (bool, error), loaded func()) bool {
 	for {
-		there, err := l.exists(ctx)
+		there, err := exists(ctx)
 		if there {
-			return true, nil
+			return true
 		}
+		var again <-chan time.Time // never, if the cluster has answered
 		if err == nil {
 			loaded()
-		} else if ctx.Err() == nil {
-			l.o.Logger.Warn("the registry cannot reach its cluster, it tries again", "topic", l.o.Topic, "err", err)
+		} else {
+			again = time.After(lookInterval)
+			if ctx.Err() == nil {
+				l.o.Logger.Warn("the registry cannot reach its cluster, it tries again", "topic", l.o.Topic, "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return false, nil
+			return false
 		case <-l.made:
-		case <-tick.C:
+		case <-again:
 		}
 	}
 }
