@@ -121,24 +121,30 @@ func notNil(b []byte) []byte {
 // await waits until the topic is there, or ctx ends: then it returns false. Without it the registry is empty, and that is known at once. A cluster without the topic is
 // left in peace after that: it comes by what this instance writes, or is found by the next request, which asks for its end, and both announce it.
 func (l *KafkaLog) await(ctx context.Context, exists func(context.Context) (bool, error), loaded func()) bool {
+	announced := time.Duration(0) // since it was: the wait before the next look, as brokers hear of a topic one after the other
 	for {
 		there, err := exists(ctx)
 		if there {
 			return true
 		}
-		var again <-chan time.Time // never, if the cluster has answered
+		var again <-chan time.Time // never, if the cluster has answered and nobody has seen the topic
 		if err == nil {
 			loaded()
-		} else {
+		} else if ctx.Err() == nil {
+			l.o.Logger.Warn("the registry cannot reach its cluster, it tries again", "topic", l.o.Topic, "err", err)
+		}
+		switch {
+		case err != nil:
 			again = time.After(lookInterval)
-			if ctx.Err() == nil {
-				l.o.Logger.Warn("the registry cannot reach its cluster, it tries again", "topic", l.o.Topic, "err", err)
-			}
+		case announced > 0:
+			again = time.After(announced)
+			announced = min(2*announced, lookInterval)
 		}
 		select {
 		case <-ctx.Done():
 			return false
 		case <-l.made:
+			announced = lookInterval / 64
 		case <-again:
 		}
 	}
