@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/properties"
 	"github.com/weir-stream/weir/internal/base/service"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/kafka/client"
 	"github.com/weir-stream/weir/internal/platform/gate"
 )
@@ -33,6 +34,7 @@ func (a *App) assembleAlone(context.Context, *closers) ([]service.Member, error)
 	}
 	gatherer := prometheus.NewRegistry()
 	gatherer.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.logins = auth.NewMetrics(gatherer)
 	p := &platform{outside: bridge, clients: gate.NewClients(bridge), proves: bridge.Required()}
 	p.parts = append(p.parts, service.Member{Name: "bridge", Service: bridge}, service.Member{Name: "clients", Needs: []string{"bridge"}, Service: p.clients})
 	if err := a.addServices(p, bridge, gatherer); err != nil {

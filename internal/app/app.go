@@ -36,6 +36,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker"
 	"github.com/weir-stream/weir/internal/broker/api"
+	"github.com/weir-stream/weir/internal/broker/auth"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/coordinator"
 	"github.com/weir-stream/weir/internal/broker/feature"
@@ -78,6 +79,7 @@ type App struct {
 	handlers  *api.Server
 	admin     *admin
 	authn     *authentication
+	logins    *auth.Metrics // of services without a broker in the process, which have no authn
 	// member is nil where there are no other brokers.
 	member   *cluster.Member
 	storage  *shard.Store

@@ -159,3 +159,27 @@ func TestEveryLoginIsOneAuditEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestHandshakesThatServicesRefuseAreLoginsThatFailed calls the registry without a certificate where one is required, and with one of nobody's. Both are in the audit log
+// and in metrics, as at a Kafka listener.
+func TestHandshakesThatServicesRefuseAreLoginsThatFailed(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	s := &webServer{authority: a, app: secured(t, a, nil, "audit.enable=true", "audit.categories=authentication", "registry.listen=https://127.0.0.1:0", "listener.name.registry.ssl.client.auth=required")}
+	stranger := newAuthority(t).store("stranger.pem", pkix.Name{CommonName: "ops"})
+	for _, certificate := range []string{"", stranger} {
+		if status, _, text, err := s.send(t, webCaller{certificate: certificate}, "registry", "GET", "/subjects", "", ""); err == nil {
+			t.Errorf("certificate %q: %d %s", certificate, status, text)
+		}
+	}
+	at := s.app.Addresses()
+	for i, e := range auditEvents(t, at["kafka"], 2) {
+		got := e.Data.Authentication
+		if got == nil || got.Granted == nil || *got.Granted || got.Mechanism != "SSL" || got.Reason == "" || e.Data.Client == nil || e.Data.Client.Listener != "registry" || e.Data.Client.Address != "127.0.0.1" {
+			t.Errorf("event %d: %+v, %+v", i, e.Data.Client, got)
+		}
+	}
+	if _, text := get(t, "http://"+at["admin"]+"/metrics"); !strings.Contains(text, `weir_auth_logins_total{listener="registry",mechanism="SSL",outcome="failure"} 2`) {
+		t.Errorf("no failed handshakes of the registry in /metrics:\n%s", text)
+	}
+}

@@ -170,9 +170,12 @@ func (a *App) newGate(name string, listen config.Key[string], o gate.Options) (*
 		o.MaxBodyBytes = gate.RequestBytes.Get(v)
 	}
 	if secure {
-		metrics := auth.NewMetrics(nil)
+		metrics, observe := a.logins, auth.Observer(nil)
 		if a.authn != nil {
-			metrics = a.authn.metrics
+			metrics, observe = a.authn.metrics, a.authn.observe
+		}
+		o.Refused = func(host string, err error) {
+			auth.Tell(auth.Event{Listener: name, Peer: host, Mechanism: "SSL", Reason: err.Error()}, metrics, a.o.Logger, observe)
 		}
 		t, err := auth.NewTLS(name, false, v, metrics, a.o.Logger)
 		if err != nil {

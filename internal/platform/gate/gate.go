@@ -40,6 +40,8 @@ type Options struct {
 	Routes   []Route
 	Bridge   Bridge
 	TLS      TLS // nil: no TLS
+	// Refused is told of each client, by its address, whose TLS handshake failed, and why: a certificate that is not trusted, say. It must not wait. It may be nil.
+	Refused func(host string, err error)
 	// Types are the content types of the service's JSON, the preferred first.
 	Types []string
 	// Strict refuses, with 406, clients that accept none of the types that a route answers with. Otherwise they get the preferred one.
@@ -141,6 +143,9 @@ func (g *Gate) Run(ctx context.Context, ready func()) error {
 			return c, nil
 		}}
 		ln = tls.NewListener(ln, srv.TLSConfig)
+		if g.o.Refused != nil {
+			srv.ConnState = func(conn net.Conn, now http.ConnState) { g.handshakes(base, conn, now) }
+		}
 	}
 	served := make(chan error, 1)
 	wg.Go(func() { served <- srv.Serve(ln) })
@@ -162,6 +167,22 @@ func (g *Gate) Run(ctx context.Context, ready func()) error {
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", g.o.Name, err)
+}
+
+// handshakes tells of connections that end before they were secured. A server of net/http carries handshakes out itself, and tells nobody.
+func (g *Gate) handshakes(ctx context.Context, conn net.Conn, now http.ConnState) {
+	secured, ok := conn.(*tls.Conn)
+	if !ok || now != http.StateClosed || secured.ConnectionState().HandshakeComplete {
+		return
+	}
+	select {
+	case <-g.ending: // it is this side that ends them
+		return
+	default:
+	}
+	if err := secured.HandshakeContext(ctx); err != nil { // what it ended with: the connection is closed, nothing is sent or waited for
+		g.o.Refused(hostOf(conn.RemoteAddr().String()), err)
+	}
 }
 
 // listen binds the address. Where that is a default that somebody else has, it takes a free port.

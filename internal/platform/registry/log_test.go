@@ -27,17 +27,17 @@ func TestRegistryLeavesAClusterWithoutItsTopicInPeace(t *testing.T) {
 		var running sync.WaitGroup
 		found := false
 		running.Go(func() { found = l.await(t.Context(), exists, func() { loaded++ }) })
-		time.Sleep(5*lookInterval + time.Millisecond)
+		<-time.After(5*lookInterval + time.Millisecond)
 		if asked != 6 || loaded != 0 {
 			t.Errorf("a cluster that does not answer was asked %d times, want 6; loaded %d times", asked, loaded)
 		}
 		reached = true
-		time.Sleep(24 * time.Hour)
+		<-time.After(24 * time.Hour)
 		if asked != 7 || loaded != 1 {
 			t.Errorf("a cluster without the topic was asked %d times, want 7; loaded %d times, want 1", asked, loaded)
 		}
 		l.announce() // and the broker that is asked has not heard of it yet
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		there = true
 		running.Wait()
 		if !found || asked != 9 {
