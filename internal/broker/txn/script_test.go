@@ -116,6 +116,8 @@ func (s *script) run(line string) {
 		s.restart()
 	case "advance":
 		s.advance(s.now.Add(a.Duration("by", "0s")))
+	case "stall":
+		s.now = s.now.Add(a.Duration("by", "0s")) // alarms are late
 	case "record":
 		// What another broker may have left in the log.
 		r := txnrecord.Record{TransactionalID: a.Or("id", "x")}

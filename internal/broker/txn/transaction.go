@@ -87,7 +87,13 @@ func (m *Machine) end(e *End) EndReply {
 		return refuseEnd(kafka.InvalidRequest)
 	case t == nil:
 		return refuseEnd(kafka.InvalidProducerIDMapping)
-	case e.Bumps:
+	}
+	// The alarm may be late: whether a commit counts depends on the time alone, not on which of the two is seen first.
+	if e.Commit && isOpen(t.State) && !timesOut(t).After(m.now) {
+		m.fence(e.TransactionalID, t, "transaction.timeout.ms is over")
+		t = m.ids[e.TransactionalID]
+	}
+	if e.Bumps {
 		return m.endBumping(e, t)
 	}
 	return m.endPlain(e, t)
