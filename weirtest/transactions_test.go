@@ -23,7 +23,7 @@ func committedValues(t *testing.T, addr, topic string) []string {
 		t.Fatal(err)
 	}
 	reader := newClient(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []string
 	for ends := 0; ends < 2; {
@@ -115,7 +115,7 @@ func TestOffsetsAndRecordsAreCommittedTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	moved, round := 0, 0
 	for moved < len(want) {

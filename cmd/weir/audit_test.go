@@ -24,7 +24,7 @@ func TestTheAuditLogIsShownAndVerified(t *testing.T) {
 	}
 	// The log is written beside the request.
 	var verdict auditVerdict
-	for deadline := time.Now().Add(10 * time.Second); verdict.Events < 1; {
+	for deadline := time.Now().Add(time.Minute); verdict.Events < 1; {
 		out, code := command("audit verify -o json")
 		if code == exitDone {
 			if err := json.Unmarshal([]byte(out), &verdict); err != nil {

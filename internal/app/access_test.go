@@ -16,7 +16,7 @@ import (
 // auditEvents reads the audit topic until it holds n events, and verifies the chain.
 func auditEvents(t *testing.T, addr string, n int) []auditevent.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(auditevent.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {

@@ -78,7 +78,7 @@ func (j *joined) ask(t *testing.T, method, path string, v any) (int, string) {
 // until asks for the status until it is as wanted.
 func (j *joined) until(t *testing.T, what string, wanted func(app.ClusterStatus) bool) app.ClusterStatus {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -91,7 +91,7 @@ func (j *joined) until(t *testing.T, what string, wanted func(app.ClusterStatus)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: not within 30 s; last status %+v", what, s)
+			t.Fatalf("%s: not within a minute; last status %+v", what, s)
 		}
 	}
 }

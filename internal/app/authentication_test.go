@@ -264,7 +264,7 @@ func TestEveryMechanismLogsIn(t *testing.T) {
 			if c.listener == "plaintext" {
 				address = at["kafka"]
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			m, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, connect(t, address, properties))
 			if (err == nil) != c.ok {
@@ -288,7 +288,7 @@ func TestUsersOfTheProtocolLogIn(t *testing.T) {
 		t.Fatal(err, got.Error())
 	}
 	bob := func(password string) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		properties := login("SCRAM-SHA-256", "bob, the = builder", password)
 		properties["security.protocol"] = "SASL_PLAINTEXT"
@@ -346,7 +346,7 @@ func TestDelegationTokensLogIn(t *testing.T) {
 	if res, err := expire.RequestWith(t.Context(), c); err != nil || res.ErrorCode != 0 {
 		t.Errorf("%v, %+v", err, res)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if connect(t, at["kafka.sasl_plaintext"], with).Ping(ctx) == nil {
 		t.Error("an expired token logs in")
@@ -368,7 +368,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	s := secured(t, a, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 4})), "bootstrap.users.file="+users, "delegation.token.secret.key="+canary+"-token",
 		"listener.name.sasl_plaintext.plain.sasl.jaas.config=x required user_canary=\""+canary+"-jaas\";", "ssl.keystore.password="+canary+"-store", "ssl.key.password="+canary+"-key")
 	at := s.Addresses()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var seen strings.Builder
 	c := connect(t, at["kafka"], nil)

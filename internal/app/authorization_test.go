@@ -265,7 +265,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 // until asks again while coordinators load.
 func (m *matrix) until(what string, ask func() int16) {
 	m.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		code := kafka.Error(ask())
 		if code == kafka.None {
 			return
@@ -414,7 +414,7 @@ func (m *matrix) events() []auditevent.Event {
 	m.ask(root, list) // its event is behind all others
 	var v auditevent.Verifier
 	var out []auditevent.Event
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		fetch := kmsg.NewPtrFetchRequest()
 		fetch.Version, fetch.MaxWaitMillis, fetch.MaxBytes = 12, 0, 50<<20
 		topic := kmsg.NewFetchRequestTopic()

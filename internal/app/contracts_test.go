@@ -82,7 +82,7 @@ func consumeAll(t testing.TB, s *server, topic string) []*kgo.Record {
 	}
 	end, _ := ends.Lookup(topic, 0)
 	cl := s.client(t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out []*kgo.Record
 	for next := int64(0); next < end.Offset; {
@@ -106,7 +106,7 @@ func consumeAll(t testing.TB, s *server, topic string) []*kgo.Record {
 func consumeSome(t testing.TB, s *server, topic string, n int) []*kgo.Record {
 	t.Helper()
 	cl := s.client(t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out []*kgo.Record
 	for len(out) < n && ctx.Err() == nil {

@@ -34,7 +34,7 @@ func dial(t *testing.T, s *weirtest.Server) *peer {
 	}
 	t.Cleanup(func() { c.Close() })
 	// No test waits longer, whatever goes wrong.
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return &peer{Conn: c, t: t}
@@ -292,7 +292,7 @@ func TestStopAnswersWhatItTookAndTearsNoAnswer(t *testing.T) {
 	stopping.Go(func() {
 		started := time.Now()
 		s.Stop(t)
-		if took := time.Since(started); took > 5*time.Second {
+		if took := time.Since(started); took > 15*time.Second {
 			t.Errorf("the stop took %v", took)
 		}
 	})

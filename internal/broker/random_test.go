@@ -52,7 +52,7 @@ func ask(t *testing.T, s *weirtest.Server, req kmsg.Request) {
 	p := dial(t, s)
 	defer p.Close()
 	p.send(p.frame(req))
-	limit, mayWait := 30*time.Second, false
+	limit, mayWait := time.Minute, false
 	switch req.(type) {
 	case *kmsg.FetchRequest, *kmsg.JoinGroupRequest, *kmsg.SyncGroupRequest, *kmsg.ProduceRequest:
 		limit, mayWait = 200*time.Millisecond, true

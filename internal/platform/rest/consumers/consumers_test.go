@@ -86,7 +86,7 @@ func TestInstancesShareTheirGroup(t *testing.T) {
 	}
 	defer producer.Close()
 	m := consumers.New(consumers.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	instances := map[string]*consumers.Instance{}
 	for _, name := range []string{"a", "b"} {

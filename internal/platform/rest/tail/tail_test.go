@@ -78,7 +78,7 @@ func (w *world) open(r tail.Request) *tail.Reader {
 // take reads n records as partition/value.
 func take(t *testing.T, r *tail.Reader, n int) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out []string
 	for len(out) < n {
