@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -67,11 +68,11 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if int64(cap(buf)) < e.Bytes {
-			buf = make([]byte, e.Bytes)
+		if need := vfs.RangeBytes(int(e.Bytes)); len(buf) < need {
+			buf = vfs.AlignedBuffer(need)
 		}
-		buf = buf[:e.Bytes]
-		if err := s.readExtent(ctx, sh, buf, e); err != nil {
+		batches, err := s.readExtent(ctx, sh, buf, e)
+		if err != nil {
 			if e.NextOffset <= c.Log.Offsets().LogStart {
 				continue // DeleteRecords or retention has overtaken the cut
 			}
@@ -88,7 +89,7 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 			}
 			begun = true
 		}
-		if err := appendBatches(w, buf); err != nil {
+		if err := appendBatches(w, batches); err != nil {
 			return fmt.Errorf("copy offsets [%d, %d) of %s: %w", e.BaseOffset, e.NextOffset, id, err)
 		}
 		copied = e.NextOffset
@@ -105,17 +106,17 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 	return nil
 }
 
-// readExtent fills buf with the bytes of e and checks them. A device that fails is asked twice: a second failure in a row
+// readExtent returns the bytes of e, in buf, once they are checked. A device that fails is asked twice: a second failure in a row
 // is taken for damage.
-func (s *Store) readExtent(ctx context.Context, sh *shardState, buf []byte, e partition.CutExtent) error {
-	err := sh.life.wal.Read(ctx, buf, e.Pos)
+func (s *Store) readExtent(ctx context.Context, sh *shardState, buf []byte, e partition.CutExtent) ([]byte, error) {
+	p, err := sh.life.wal.Read(ctx, buf, e.Pos, int(e.Bytes))
 	if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
-		err = sh.life.wal.Read(ctx, buf, e.Pos)
+		p, err = sh.life.wal.Read(ctx, buf, e.Pos, int(e.Bytes))
 	}
-	if err == nil && crc32.Checksum(buf, castagnoli) != e.CRC {
+	if err == nil && crc32.Checksum(p, castagnoli) != e.CRC {
 		err = errDamaged
 	}
-	return err
+	return p, err
 }
 
 func appendBatches(w *segment.Writer, b []byte) error {

@@ -195,7 +195,7 @@ type shardState struct {
 type device interface {
 	partition.WAL
 	Admit(ctx context.Context, n int64) error
-	Read(ctx context.Context, p []byte, pos wal.Position) error
+	Read(ctx context.Context, buf []byte, pos wal.Position, n int) ([]byte, error)
 	Run(ctx context.Context, ready func()) error
 }
 

@@ -109,18 +109,29 @@ func (l *Log) unpin(f *file) {
 	}
 }
 
-// Read fills p with the bytes of the log at pos. The range must lie in one frame, below Tail. ErrTrimmed if the file is gone.
-// The bytes are as the disk gives them: their checksum is that of their Run.
-func (l *Log) Read(ctx context.Context, p []byte, pos Position) error {
+// directReadMin is the size from which Read goes past the page cache, where pages for bytes that nobody asks for again would have to be
+// found. What is shorter is better read by the system, which takes what lies around it too.
+const directReadMin = 32 << 10
+
+// Read returns the n bytes of the log at pos in buf, a vfs.AlignedBuffer of vfs.RangeBytes(n) at least; they may be changed. The range must
+// lie in one frame, below Tail. ErrTrimmed if the file is gone. The bytes are as the disk gives them: their checksum is that of their Run.
+func (l *Log) Read(ctx context.Context, buf []byte, pos Position, n int) ([]byte, error) {
 	pin, err := l.Pin(ctx, pos)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer pin.Release()
-	if _, err := pin.Source.ReadAt(p, pin.Off); err != nil {
-		return fmt.Errorf("wal: read %d bytes at %v: %w", len(p), pos, err)
+	if n >= directReadMin {
+		p, err := pin.Source.ReadRange(buf, pin.Off, n)
+		if err != nil {
+			return nil, fmt.Errorf("wal: read %d bytes at %v: %w", n, pos, err)
+		}
+		return p, nil
 	}
-	return nil
+	if _, err := pin.Source.ReadAt(buf[:n], pin.Off); err != nil {
+		return nil, fmt.Errorf("wal: read %d bytes at %v: %w", n, pos, err)
+	}
+	return buf[:n], nil
 }
 
 // Trim gives up the log below before, but for the files that hold one of the positions keep. Files wholly below it are recycled

@@ -461,21 +461,21 @@ func findPlace(list []place, pos Position) (place, bool) {
 }
 
 // Read is Log.Read.
-func (l *ObjectLog) Read(ctx context.Context, p []byte, pos Position) error {
-	if b, release, ok := l.Recent(pos, int64(len(p))); ok {
-		copy(p, b)
+func (l *ObjectLog) Read(ctx context.Context, buf []byte, pos Position, n int) ([]byte, error) {
+	if b, release, ok := l.Recent(pos, int64(n)); ok {
+		copy(buf[:n], b)
 		release()
-		return nil
+		return buf[:n], nil
 	}
 	pin, err := l.Pin(ctx, pos)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer pin.Release()
-	if _, err := pin.Source.ReadAt(p, pin.Off); err != nil {
-		return fmt.Errorf("wal: read %d bytes at %v: %w", len(p), pos, err)
+	if _, err := pin.Source.ReadAt(buf[:n], pin.Off); err != nil {
+		return nil, fmt.Errorf("wal: read %d bytes at %v: %w", n, pos, err)
 	}
-	return nil
+	return buf[:n], nil
 }
 
 // Adopt gives a frame of another incarnation, or of this one before it lost the shard, a place below OwnStart: what Frame has at

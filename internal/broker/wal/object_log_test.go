@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
 // objectRun is an ObjectLog with what was appended to it.
@@ -161,8 +162,8 @@ func TestObjectLogServesItsFramesAndAdoptedOnes(t *testing.T) {
 		}
 		mustWait(t, ticket)
 		for pos, want := range map[Position]string{at: "from the life before", OwnStart + headerBytes: "from this one"} {
-			got := make([]byte, len(want))
-			if err := l.Read(t.Context(), got, pos); err != nil || string(got) != want {
+			got, err := l.Read(t.Context(), vfs.AlignedBuffer(vfs.RangeBytes(len(want))), pos, len(want))
+			if err != nil || string(got) != want {
 				t.Errorf("at %v: %q, %v", pos, got, err)
 			}
 		}
@@ -170,7 +171,7 @@ func TestObjectLogServesItsFramesAndAdoptedOnes(t *testing.T) {
 			t.Errorf("after a trim of all the log begins at %d", seq)
 		}
 		for _, pos := range []Position{at, OwnStart + headerBytes} {
-			if err := l.Read(t.Context(), make([]byte, 1), pos); !errors.Is(err, ErrTrimmed) {
+			if _, err := l.Read(t.Context(), vfs.AlignedBuffer(vfs.RangeBytes(1)), pos, 1); !errors.Is(err, ErrTrimmed) {
 				t.Errorf("trimmed position %v: %v", pos, err)
 			}
 		}
