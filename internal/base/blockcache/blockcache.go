@@ -36,6 +36,10 @@ const BlockBytes = 1 << 20
 // the device works while the consumer does.
 const aheadBlocks = 8
 
+// aheadEvery is how many bytes of a block are looked at until it is seen again whether more is to be read ahead: who looks at little at a
+// time does not pay for that each time. It divides BlockBytes.
+const aheadEvery = 128 << 10
+
 // maxBackground bounds the blocks that are being read ahead.
 const maxBackground = 32
 
@@ -174,7 +178,7 @@ func (r *Reader) View(off int64, n int) (p []byte, release func(), err error) {
 	if mine {
 		r.fill(b)
 	}
-	if begin+int64(n) > BlockBytes/2 {
+	if end := begin + int64(n); end > BlockBytes/2 && begin/aheadEvery != end/aheadEvery {
 		r.background(number+1, number+1+aheadBlocks, true)
 	}
 	<-b.ready

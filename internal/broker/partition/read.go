@@ -17,8 +17,12 @@ import (
 )
 
 // laterBytesMin is the size from which a stretch that is not in memory is read only when it is sent, a piece at a time; shorter
-// ones are read at once into a buffer that they share.
-const laterBytesMin = 64 << 10
+// ones are read at once into a buffer that they share. That costs a copy, so of a file on the disk little is; an object that is gone is
+// to show before the answer begins, and many short ones that were looked at might be gone from memory before they are sent.
+const (
+	laterBytesMin      = 8 << 10
+	laterBytesMinWhole = 64 << 10
+)
 
 // inPlaceBytesMin is the size from which a stretch that is in memory is sent from where it is; shorter ones are copied together.
 const inPlaceBytesMin = 4 << 10
@@ -217,7 +221,7 @@ type collector struct {
 	buf        *[]byte
 }
 
-var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2*laterBytesMin); return &b }}
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2*laterBytesMinWhole); return &b }}
 
 func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
 	src, err := c.log.open(ctx, s)
@@ -238,7 +242,7 @@ func (c *collector) take(ctx context.Context, s *span) (more bool, err error) {
 	case src.bytes != nil && n >= inPlaceBytesMin:
 		c.flush()
 		c.res.Chunks = append(c.res.Chunks, Chunk{Bytes: src.bytes[start:end], Len: n, Done: src.done})
-	case n >= laterBytesMin:
+	case n >= laterBytesMinWhole, n >= laterBytesMin && !src.whole:
 		if src.whole {
 			if err := src.blocks.Touch(src.base+start, n); err != nil { // an object that is gone must show before the answer begins
 				src.done()

@@ -417,8 +417,10 @@ func nodeRead(ctx context.Context, l *partition.Log, req partition.ReadRequest) 
 	}
 	defer r.Drop()
 	var out []byte
-	for _, c := range r.Chunks {
-		out = append(out, c.Bytes...)
+	for i := range r.Chunks {
+		if out, err = r.Chunks[i].AppendTo(out); err != nil {
+			return err.Error()
+		}
 	}
 	if req.Committed {
 		return fmt.Sprint(describeRead(out, r.NextOffset), ", stable below ", r.LastStable, ", aborted ", r.Aborted)
