@@ -15,8 +15,15 @@ type ring struct {
 	limit  int64 // bytes of blocks kept
 	kept   int64
 	blocks []*ringBlock   // complete frames, oldest first, ascending by position
-	spare  [][]*ringBlock // by size class, not in use
-	spares int64          // bytes of spare
+	spare  []spareBlocks // by size class
+	spares int64         // bytes of spare
+	takes  int64         // blocks ever taken
+}
+
+// spareBlocks are blocks of one size class that are not in use.
+type spareBlocks struct {
+	blocks []*ringBlock
+	wanted int64 // ring.takes when one of the class was last asked for
 }
 
 // ringBlock holds one frame. bytes may be read while pins is not 0, or by the lane that lays it out.
@@ -51,18 +58,37 @@ func blockBytes(class int) int {
 	return (class - powerClasses + 3) << stepBytesLog2
 }
 
+// largerClasses is how many classes above its own a frame may take a block of, rather than have new memory made and cleared.
+const largerClasses = 2
+
 // take returns a block for n bytes.
 func (r *ring) take(n int64) *ringBlock {
 	c := blockClass(n)
-	if c < len(r.spare) {
-		if have := r.spare[c]; len(have) > 0 {
-			b := have[len(have)-1]
-			r.spare[c] = have[:len(have)-1]
-			r.spares -= int64(cap(b.bytes))
+	for len(r.spare) <= c {
+		r.spare = append(r.spare, spareBlocks{})
+	}
+	r.takes++
+	r.spare[c].wanted = r.takes
+	for i := c; i <= c+largerClasses && i < len(r.spare); i++ {
+		if b := r.takeSpare(i); b != nil {
 			return b
 		}
 	}
 	return &ringBlock{bytes: vfs.AlignedBuffer(blockBytes(c))[:0]}
+}
+
+// takeSpare returns a spare block of a class; nil if there is none.
+func (r *ring) takeSpare(class int) *ringBlock {
+	s := &r.spare[class]
+	n := len(s.blocks)
+	if n == 0 {
+		return nil
+	}
+	b := s.blocks[n-1]
+	s.blocks[n-1] = nil
+	s.blocks = s.blocks[:n-1]
+	r.spares -= int64(cap(b.bytes))
+	return b
 }
 
 // add puts a complete frame into the ring and drops the oldest ones beyond the limit.
@@ -80,18 +106,28 @@ func (r *ring) add(b *ringBlock) {
 	r.blocks = slices.Delete(r.blocks, 0, n)
 }
 
-// giveBack keeps the memory of a block for reuse, unless it is being read or there is enough.
+// giveBack keeps the memory of a block for reuse, unless it is being read or there is enough. Sizes that nobody has asked for in a long
+// time make room for those that are asked for: when the load has changed, what was right for the one before is of no use.
 func (r *ring) giveBack(b *ringBlock) {
 	size := int64(cap(b.bytes))
-	if b.pins > 0 || r.spares+size > maxSpareBytes {
+	if b.pins > 0 || size > maxSpareBytes {
 		return
 	}
 	c := blockClass(size)
-	for len(r.spare) <= c {
-		r.spare = append(r.spare, nil)
+	for r.spares+size > maxSpareBytes {
+		oldest := c
+		for i := range r.spare {
+			if len(r.spare[i].blocks) > 0 && r.spare[i].wanted < r.spare[oldest].wanted {
+				oldest = i
+			}
+		}
+		if oldest == c {
+			return
+		}
+		r.takeSpare(oldest)
 	}
 	b.bytes, b.out = b.bytes[:0], false
-	r.spare[c] = append(r.spare[c], b)
+	r.spare[c].blocks = append(r.spare[c].blocks, b)
 	r.spares += size
 }
 

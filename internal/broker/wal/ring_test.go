@@ -42,3 +42,31 @@ func TestRingKeepsTheLastFramesAndNeverWhatIsRead(t *testing.T) {
 		t.Error("a range beyond the frame is found")
 	}
 }
+
+// What is spare from one load is no use to another: it must not stand in the way of what is.
+func TestBlocksAreUsedAgainWhateverSizesCameBefore(t *testing.T) {
+	t.Parallel()
+	r := ring{limit: 16 << 20}
+	pos := Position(0)
+	write := func(frames int, n int64) (blocks map[*ringBlock]bool) {
+		blocks = map[*ringBlock]bool{}
+		for range frames {
+			b := r.take(n)
+			b.pos, b.bytes = pos, b.bytes[:n]
+			pos += Position(n)
+			blocks[b] = true
+			r.add(b)
+		}
+		return blocks
+	}
+	for _, n := range []int64{pageBytes, 1 << 20, 16 << 10, 600 << 10, 1 << 20} {
+		room := int((r.limit + maxSpareBytes) / n)
+		write(2*room, n) // until the ring holds nothing else
+		if got := len(write(4*room, n)); got > room+1 {
+			t.Errorf("%d frames of %d bytes took %d blocks, there is room for %d", 4*room, n, got, room)
+		}
+		if r.spares > maxSpareBytes || r.kept > r.limit {
+			t.Errorf("%d bytes spare, %d kept", r.spares, r.kept)
+		}
+	}
+}
