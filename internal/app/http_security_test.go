@@ -352,3 +352,28 @@ func clusterOf(t *testing.T, s *webServer) string {
 	}
 	return m.Cluster
 }
+
+// TestSchemasThatOthersReadStayForbidden: the proxy keeps schemas for all callers, and not what each may do with them. Whoever may write to a topic, but not read its
+// subject, produces by no id and by no text that somebody else has used a moment ago.
+func TestSchemasThatOthersReadStayForbidden(t *testing.T) {
+	t.Parallel()
+	s := secureWeb(t)
+	if _, err := kadm.NewClient(s.admin).CreateTopic(t.Context(), 1, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	bob, admin := webCaller{authorization: basic("bob", "bob-secret")}, webCaller{authorization: basic("admin", "admin-secret")}
+	s.grant(t, "User:bob", acl.Topic, "orders", acl.Write)
+	const avro, text = "application/vnd.kafka.avro.v2+json", `"value_schema":"{\"type\":\"record\",\"name\":\"Secret\",\"fields\":[{\"name\":\"salary\",\"type\":\"int\"}]}"`
+	for _, body := range []string{`{` + text + `,"records":[{"value":{"salary":1}}]}`, `{"value_schema_id":1,"records":[{"value":{"salary":1}}]}`} {
+		if status, _, answer, err := s.send(t, admin, "rest", "POST", "/topics/orders", avro, body); err != nil || status != 200 {
+			t.Fatalf("who may do all: %d %s, %v", status, answer, err)
+		}
+		if status, code, answer, err := s.send(t, bob, "rest", "POST", "/topics/orders", avro, body); err != nil || status != 403 || code != 40301 {
+			t.Errorf("who may not read the subject: %d (%d) %s, %v, want 403 (40301)", status, code, answer, err)
+		}
+	}
+	s.grant(t, "User:bob", acl.Subject, "orders", acl.Read)
+	if status, _, answer, err := s.send(t, bob, "rest", "POST", "/topics/orders", avro, `{"value_schema_id":1,"records":[{"value":{"salary":1}}]}`); err != nil || status != 200 {
+		t.Errorf("once he may: %d %s, %v", status, answer, err)
+	}
+}

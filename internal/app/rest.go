@@ -68,7 +68,7 @@ func (a *App) registryFor(p *platform) embedded.Registry {
 	if i < 0 {
 		return nil
 	}
-	return &embedded.HTTP{URL: "http://localhost", Client: &http.Client{Transport: within{p.gates[i]}, CheckRedirect: noRedirect}, Authorize: showCaller}
+	return &embedded.HTTP{URL: "http://localhost", Client: &http.Client{Transport: within{p.gates[i]}, CheckRedirect: noRedirect}, Authorize: showCaller, Who: nameCaller}
 }
 
 // showCaller makes a request to a service of this process that of whoever sent the one that is being served.
@@ -81,6 +81,12 @@ func showCaller(ctx context.Context, r *http.Request) {
 	if shown := of.Header.Get("Authorization"); shown != "" {
 		r.Header.Set("Authorization", shown)
 	}
+}
+
+// nameCaller names whom showCaller shows, as ACLs know him.
+func nameCaller(ctx context.Context) string {
+	c := gate.CallerOf(ctx)
+	return c.Principal.String() + " " + c.Host
 }
 
 // within sends requests to a service of this process without a connection.

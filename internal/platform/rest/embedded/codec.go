@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/weir-stream/weir/internal/schema"
 	"github.com/weir-stream/weir/internal/schema/wireformat"
@@ -65,28 +66,53 @@ type Options struct {
 	Formats func(schema.Type) (schema.Format, bool)
 	// Cached bounds the schemas that are kept; 0: 1,000.
 	Cached int
+	// Now is the time; nil is time.Now.
+	Now func() time.Time
 }
 
-// Codec converts.
+// Codec converts. Schemas that it knows are shared by all callers, and what the registry lets them do is not: it is asked again for each caller, and for each
+// after rightsLast.
 type Codec struct {
 	o Options
 
 	mu      sync.Mutex
 	byID    map[wireformat.ID]schema.Schema
-	written map[writtenKey]Registered
+	mayRead map[right]time.Time // until when
+	written map[writtenKey]writtenSchema
 }
 
-// writtenKey is a schema that was given as text, for a subject.
+// rightsLast is how long a caller is taken to be allowed what the registry allowed him.
+const rightsLast = 10 * time.Second
+
+// right is that of a caller to a schema.
+type right struct {
+	caller string
+	id     wireformat.ID
+}
+
+// maxRights bounds Codec.mayRead.
+const maxRights = 10_000
+
+// writtenKey is a schema that a caller has given as text, for a subject.
 type writtenKey struct {
+	caller  string
 	subject string
 	format  Format
 	text    string
 }
 
+type writtenSchema struct {
+	Registered
+	until time.Time
+}
+
 // New returns a codec that knows no schema yet.
 func New(o Options) *Codec {
 	o.Cached = cmp.Or(o.Cached, 1000)
-	return &Codec{o: o, byID: map[wireformat.ID]schema.Schema{}, written: map[writtenKey]Registered{}}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Codec{o: o, byID: map[wireformat.ID]schema.Schema{}, mayRead: map[right]time.Time{}, written: map[writtenKey]writtenSchema{}}
 }
 
 // Resolve finds the schema that a request speaks of: by id; by version of a subject; by its text with a format, which is registered if it
@@ -145,12 +171,12 @@ func (c *Codec) resolveText(ctx context.Context, s Spec) (*Registered, error) {
 	if !ok {
 		return nil, &Error{Kind: BadArguments, Message: fmt.Sprintf("schemas of type %s are not supported", s.Format)}
 	}
-	key := writtenKey{s.Subject + "\x00" + s.SubjectNameStrategy + "\x00" + s.Topic + fmt.Sprint(s.IsKey), s.Format, *s.Text}
+	key := writtenKey{c.o.Registry.Caller(ctx), s.Subject + "\x00" + s.SubjectNameStrategy + "\x00" + s.Topic + fmt.Sprint(s.IsKey), s.Format, *s.Text}
 	c.mu.Lock()
 	known, ok := c.written[key]
 	c.mu.Unlock()
-	if ok {
-		return &known, nil
+	if ok && c.o.Now().Before(known.until) {
+		return &known.Registered, nil
 	}
 	parsed, err := f.Parse(schema.Source{Text: *s.Text}, true)
 	if err != nil {
@@ -169,7 +195,7 @@ func (c *Codec) resolveText(ctx context.Context, s Spec) (*Registered, error) {
 	if len(c.written) >= c.o.Cached {
 		clear(c.written)
 	}
-	c.written[key] = out
+	c.written[key] = writtenSchema{out, c.o.Now().Add(rightsLast)}
 	c.mu.Unlock()
 	return &out, nil
 }
@@ -187,16 +213,17 @@ func (c *Codec) entry(ctx context.Context, subject string, version int) (*Regist
 	return &Registered{Subject: subject, ID: e.ID, Version: e.Version, Schema: parsed}, nil
 }
 
-// schemaByID returns a schema of the registry, from the cache if it was seen before.
+// schemaByID returns a schema of the registry. One that was seen before is not read again, but the registry is asked whether this caller may have it.
 func (c *Codec) schemaByID(ctx context.Context, id wireformat.ID) (schema.Schema, error) {
-	c.mu.Lock()
-	parsed := c.byID[id]
-	c.mu.Unlock()
-	if parsed != nil {
-		return parsed, nil
-	}
 	if c.o.Registry == nil {
 		return nil, &Error{Kind: Unavailable, Message: "no schema registry is configured: set schema.registry.url"}
+	}
+	now, asks := c.o.Now(), right{c.o.Registry.Caller(ctx), id}
+	c.mu.Lock()
+	parsed, may := c.byID[id], now.Before(c.mayRead[asks]) || asks.caller == "" // who is everybody may read what was read
+	c.mu.Unlock()
+	if parsed != nil && may {
+		return parsed, nil
 	}
 	var e Entry
 	var err error
@@ -208,6 +235,15 @@ func (c *Codec) schemaByID(ctx context.Context, id wireformat.ID) (schema.Schema
 	}
 	if err != nil {
 		return nil, fmt.Errorf("schema with %s: %w", id, err)
+	}
+	c.mu.Lock()
+	if len(c.mayRead) >= maxRights {
+		clear(c.mayRead)
+	}
+	c.mayRead[asks] = now.Add(rightsLast)
+	c.mu.Unlock()
+	if parsed != nil {
+		return parsed, nil
 	}
 	return c.parse(id, e)
 }

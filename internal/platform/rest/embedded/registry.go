@@ -30,6 +30,8 @@ type Registry interface {
 	Version(ctx context.Context, subject string, version int) (Entry, error)
 	// Register looks a schema up, and registers it if it is new.
 	Register(ctx context.Context, subject string, t schema.Type, text string) (Entry, error)
+	// Caller names whose rights decide over the answers; it is the same for all whom the registry cannot tell apart.
+	Caller(ctx context.Context) string
 }
 
 // HTTP is a registry that answers to Confluent's API.
@@ -40,6 +42,16 @@ type HTTP struct {
 	Client *http.Client
 	// Authorize adds the credentials of the context's caller to a request; nil adds none.
 	Authorize func(ctx context.Context, r *http.Request)
+	// Who names the context's caller, if Authorize adds his credentials and not somebody's for all; nil: it does not.
+	Who func(ctx context.Context) string
+}
+
+// Caller implements Registry.
+func (h *HTTP) Caller(ctx context.Context) string {
+	if h.Who == nil {
+		return ""
+	}
+	return h.Who(ctx)
 }
 
 // Bounds of what a registry may answer.
