@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/weir-stream/weir/internal/schema/fieldcrypt"
+	"github.com/weir-stream/weir/internal/schema/jsonata"
 	"github.com/weir-stream/weir/internal/schema/rules"
 )
 
@@ -118,7 +119,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 		kms[name] = kmsAdapter{k}
 	}
 	c.crypt = fieldcrypt.NewExecutor(fieldcrypt.Options{Registry: keyRegistry{c}, KMS: kms, KeyTTL: o.KeyTTL, MaxKeys: o.CacheSize})
-	c.rules, err = rules.New(rules.Options{Executors: map[string]rules.Executor{"ENCRYPT": c.encryptFields, "ENCRYPT_PAYLOAD": c.encryptPayload}})
+	c.rules, err = rules.New(rules.Options{Executors: map[string]rules.Executor{jsonata.Type: jsonata.New().Run, "ENCRYPT": c.encryptFields, "ENCRYPT_PAYLOAD": c.encryptPayload}})
 	return c, err
 }
 

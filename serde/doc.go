@@ -10,8 +10,9 @@
 //
 // A serializer learns the id of its schema once per subject, by registering it, looking it up, or taking the newest; a deserializer learns
 // each schema once per id. All else happens in this process. Rules that a schema carries run on the way: conditions and transforms in CEL
-// (CEL, CEL_FIELD), encryption of fields and payloads (ENCRYPT, ENCRYPT_PAYLOAD), and migrations between versions. A rule of type JSONATA
-// fails, with an error that says so: no kept library of it exists for Go.
+// (CEL, CEL_FIELD) and JSONata (JSONATA), encryption of fields and payloads (ENCRYPT, ENCRYPT_PAYLOAD), and migrations between versions. An
+// expression is bounded in time, in depth and in the size of its result; one in JSONata is not bounded in what it builds on the way, so
+// whoever registers schemas is trusted with the memory of those who read by them.
 //
 // # Values
 //

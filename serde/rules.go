@@ -37,7 +37,7 @@ func (e *RuleError) Unwrap() error { return e.Err }
 // ErrCondition is what a RuleError wraps whose rule is a condition that was false.
 var ErrCondition = rules.ErrCondition
 
-// ErrUnsupportedRule is what a RuleError wraps whose rule is of a type that cannot be carried out here, as JSONATA.
+// ErrUnsupportedRule is what a RuleError wraps whose rule is of a type that cannot be carried out here.
 var ErrUnsupportedRule = rules.ErrUnsupported
 
 // Header is a record's header.

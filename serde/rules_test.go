@@ -166,12 +166,10 @@ func TestStoppedRecordGoesToTheDeadLetterTopic(t *testing.T) {
 func TestUnknownRulesFailClearly(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	for _, kind := range []string{"JSONATA", "MINE"} {
-		schema := &serde.Schema{Text: personSchema, RuleSet: &serde.RuleSet{DomainRules: []serde.Rule{{Name: "x", Type: kind, Mode: "WRITE", Expr: "$"}}}}
-		_, _, err := writer(t, f.client(t), serde.SerializerOptions{Schema: schema}).Serialize(t.Context(), "people", person())
-		if !errors.Is(err, serde.ErrUnsupportedRule) || !strings.Contains(err.Error(), kind) {
-			t.Errorf("%s: %v", kind, err)
-		}
+	schema := &serde.Schema{Text: personSchema, RuleSet: &serde.RuleSet{DomainRules: []serde.Rule{{Name: "x", Type: "MINE", Mode: "WRITE", Expr: "$"}}}}
+	_, _, err := writer(t, f.client(t), serde.SerializerOptions{Schema: schema}).Serialize(t.Context(), "people", person())
+	if !errors.Is(err, serde.ErrUnsupportedRule) || !strings.Contains(err.Error(), "MINE") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -190,8 +188,8 @@ func TestRecordsMigrateUpAndDown(t *testing.T) {
 			serde.Rule{Name: "up", Type: "CEL", Mode: "UPGRADE", Expr: `{"height": message.size}`},
 			serde.Rule{Name: "down", Type: "CEL", Mode: "DOWNGRADE", Expr: `{"size": message.height}`}),
 		version(3, `{"name":"tall","type":"int"}`,
-			serde.Rule{Name: "up", Type: "CEL", Mode: "UPGRADE", Expr: `{"tall": message.height * 10}`},
-			serde.Rule{Name: "down", Type: "CEL", Mode: "DOWNGRADE", Expr: `{"height": message.tall / 10}`}),
+			serde.Rule{Name: "up", Type: "JSONATA", Mode: "UPGRADE", Expr: `$merge([$sift($, function($v, $k) { $k != 'height' }), {'tall': height * 10}])`},
+			serde.Rule{Name: "down", Type: "JSONATA", Mode: "DOWNGRADE", Expr: `{"height": tall / 10}`}),
 	} {
 		if r := f.put(t, "t-value", s); r.ID != i+1 {
 			t.Fatalf("id %d", r.ID)

@@ -65,6 +65,7 @@ var mayImport = map[string][]string{
 	"internal/schema/formats":    {"internal/schema"},
 	"internal/schema/wireformat": {"internal/schema"},
 	"internal/schema/rules":      {"internal/schema"},
+	"internal/schema/jsonata":    {"internal/schema", "internal/schema/rules"},
 	"internal/schema/fieldcrypt": {"internal/schema", "internal/base"},
 
 	"internal/platform/gate":        {"internal/base", "internal/kafka"},

@@ -75,7 +75,7 @@ func (s *Set) executor(r *schema.Rule, kind string) (Executor, error) {
 	case TypeCELField:
 		return s.compileField(r, kind)
 	case "JSONATA":
-		return nil, fmt.Errorf("rule %q: JSONATA: no kept library of it exists for Go: write the rule in CEL, or leave it to clients: %w", r.Name, ErrUnsupported)
+		return nil, fmt.Errorf("rule %q: JSONATA is carried out by clients alone: write the rule in CEL for it to be carried out here: %w", r.Name, ErrUnsupported)
 	}
 	return nil, fmt.Errorf("rule %q: type %q: %w", r.Name, r.Type, ErrUnsupported)
 }
