@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -149,14 +150,41 @@ func TestHostileSchemasEnd(t *testing.T) {
 
 func TestPatternsThatRE2CannotRun(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`{"pattern":"^(?!x).*$"}`, `{"pattern":"(a)\\1"}`, `{"pattern":"(?<=a)b"}`, `{"pattern":"a{1,5000}"}`} {
-		if err := mustParse(t, text).Validate([]byte(`"xx"`), nil); err != nil {
-			t.Errorf("%s: %v", text, err)
+	for pattern, c := range map[string]struct {
+		parts     bool // RE2 runs it in parts
+		good, bad []string
+	}{
+		`^(?=.*[0-9])(?=.*[a-z]).{8,}$`:    {true, []string{"abcdefg1", "1234567a"}, []string{"abcdefgh", "12345678", "abc1", ""}},
+		`^(?!x).*$`:                        {true, []string{"y", ""}, []string{"x", "xy"}},
+		`^(?!.*(\\.\\.|^-|[(]$))[a-z.-]+$`: {true, []string{"a.b-"}, []string{"a..b", "-a", "A"}},
+		`^(?=a|b)[a-c]$`:                   {true, []string{"a", "b"}, []string{"c", "aa"}},
+		`^(?=a)(b|a)`:                      {true, []string{"ab"}, []string{"ba"}},
+		`^(?=a)a|b`:                        {false, []string{"ax", "xb"}, []string{"xa"}},
+		`^(?=a)?b`:                         {false, []string{"b", "ab"[1:]}, []string{"x"}},
+		`^(a)\\1$`:                         {false, []string{"aa"}, []string{"a", "ab"}},
+		`(?<=a)b`:                          {false, []string{"ab"}, []string{"b", "ba"}},
+		`(?<!a)b$`:                         {false, []string{"b", "bb"}, []string{"ab"}},
+		`^a{1,5000}$`:                      {false, []string{"a", strings.Repeat("a", 5000)}, []string{"", strings.Repeat("a", 5001)}},
+		`^[a-z](?!.*--).*[a-z]$`:           {false, []string{"a-b"}, []string{"a--b"}},
+		`^(?<y>\\d{4})-\\k<y>$`:            {false, []string{"2026-2026"}, []string{"2026-2025"}},
+	} {
+		p := mustParse(t, `{"pattern":"`+pattern+`"}`)
+		if got := p.root.pattern.parts != nil; got != c.parts {
+			t.Errorf("%s: in parts is %v", pattern, got)
+		}
+		for want, texts := range map[bool][]string{true: c.good, false: c.bad} {
+			for _, text := range texts {
+				if err := p.Validate([]byte(`"`+text+`"`), nil); (err == nil) != want {
+					t.Errorf("%s on %.20s: %v", pattern, text, err)
+				}
+			}
 		}
 	}
 	p := mustParse(t, `{"patternProperties":{"^(?!x)":{"type":"integer"}},"additionalProperties":false}`)
-	if err := p.Validate([]byte(`{"y":"no integer"}`), nil); err != nil {
-		t.Errorf("key pattern: %v", err)
+	for text, want := range map[string]bool{`{"y":1}`: true, `{"y":"no integer"}`: false, `{"x":1}`: false} {
+		if err := p.Validate([]byte(text), nil); (err == nil) != want {
+			t.Errorf("key pattern on %s: %v", text, err)
+		}
 	}
 	p = mustParse(t, `{"pattern":"^\\u00e4\\cA\\u{1F600}$"}`)
 	if err := p.Validate([]byte(`"ä\u0001😀"`), nil); err != nil {
@@ -168,4 +196,50 @@ func TestPatternsThatRE2CannotRun(t *testing.T) {
 	if _, err := parse(schema.Source{Text: `{"pattern":"("}`}); err == nil {
 		t.Error("a pattern that is none was taken")
 	}
+}
+
+// A text that would keep the engine busy for years does not match, after a moment; then its pattern rests, and costs nothing.
+func TestPatternsThatGoBackAreBounded(t *testing.T) {
+	t.Parallel()
+	text := `"` + strings.Repeat("a", 60) + `!"`
+	for _, pattern := range []string{`^(a+)+\\1b$`, `^(?=b)?(a|aa)+$`, `(x+x+)+\\1y`} {
+		p := mustParse(t, `{"pattern":"`+pattern+`"}`)
+		for _, payload := range []string{text, strings.ReplaceAll(text, "a", "x")} {
+			if err := p.Validate([]byte(payload), nil); err == nil && p.root.pattern.rests.Load() == 0 {
+				t.Errorf("%s matches %s", pattern, payload)
+			}
+		}
+	}
+	p := &pattern{text: "slow", slow: compileSlow(`^(a+)+\1b$`)}
+	if matches, known := p.match(strings.Repeat("a", 60)); matches || !known || p.rests.Load() == 0 {
+		t.Errorf("got %v, %v; it rests until %d", matches, known, p.rests.Load())
+	}
+	p.rests.Store(math.MaxInt64)
+	if matches, known := p.match("aab"); matches || known || !p.MatchString("aab") || p.has("aab") {
+		t.Errorf("a pattern that rests knows %v, %v", matches, known)
+	}
+	p.rests.Store(0)
+	if matches, known := p.match("aab"); !matches || !known {
+		t.Errorf("a pattern that has rested: %v, %v", matches, known)
+	}
+	if matches, known := p.match(strings.Repeat("a", slowTextBytes+1)); matches || !known {
+		t.Errorf("a text that is too long: %v, %v", matches, known)
+	}
+	for _, text := range []string{strings.Repeat("(", 5000) + "(?<=a)" + strings.Repeat(")", 5000), `(?<=a)` + strings.Repeat("b", slowPattern)} {
+		if compileSlow(text) != nil {
+			t.Errorf("a pattern of %d bytes is run", len(text))
+		}
+	}
+}
+
+// FuzzPattern: whatever stands in a schema, it compiles or is refused, and a match ends.
+func FuzzPattern(f *testing.F) {
+	for _, seed := range []string{`^(?=.*[0-9]).{8,}$`, `(?<!a)b\\1`, `^(?!a|b)[^]]`, `(a+)+\\1`, `\\u{1F600}\\cA`, `[\\d-z](?=x)`, `^(?=(?!a)b)`, `(?<n>a)\\k<n>`, `a{2,3000}`} {
+		f.Add(seed, "aab")
+	}
+	f.Fuzz(func(_ *testing.T, pattern, text string) {
+		if re, err := compilePattern(pattern); err == nil {
+			re.MatchString(text)
+		}
+	})
 }

@@ -62,11 +62,12 @@ func (c *checker) member(n *node, name string, v any, ev *seen) *failure {
 	_, known := n.properties[name]
 	for _, p := range n.patterns {
 		c.left--
-		if !p.re.MatchString(name) {
+		matches, sure := p.re.match(name)
+		if !matches && sure {
 			continue
 		}
 		known = true
-		if p.re.re != nil {
+		if sure {
 			if f := c.check(p.n, v, nil); f != nil {
 				return f
 			}

@@ -160,7 +160,7 @@ func (n *node) isTrue() bool {
 // propertyModel is the content model of an object for one name.
 func propertyModel(n *node, name string) model {
 	for _, p := range n.patterns {
-		if p.re.re != nil && p.re.MatchString(name) {
+		if p.re.has(name) {
 			return model{schema: p.n}
 		}
 	}

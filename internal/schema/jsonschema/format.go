@@ -11,9 +11,10 @@
 // Texts refer to others by URI. Those are found among the texts that came with the schema, by the name of the reference, by a
 // name that is the end of the URI, or by the $id in the text; nothing is ever fetched from a network or a file.
 //
-// Patterns run on RE2, whose time is linear. A pattern that RE2 has no means for (looking around, back references) is not
-// refused, since clients enforce it and schemas that exist have it: here it matches every text, and a key pattern of
-// patternProperties takes its keys without looking at their values.
+// Patterns run on RE2, whose time is linear; so do those that begin by looking ahead from the start of the text. What is left (looking around elsewhere, back
+// references, counts above a thousand) runs on an engine that goes back and tries again, within bounds: see pattern. A pattern that neither
+// takes is not refused, since clients enforce it and schemas that exist have it: it matches every text, and a key pattern of patternProperties takes
+// its keys without looking at their values.
 //
 // What else is not enforced: content keywords, as the drafts allow; formats from 2019-09 on, as the drafts demand. A
 // $dynamicRef or $recursiveRef goes to the target that its text alone names, which differs from the standard only where several
@@ -28,8 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -38,8 +37,8 @@ import (
 	"github.com/weir-stream/weir/internal/schema"
 )
 
-// maxSubschemas bounds the objects and arrays in a schema and all it refers to: compiling takes the square of it, which
-// at this bound is seconds. Schemas of whole industries in one text (FHIR) are larger, and refused.
+// maxSubschemas bounds the objects and arrays in a schema and all it refers to: the compiler looks for each object among all before it, which
+// at this bound is half a second and at twice of it two. Schemas of whole industries in one text (FHIR) are larger, and refused.
 const maxSubschemas = 10_000
 
 // base is where a text lies that does not say it itself. Nothing is there: it only gives relative references something to lean on.
@@ -134,7 +133,7 @@ func (l *texts) read(what, text string) (*value, error) {
 		return nil, fmt.Errorf("%s: a JSON Schema is an object, true or false", what)
 	}
 	if l.nodes += s.nodes; l.nodes > maxSubschemas {
-		return nil, fmt.Errorf("the schema has more than %d objects and arrays", maxSubschemas)
+		return nil, fmt.Errorf("the schema, with all that it refers to, has more than %d objects and arrays, the most that is compiled: leave out definitions that nothing uses", maxSubschemas)
 	}
 	return v, nil
 }
@@ -230,46 +229,6 @@ func compilable(v *value) any {
 	}
 	delete(m, "$schema")
 	return doc
-}
-
-// pattern is a compiled pattern. One that RE2 cannot run matches everything.
-type pattern struct {
-	text string
-	re   *regexp.Regexp
-}
-
-func (p *pattern) String() string { return p.text }
-
-func (p *pattern) MatchString(s string) bool { return p.re == nil || p.re.MatchString(s) }
-
-// escapes of ECMA 262 that RE2 writes differently.
-var unicodeEscape = regexp.MustCompile(`\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\c([A-Za-z])|\\[\s\S]`)
-
-func compilePattern(text string) (js.Regexp, error) {
-	translated := unicodeEscape.ReplaceAllStringFunc(text, func(e string) string {
-		switch m := unicodeEscape.FindStringSubmatch(e); {
-		case m[1] != "" || m[2] != "":
-			return `\x{` + m[1] + m[2] + `}`
-		case m[3] != "":
-			return fmt.Sprintf(`\x%02x`, m[3][0]&31)
-		}
-		return e
-	})
-	re, err := regexp.Compile(translated)
-	if err == nil {
-		return &pattern{text, re}, nil
-	}
-	if e, ok := errors.AsType[*syntax.Error](err); ok {
-		switch e.Code {
-		case syntax.ErrInvalidPerlOp, syntax.ErrInvalidEscape, syntax.ErrInvalidRepeatSize, syntax.ErrLarge, syntax.ErrNestingDepth, syntax.ErrInvalidCharRange:
-			return &pattern{text: text}, nil
-		case syntax.ErrInvalidNamedCapture:
-			if strings.Contains(text, "(?<=") || strings.Contains(text, "(?<!") {
-				return &pattern{text: text}, nil
-			}
-		}
-	}
-	return nil, err
 }
 
 // readable takes the first cause of what the compiler found, which names a place, and not the whole tree of them.

@@ -145,7 +145,7 @@ func membersOf(list []*node, name string) []*node {
 			out = append(out, p)
 		}
 		for _, k := range n.patterns {
-			if k.re.re != nil && k.re.MatchString(name) {
+			if k.re.has(name) {
 				known = true
 				out = append(out, k.n)
 			}
