@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,7 +28,7 @@ type ClusterOptions struct {
 	Announce func(ctx context.Context, incarnation uint64) error
 	// Log is how the write-ahead log is written; Blob, ClusterID, Incarnation, Nonce, OnDurable and the logger are filled in.
 	Log wal.ObjectOptions
-	// LoadsMax bounds the shards that are being loaded at the same time, 0 for 8.
+	// LoadsMax bounds the shards that are being moved at the same time, 0 for 16.
 	LoadsMax int
 	// CollectInterval is the time between deletions of what the log does not need any more, 0 for 1 min.
 	CollectInterval time.Duration
@@ -200,7 +201,7 @@ func (l *life) mark() wal.Mark {
 func (s *Store) reconcile(ctx context.Context, l *life) error {
 	var working sync.WaitGroup
 	defer working.Wait()
-	slots := make(chan struct{}, cmp.Or(s.o.Cluster.LoadsMax, 8))
+	slots := make(chan struct{}, cmp.Or(s.o.Cluster.LoadsMax, 16))
 	busy := newShardSet()
 	refused := make(chan error, 1)
 	for {
@@ -456,7 +457,7 @@ func (s *Store) take(ctx context.Context, l *life, id int32) error {
 		return nil // somebody was faster
 	case ok:
 		var err error
-		if sealed, err = s.seal(ctx, open); err != nil {
+		if sealed, err = s.sealOnce(ctx, open); err != nil {
 			return err
 		}
 	}
@@ -470,6 +471,15 @@ func (s *Store) take(ctx context.Context, l *life, id int32) error {
 	}
 	s.o.Logger.Info("shard taken", "shard", id, "epoch", sh.epoch, "tenures", len(next.History)-1, "duration", s.o.Now().Sub(started))
 	return nil
+}
+
+// sealOnce is seal, once for all shards of an incarnation that are taken at the same time: where it ends is looked for with some hundred requests.
+func (s *Store) sealOnce(ctx context.Context, incarnation uint64) (uint64, error) {
+	k, err, _ := s.sealing.Do(strconv.FormatUint(incarnation, 10), func() (any, error) { return s.seal(ctx, incarnation) })
+	if err != nil {
+		return 0, err
+	}
+	return k.(uint64), nil
 }
 
 // seal ends an incarnation, and returns the first sequence number that is not part of its log.
@@ -516,14 +526,18 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 			s.frames.Clear()
 		}
 	}()
-	// A topic that is not known here would be passed over as a deleted one.
-	err := s.syncing.do(ctx, s.o.Topics.Sync)
-	if err == nil {
-		g, gctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return s.checkClaim(gctx, sh) })
-		g.Go(func() error { return r.read(gctx) })
-		err = g.Wait()
-	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.checkClaim(gctx, sh) })
+	synced := make(chan struct{})
+	g.Go(func() error {
+		err := s.syncing.do(ctx, s.o.Topics.Sync) // not with gctx: other shards wait for the same look
+		if err == nil {
+			close(synced)
+		}
+		return err
+	})
+	g.Go(func() error { return r.read(gctx, synced) })
+	err := g.Wait()
 	if err == nil {
 		err = s.claim(ctx, sh)
 	}
@@ -561,10 +575,16 @@ type loading struct {
 	logs map[logKey]*partition.Log
 }
 
-func (r *loading) read(ctx context.Context) error {
+// read reads what there is of the shard while the topics are being asked for, and applies it once synced is closed.
+func (r *loading) read(ctx context.Context, synced <-chan struct{}) error {
 	c, err := r.s.readState(ctx, r.sh)
 	if err != nil {
 		return r.s.missingState(ctx, r.sh, err)
+	}
+	select {
+	case <-synced: // a topic that is not known here would be passed over as a deleted one
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if c != nil {
 		for i := range c.Partitions {

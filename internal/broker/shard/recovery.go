@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/ownership"
@@ -111,21 +113,27 @@ func (s *Store) readState(ctx context.Context, sh *shardState) (*state.Checkpoin
 	if sh.pointer.Manifest == "" {
 		return nil, nil //nolint:nilnil // a shard without state
 	}
-	b, err := readObject(ctx, s.o.Blob, sh.pointer.Manifest)
-	if err != nil {
+	var manifest, checkpoint []byte
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		manifest, err = readObject(gctx, s.o.Blob, sh.pointer.Manifest)
+		return err
+	})
+	g.Go(func() (err error) {
+		checkpoint, err = readObject(gctx, s.o.Blob, sh.pointer.Checkpoint)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	m, err := state.DecodeManifest(b)
+	m, err := state.DecodeManifest(manifest)
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", sh.pointer.Manifest, err)
 	}
 	for _, o := range m.Objects {
 		sh.objects = append(sh.objects, &partition.Object{Key: o.Key, Level: o.Level, Bytes: o.Bytes, Data: o.LiveBytes})
 	}
-	if b, err = readObject(ctx, s.o.Blob, sh.pointer.Checkpoint); err != nil {
-		return nil, err
-	}
-	c, err := state.DecodeCheckpoint(b)
+	c, err := state.DecodeCheckpoint(checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", sh.pointer.Checkpoint, err)
 	}

@@ -33,6 +33,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/blockcache"
@@ -245,6 +246,7 @@ type Store struct {
 	loads     atomic.Int64
 	frames    *wal.FrameCache // that loads share
 	syncing   batched
+	sealing   singleflight.Group // by incarnation
 	listeners []func(shard, epoch int32, owned bool)
 
 	corruptMu sync.Mutex
