@@ -194,14 +194,34 @@ type measurement struct {
 // drainTimeout is for how long a broker that is asked to end waits for others to take its shards.
 const drainTimeout = 2500 * time.Millisecond
 
-// drain gives the shards of this broker to others while it still serves.
+// leaveTime is for how long a broker that has given its shards away, and is named to clients no more, still answers those that were told of it just before. A
+// tool that asks each broker of a list, one after the other, does so within it; one that finds a closed port has no other to ask.
+const leaveTime = time.Second
+
+// drain gives the shards of this broker to others while it still serves, and takes leave.
 func (a *App) drain(ctx context.Context) {
 	if a.member == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout+leaveTime)
 	defer cancel()
-	if err := a.member.Drain(ctx); err != nil {
+	draining, stop := context.WithTimeout(ctx, drainTimeout)
+	defer stop()
+	if err := a.member.Drain(draining); err != nil {
 		a.o.Logger.Warn("not all shards were taken by other brokers; they are released", "err", err)
+		return
+	}
+	if len(a.storage.Owned()) > 0 {
+		return // there is nobody to take them
+	}
+	if err := a.member.Leave(draining); err != nil {
+		a.o.Logger.Warn("the broker could not take leave; clients may still be sent to it", "err", err)
+		return
+	}
+	left := time.NewTimer(leaveTime)
+	defer left.Stop()
+	select {
+	case <-left.C:
+	case <-ctx.Done():
 	}
 }

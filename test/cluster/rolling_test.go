@@ -23,7 +23,7 @@ type witness struct {
 	errs     map[string]int
 	read     map[string]int // values, by how often they were read
 	asked    int
-	outdated map[string]int // admin requests to a broker that had gone, or had lost a partition, by the error
+	outdated map[string]int // admin requests to a broker that had gone, or had lost a partition, by what was asked and the error
 	longest  time.Duration
 }
 
@@ -37,7 +37,7 @@ func (w *witness) saw(what string, err error) {
 	// consumers and coordinators; to a tool that asks for offsets or lists groups it hands on what two tries brought, whatever cluster it is.
 	reasons := []string{"unable to dial", "NOT_LEADER", "EOF"}
 	if i := slices.IndexFunc(reasons, func(s string) bool { return strings.Contains(err.Error(), s) }); i >= 0 {
-		w.outdated[reasons[i]]++
+		w.outdated[what+": "+reasons[i]]++
 		return
 	}
 	w.errs[what+": "+err.Error()]++

@@ -7,14 +7,19 @@ package api
 // upload; without a tier -4 is the log start and -5 is none. Any other is looked up record by record; a time after the
 // last record gives offset -1 without an error. A partition that is asked for twice is answered once, INVALID_REQUEST.
 //
+// Unlike Kafka's, a broker of a cluster asks the owner of a partition in a tool's stead: a request that names no leader epoch, as those of tools. They try
+// again but not always: franz-go gives up if two brokers refuse one request.
+//
 // 1: one offset. 2: isolation level. 4: leader epochs. 6: flexible. 7: -3. 8: -4. 9: -5. 10: timeout. 11: -6.
 
 import (
 	"context"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/broker/auth"
+	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -80,7 +85,69 @@ func (s *Server) listOffsets(ctx context.Context, c *Conn, req *kmsg.ListOffsets
 		}
 		res.Topics = append(res.Topics, out)
 	}
+	s.listElsewhere(ctx, c, req, res)
 	return res, nil
+}
+
+// listElsewhere asks the owners about the partitions that the answer refuses because others own them, and puts what they say in the place of that.
+// What nobody answers in time stays refused. A broker that asks is answered for this broker's own alone.
+func (s *Server) listElsewhere(ctx context.Context, c *Conn, req *kmsg.ListOffsetsRequest, res *kmsg.ListOffsetsResponse) {
+	if s.away == nil || c.isBroker() {
+		return
+	}
+	asked := map[topicIndex]kmsg.ListOffsetsRequestTopicPartition{}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			asked[topicIndex{t.Topic, p.Partition}] = p
+		}
+	}
+	topics, at := s.topics.View(), s.cluster.View()
+	refused := map[topicIndex]*kmsg.ListOffsetsResponseTopicPartition{}
+	owners := map[int32][]kmsg.ListOffsetsRequestTopic{}
+	for i := range res.Topics {
+		t := &res.Topics[i]
+		topic, known := topics.ByName(t.Topic)
+		byOwner := map[int32][]kmsg.ListOffsetsRequestTopicPartition{}
+		for j := range t.Partitions {
+			p, key := &t.Partitions[j], topicIndex{t.Topic, t.Partitions[j].Partition}
+			if !known || p.ErrorCode != kafka.NotLeaderOrFollower.Code() || asked[key].CurrentLeaderEpoch >= 0 {
+				continue
+			}
+			if owner := at.Owner(topic.Shard(p.Partition)).Broker; owner != cluster.Nobody && owner != at.Self {
+				byOwner[owner], refused[key] = append(byOwner[owner], asked[key]), p
+			}
+		}
+		for owner, partitions := range byOwner {
+			owners[owner] = append(owners[owner], kmsg.ListOffsetsRequestTopic{Topic: t.Topic, Partitions: partitions})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, endsTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	answers := make(chan *kmsg.ListOffsetsResponse, len(owners))
+	for owner, topics := range owners {
+		ask := *req
+		ask.Topics = topics
+		asking.Go(func() {
+			answer, err := s.away.Ends(ctx, owner, &ask)
+			if err != nil {
+				s.logger.Debug("offsets of another broker's partitions could not be asked for", "broker", owner, "err", err)
+				return
+			}
+			answers <- answer
+		})
+	}
+	asking.Wait()
+	close(answers)
+	for answer := range answers {
+		for _, t := range answer.Topics {
+			for _, p := range t.Partitions {
+				if to := refused[topicIndex{t.Topic, p.Partition}]; to != nil {
+					*to = p
+				}
+			}
+		}
+	}
 }
 
 func noOffset(index int32, code kafka.Error) kmsg.ListOffsetsResponseTopicPartition {

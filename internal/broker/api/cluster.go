@@ -37,7 +37,7 @@ type neighbour struct {
 }
 
 // neighbours returns the cluster for a connection. A broker without the connection's listener is left out, as in Kafka. This
-// broker is where the connection found it. While nobody is known at all it names itself, so that no client is left without
+// broker is where the connection found it, unless it is about to end and there are others. While nobody is known at all it names itself, so that no client is left without
 // a broker to ask.
 func (s *Server) neighbours(c *Conn) neighbours {
 	n := neighbours{View: s.cluster.View(), rackAware: s.rackAware(), listener: c.Listener}
@@ -57,6 +57,9 @@ func (s *Server) neighbours(c *Conn) neighbours {
 			out.rack = &b.Rack
 		}
 		n.all = append(n.all, out)
+	}
+	if b, ok := n.View.Broker(n.Self); ok && b.Leaves() && len(n.all) > 1 {
+		n.all = slices.DeleteFunc(n.all, func(b neighbour) bool { return b.id == n.Self })
 	}
 	if len(n.Brokers) == 0 {
 		n.all = append(n.all, neighbour{id: n.Self, host: c.Host, port: c.Port})

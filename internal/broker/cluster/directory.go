@@ -63,6 +63,9 @@ type Ownership struct {
 	Revision    int64
 }
 
+// Leaves says that the broker has given everything away and is about to end: nobody is sent to it any more.
+func (b *Broker) Leaves() bool { return b.Draining && len(b.Endpoints) == 0 }
+
 // View is the cluster at one moment. It must not be changed once it is published.
 type View struct {
 	Self       int32    // this broker's id

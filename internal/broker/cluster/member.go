@@ -238,6 +238,25 @@ func (m *Member) Drain(ctx context.Context) error {
 	}
 }
 
+// Leave takes this broker out of what the others tell clients, though it goes on to serve whoever comes, and returns when it has heard of that itself.
+// It is for a broker that has nothing any more: see Drain.
+func (m *Member) Leave(ctx context.Context) error {
+	if err := m.SetEndpoints(ctx, nil); err != nil {
+		return err
+	}
+	for {
+		changed, v := m.directory.Changed(), m.directory.View()
+		if b, ok := v.Broker(v.Self); !ok || len(b.Endpoints) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // change changes the broker's record and writes it.
 func (m *Member) change(ctx context.Context, f func(*record)) error {
 	m.mu.Lock()

@@ -216,3 +216,29 @@ func TestOnlyTheControllerAssigns(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoLeavesIsSentToByNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := meta.NewMem(meta.SystemClock())
+		a, b := join(t, store, "a", -1), join(t, store, "b", -1)
+		a.serve(t, 11)
+		b.serve(t, 12)
+		synctest.Wait()
+		if err := errors.Join(a.Drain(t.Context()), a.Leave(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, s := range []*seat{a, b} {
+			left, ok := s.Directory().View().Broker(1)
+			if !ok || !left.Leaves() || left.Incarnation != 11 {
+				t.Errorf("broker %d: %+v, %v", s.ID(), left, ok)
+			}
+			if other, _ := s.Directory().View().Broker(2); other.Leaves() {
+				t.Errorf("broker %d: %+v leaves", s.ID(), other)
+			}
+		}
+		a.stop(t)
+		b.stop(t)
+	})
+}

@@ -35,6 +35,7 @@ type testCluster struct {
 	log    *slog.Logger
 	nonces atomic.Int64
 	keep   time.Duration // CheckpointInterval
+	gaps   *gaps         // nil: nobody looks
 
 	mu      sync.Mutex
 	members []*testMember
@@ -98,6 +99,9 @@ func (c *testCluster) start() *testMember {
 		CheckpointInterval: c.keep, RetentionInterval: time.Hour,
 		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10}},
 	})
+	if c.gaps != nil {
+		c.gaps.watch(m.store)
+	}
 	ready := make(chan struct{}, 2)
 	go func() {
 		err := m.member.Run(ctx, func() { ready <- struct{}{} })
