@@ -33,8 +33,9 @@ func (w *witness) saw(what string, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A client may not have heard yet that a broker went, or that it has a partition no more. franz-go tries that again for producers,
-	// consumers and coordinators; to a tool that asks for offsets or lists groups it hands on what two tries brought, whatever cluster it is.
+	// A client may not have heard yet that a broker went, or that it has a partition no more. franz-go tries that again for producers, consumers and
+	// coordinators; to a tool that asks for offsets or lists groups it hands on what two tries brought. A broker that goes spares it that: it is named to
+	// nobody before it closes its listeners, and asks the owner for offsets itself. On a machine that is too slow for that one may still come too late.
 	reasons := []string{"unable to dial", "NOT_LEADER", "EOF"}
 	if i := slices.IndexFunc(reasons, func(s string) bool { return strings.Contains(err.Error(), s) }); i >= 0 {
 		w.outdated[what+": "+reasons[i]]++
@@ -92,7 +93,7 @@ func TestRollingRestartIsNoErrorToClients(t *testing.T) {
 	for _, n := range w.outdated {
 		refused += n
 	}
-	if refused > w.asked/20 {
+	if refused > w.asked/100 {
 		t.Errorf("%v of %d admin requests were refused since the client asked the wrong broker", w.outdated, w.asked)
 	}
 	if lost != 0 {
