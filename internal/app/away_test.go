@@ -114,6 +114,7 @@ func TestConsumersReadWithinTheirRack(t *testing.T) {
 		t.Errorf("fetches by broker: %v, want most at broker 2", n)
 	}
 	two.stop()
+	two.done <- <-two.done // it serves for a while yet
 	produce(210, 60, true)
 	consume(240)
 	if n := hooks.take(); n[1] == 0 {
