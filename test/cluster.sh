@@ -66,7 +66,7 @@ if [[ $settings ]]; then
     [[ ${line// /} ]] && options+=(--set "$line")
   done <"$settings"
 fi
-for _ in $(seq 200); do
+for _ in $(seq 1200); do
   (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$front_port") 2>/dev/null && break
   sleep 0.05
 done
@@ -85,11 +85,12 @@ for i in $(seq "$brokers"); do
   BOOTSTRAP+=${BOOTSTRAP:+,}127.0.0.1:$((first + i - 1))
 done
 for i in $(seq "$brokers"); do
-  for _ in $(seq 600); do
+  for _ in $(seq 2400); do
     [[ -e $dir/broker-$i/run.json ]] && break
     kill -0 "${pids[i + 1]}" 2>/dev/null || { cat "$dir/broker-$i.log" >&2; exit 1; }
     sleep 0.05
   done
+  [[ -e $dir/broker-$i/run.json ]] || { echo "broker $i is not ready after two minutes" >&2 && cat "$dir/broker-$i.log" >&2; exit 1; }
 done
 ADMIN=$(for i in $(seq "$brokers"); do sed -n 's/.*"admin":"\([^"]*\)".*/http:\/\/\1/p' "$dir/broker-$i/run.json"; done | paste -sd,)
 export BOOTSTRAP ADMIN CLUSTER_DIR=$dir S3_URL=http://127.0.0.1:$s3_port

@@ -22,6 +22,12 @@ wait_for() {
     sleep 0.3
   done
 }
+# free_port: a port below those that the system gives to clients, so that none takes it while the server is down. Odd: brokers take the even ones.
+free_port() {
+  local port
+  while port=$((20001 + RANDOM % 6000 * 2)) && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
+}
 # verdict NAME CODE [COMMAND...]: a line for a check that the script made itself; the command tells why it failed.
 verdict() {
   if (($2 == 0)); then echo "PASS $1"; else echo "FAIL $1: $("${@:3}" 2>&1 </dev/null | tail -n 3 | tr '\n' ' ' | cut -c1-300)"; fi

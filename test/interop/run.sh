@@ -22,16 +22,28 @@ results=$work/results
 [[ ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
 mkdir -p "$TEST_CACHE"
 
-# python_env FOLDER: runs its client.py with what its requirements.txt asks for.
-python_env() {
+# again COMMAND...: a download that fails is tried three times.
+again() {
+  local n
+  for n in 1 2 3; do
+    "$@" && return
+    sleep $((5 * n))
+  done
+  return 1
+}
+
+# python_make FOLDER: installs what its requirements.txt asks for.
+python_make() {
   local from=$here/$1 env=$TEST_CACHE/interop-${1//\//-}
-  [[ -x $env/bin/python ]] || python3 -m venv "$env" || return 1
+  [[ -x $env/bin/pip ]] || python3 -m venv "$env" || return 1
   cmp -s "$from/requirements.txt" "$env/done" || {
-    "$env/bin/pip" install -q --disable-pip-version-check -r "$from/requirements.txt" || return 1
+    again "$env/bin/pip" install -q --disable-pip-version-check -r "$from/requirements.txt" || return 1
     cp "$from/requirements.txt" "$env/done"
   }
-  "$env/bin/python" "$from/client.py"
 }
+
+# python_env FOLDER: runs its client.py with that.
+python_env() { python_make "$1" && "$TEST_CACHE/interop-${1//\//-}/bin/python" "$here/$1/client.py"; }
 
 # node_env FOLDER: runs its client.js with what its package-lock.json holds.
 node_env() {
@@ -39,14 +51,14 @@ node_env() {
   mkdir -p "$env"
   cp "$from/package.json" "$from/package-lock.json" "$from/client.js" "$env" || return 1
   cmp -s "$env/package-lock.json" "$env/done" || {
-    (cd "$env" && npm ci --ignore-scripts --no-audit --no-fund --silent) || return 1
+    (cd "$env" && again npm ci --ignore-scripts --no-audit --no-fund --silent) || return 1
     cp "$env/package-lock.json" "$env/done"
   }
   KAFKAJS_NO_PARTITIONER_WARNING=1 node "$env/client.js"
 }
 
 go_client() {
-  (cd "$here/$1" && CGO_ENABLED=0 go build -o "$work/goclient" . && "$work/goclient" "${@:2}")
+  (cd "$here/$1" && again env CGO_ENABLED=0 go build -o "$work/goclient" . && "$work/goclient" "${@:2}")
 }
 
 run_client() {
@@ -61,7 +73,7 @@ run_client() {
     registry-go) go_client registry/go ;;
     registry-java) "$here/registry/java/client.sh" ;;
     kgo) "$here/kgo/run.sh" ;;
-    security) "$here/security/client.sh" ;;
+    security) python_make python >&2 && "$here/security/client.sh" ;;
     java-admin) "$here/java/admin.sh" ;;
     java-share) "$here/java/share.sh" ;;
     java-racks) "$here/java/racks.sh" ;;
@@ -81,7 +93,7 @@ for codec in none gzip snappy lz4 zstd; do
 done
 for client in "${clients[@]}"; do
   begin=$(date +%s)
-  timeout "${CLIENT_SECONDS:-1800}" "$BASH" -c "$(declare -f python_env node_env go_client run_client); here='$here' work='$work' settings='$settings'; run_client $client" \
+  timeout "${CLIENT_SECONDS:-1800}" "$BASH" -c "$(declare -f again python_make python_env node_env go_client run_client); here='$here' work='$work' settings='$settings'; run_client $client" \
     >"$work/$client.out" 2>"$work/$client.log" </dev/null
   code=$?
   grep -aE '^(PASS|FAIL) ' "$work/$client.out" >"$work/$client.lines"

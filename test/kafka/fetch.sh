@@ -10,8 +10,11 @@ if [[ ! -d $root/libs ]]; then
   exec 9>"$root/lock"
   flock 9
   if [[ ! -d $root/libs ]]; then
-    rm -rf "$root/new"
-    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$root/new" -DincludeScope=runtime >&2 </dev/null
+    for n in 1 2 3; do # a download may fail
+      rm -rf "$root/new"
+      mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$root/new" -DincludeScope=runtime >&2 </dev/null && break
+      sleep $((5 * n))
+    done
     test -f "$root/new/kafka-tools-$version.jar"
     mkdir "$root/new/tests"
     mv "$root/new"/*-test.jar "$root/new/tests"

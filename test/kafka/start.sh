@@ -25,7 +25,7 @@ java=(java -Dlog4j2.configurationFile="$here/log4j2.xml" -cp "$libs/*")
   >"$data/format.log" 2>&1 || { cat "$data/format.log" >&2; exit 1; }
 nohup "${java[@]}" -Xmx768m -XX:+UseG1GC kafka.Kafka "$data/server.properties" >"$data/server.log" 2>&1 </dev/null &
 pid=$!
-for _ in $(seq 600); do
+for _ in $(seq 1800); do
   # Metadata version 1 without topics; an answer with a broker in it is longer than 24 bytes.
   if exec 3<>"/dev/tcp/127.0.0.1/$port"; then
     printf '\0\0\0\x12\0\x03\0\x01\0\0\0\x01\0\x04wait\0\0\0\0' >&3

@@ -9,7 +9,7 @@ libs=$("$here/../../kafka/fetch.sh") || exit 1
 group=$RUN-connect lines=$RUN-connect-lines source=$WORK/connect-in.txt sink=$WORK/connect-out.txt
 pid=
 trap '[[ $pid ]] && kill -KILL "$pid" 2>/dev/null' EXIT
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 cat >"$WORK/connect.properties" <<P
 bootstrap.servers=$BOOTSTRAP
 group.id=$group
@@ -34,16 +34,23 @@ worker() {
   "$tool" org.apache.kafka.connect.cli.ConnectDistributed "$WORK/connect.properties" >>"$WORK/connect-worker.log" 2>&1 </dev/null &
   pid=$!
 }
-rest() { # rest METHOD PATH [JSON]: prints the code and the body of the answer
+# rest METHOD PATH [JSON]: prints the code and the body of the answer. While the worker rebalances it answers 409, which asks to be asked again.
+rest() {
   python3 - "$1" "http://127.0.0.1:$port$2" "${3:-}" <<'P'
-import sys, urllib.error, urllib.request
+import sys, time, urllib.error, urllib.request
 method, url, body = sys.argv[1:]
 request = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"}, method=method)
-try:
-    answer = urllib.request.urlopen(request, timeout=60)
-except urllib.error.HTTPError as e:
-    answer = e
-print(answer.status, answer.read().decode())
+end = time.time() + 60
+while True:
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as e:
+        answer = e
+    text = answer.read().decode()
+    if answer.status != 409 or "rebalanc" not in text and "momentarily" not in text or time.time() > end:
+        break
+    time.sleep(0.3)
+print(answer.status, text)
 P
 }
 shows() { # shows PATTERN COMMAND...
@@ -56,15 +63,16 @@ lines_in_sink() { (($(wc -l <"$sink") >= $1)); }
 seq -f 'line %g' 1 500 >"$source"
 : >"$sink"
 worker
-wait_for 90 shows '^200' rest GET /connectors
+wait_for 120 shows '^200' rest GET /connectors
 verdict "worker starts" $? tail "$WORK/connect-worker.log"
 check "plugins" '^200 .*FileStreamSourceConnector' rest GET /connector-plugins
 check "a wrong configuration" '^400 .*' rest PUT /connectors/nothing/config '{"connector.class":"FileStreamSource","tasks.max":"none"}'
 check "create the source" '^201 ' rest PUT /connectors/in/config '{"connector.class":"FileStreamSource","tasks.max":"1","file":"'"$source"'","topic":"'"$lines"'"}'
 check "create the sink" '^201 ' rest PUT /connectors/out/config '{"connector.class":"FileStreamSink","tasks.max":"1","file":"'"$sink"'","topics":"'"$lines"'"}'
-wait_for 60 lines_in_sink 500
+wait_for 120 lines_in_sink 500
 verdict "from file to file" $? wc -l "$sink"
-check "status" '^200 .*"connector":\{"state":"RUNNING".*"tasks":\[\{"id":0,"state":"RUNNING"' rest GET /connectors/in/status
+wait_for 60 shows '^200 .*"connector":\{"state":"RUNNING".*"tasks":\[\{"id":0,"state":"RUNNING"' rest GET /connectors/in/status
+verdict "status" $? rest GET /connectors/in/status
 check "the source is transactional" "^$group-in-0[[:space:]].*CompleteCommit" "$tool" TransactionsCommand --bootstrap-server "$BOOTSTRAP" list
 wait_for 30 shows '"kafka_offset":500' rest GET /connectors/out/offsets
 verdict "offsets of the sink" $? rest GET /connectors/out/offsets
@@ -73,7 +81,7 @@ verdict "offsets of the source" $? rest GET /connectors/in/offsets
 
 # It is killed while it copies, and goes on where the last transaction ended.
 seq -f 'line %g' 501 20000 >>"$source"
-wait_for 30 lines_in_sink 600
+wait_for 60 lines_in_sink 600
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 seq -f 'line %g' 20001 20500 >>"$source"
@@ -95,5 +103,5 @@ check "delete" '^204' rest DELETE /connectors/in
 begin=$SECONDS
 kill "$pid"
 wait "$pid"
-verdict "the worker stops in order" $((SECONDS - begin > 30)) echo "it took $((SECONDS - begin)) s"
+verdict "the worker stops in order" $((SECONDS - begin > 60)) echo "it took $((SECONDS - begin)) s"
 pid=

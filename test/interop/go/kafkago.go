@@ -11,7 +11,7 @@ import (
 )
 
 func kafkagoChecks() {
-	cl := &kafka.Client{Addr: kafka.TCP(servers...), Timeout: 20 * time.Second}
+	cl := &kafka.Client{Addr: kafka.TCP(servers...), Timeout: time.Minute}
 	for i, codec := range codecs {
 		check("produce "+codec, func() error { return kafkagoProduce(cl, codec, kafka.Compression(i)) })
 	}
@@ -60,7 +60,7 @@ func kafkagoProduce(cl *kafka.Client, name string, codec kafka.Compression) erro
 func kafkagoRead(topic string, want []string) error {
 	r := kafka.NewReader(kafka.ReaderConfig{Brokers: servers, Topic: topic, MaxWait: 200 * time.Millisecond})
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var got []string
 	for len(got) < len(want) {

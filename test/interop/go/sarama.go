@@ -19,6 +19,8 @@ func saramaConfig() *sarama.Config {
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Group.Rebalance.Timeout = 10 * time.Second
 	c.Consumer.Group.Heartbeat.Interval = 500 * time.Millisecond
+	// Its own patience ends after three seconds with the broker, and less than one with a topic that is being made.
+	c.Admin.Timeout, c.Metadata.Retry.Max = 20*time.Second, 40
 	return c
 }
 
@@ -79,7 +81,7 @@ func saramaRead(topic string, want []string) error {
 	}
 	defer pc.Close()
 	var got []string
-	limit := time.After(30 * time.Second)
+	limit := time.After(time.Minute)
 	for len(got) < len(want) {
 		select {
 		case m := <-pc.Messages():

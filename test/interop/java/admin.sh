@@ -31,14 +31,15 @@ check "client metrics: describe" 'interval.ms=10000' "$tool" ClientMetricsComman
 # left to chance by the client.
 timeout 60 "$tool" ClientMetricsCommand "${B[@]}" --alter --name "$t" --metrics org.apache.kafka.producer. --interval 2000 --match "client_id=$t" >&2
 echo "client.id=$t" >"$WORK/admin.push"
-timeout 90 "$tool" VerifiableProducer "${B[@]}" --topic "$t" --max-messages 6000 --throughput 100 --acks -1 --command-config "$WORK/admin.push" >"$WORK/admin.pushing" 2>&1 &
+# Into a topic of its own: how many records it writes is left to chance.
+timeout 150 "$tool" VerifiableProducer "${B[@]}" --topic "$t-pushed" --max-messages 6000 --throughput 100 --acks -1 --command-config "$WORK/admin.push" >"$WORK/admin.pushing" 2>&1 &
 pushing=$!
 pushed() {
   local url
   for url in ${ADMIN//,/ }; do curl -s --max-time 5 "$url/metrics"; done | grep "^kafka_client_producer_record_send_total.*client_id=\"$t\""
 }
 some_pushed() { pushed | awk '{n += $2} END {exit !(n > 0 && n <= 6000)}'; }
-wait_for 45 some_pushed
+wait_for 120 some_pushed
 verdict "client metrics: what a producer pushes is at the metrics port" $? pushed
 kill "$pushing" 2>/dev/null
 wait "$pushing" 2>/dev/null

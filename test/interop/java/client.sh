@@ -38,27 +38,16 @@ check "max timestamp" "^$t:[0-4]:[0-9]+" "$tool" GetOffsetShell "${B[@]}" --topi
 
 # Two members of a group: together they read every record once.
 group=$RUN-java-group
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null' EXIT
 for m in 1 2; do
-  timeout 60 "$tool" VerifiableConsumer "${B[@]}" --topic "$t" --group-id "$group" --group-protocol classic \
+  timeout 600 "$tool" VerifiableConsumer "${B[@]}" --topic "$t" --group-id "$group" --group-protocol classic \
     --session-timeout 10000 --reset-policy earliest --assignment-strategy org.apache.kafka.clients.consumer.CooperativeStickyAssignor \
     >"$WORK/java.m$m" 2>/dev/null </dev/null &
   pids[m]=$!
 done
-for _ in $(seq 450); do
-  (($(sed -n 's/.*"name":"records_consumed".*//p' "$WORK/java.m1" "$WORK/java.m2" | wc -l) > 0)) && break
-  sleep 0.1
-done
-for _ in $(seq 10); do
-  timeout 30 "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --state 2>/dev/null </dev/null | grep -qE 'Stable +2' && break
-done
-check "members" "^$group +consumer-" "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --members
-check "describe group" "$group +$t +[0-4] +[0-9]+ +[0-9]+ +0" "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group"
-check "group state" 'Stable +2' "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --state
-check "delete group with members" 'not empty|NonEmpty' "$tool" ConsumerGroupCommand "${B[@]}" --delete --group "$group"
-# The program that was started is the shell's child: timeout. It passes the signal on.
-kill "${pids[@]}"
-wait "${pids[@]}" 2>/dev/null
-check "VerifiableConsumer" '^2000$' python3 -c "
+consumed() { # the records that both have reported
+  python3 -c "
 import json
 n = 0
 for m in (1, 2):
@@ -67,6 +56,20 @@ for m in (1, 2):
         except ValueError: continue
         if e.get('name') == 'records_consumed': n += e['count']
 print(n)"
+}
+all_consumed() { (($(consumed) >= 2000)); }
+both_in() { timeout 60 "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --state </dev/null | grep -qE 'Stable +2'; }
+wait_for 90 all_consumed
+wait_for 90 both_in
+check "members" "^$group +consumer-" "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --members
+check "describe group" "$group +$t +[0-4] +[0-9]+ +[0-9]+ +0" "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group"
+check "group state" 'Stable +2' "$tool" ConsumerGroupCommand "${B[@]}" --describe --group "$group" --state
+check "delete group with members" 'not empty|NonEmpty' "$tool" ConsumerGroupCommand "${B[@]}" --delete --group "$group"
+# The program that was started is the shell's child: timeout. It passes the signal on.
+kill "${pids[@]}"
+wait "${pids[@]}" 2>/dev/null
+pids=()
+check "VerifiableConsumer" '^2000$' consumed
 check "reset offsets" "$t +0 +0|$t +[1-4] +0" "$tool" ConsumerGroupCommand "${B[@]}" --reset-offsets --to-earliest --group "$group" --topic "$t" --execute
 check "delete offsets" 'Successful' "$tool" ConsumerGroupCommand "${B[@]}" --delete-offsets --group "$group" --topic "$t"
 check "list groups" "^$group" "$tool" ConsumerGroupCommand "${B[@]}" --list
@@ -78,7 +81,8 @@ timeout 60 "$tool" TopicCommand "${B[@]}" --create --topic "$x-in" --partitions 
 timeout 60 "$tool" VerifiableProducer "${B[@]}" --topic "$x-in" --max-messages 2000 --acks -1 >&2
 check "copy in transactions" '"totalProcessed":2000' "$tool" TransactionalMessageCopier --broker-list "$BOOTSTRAP" --input-topic "$RUN-java-txn-in" --input-partition 0 \
   --output-topic "$x" --max-messages 2000 --consumer-group "$x" --transaction-size 100 --transactional-id "$x" --enable-random-aborts
-check "copy is exact" '^2000 2000$' bash -c "$tool ConsoleConsumer ${B[*]} --topic $x --from-beginning --isolation-level read_committed --timeout-ms 8000 2>/dev/null | sort | awk '!seen[\$0]++ {n++} {t++} END {print t, n}'"
+check "copy is exact" '^2000 2000$' bash -c "$tool ConsoleConsumer ${B[*]} --topic $x --from-beginning --isolation-level read_committed --max-messages 2000 2>/dev/null | sort | awk '!seen[\$0]++ {n++} {t++} END {print t, n}'"
+check "nothing else is committed" '^2000$' bash -c "timeout 60 kcat -q -C -b $BOOTSTRAP -t $x -o beginning -e -X isolation.level=read_committed | wc -l"
 check "list transactions" "^$x[[:space:]]+1[[:space:]]+[0-9]+[[:space:]]+Complete" "$tool" TransactionsCommand "${B[@]}" list
 check "describe transaction" "$x[[:space:]]+[0-9]+[[:space:]]+[0-9]+[[:space:]]+Complete(Commit|Abort)" "$tool" TransactionsCommand "${B[@]}" describe --transactional-id "$x"
 check "describe producers" 'LatestCoordinatorEpoch' "$tool" TransactionsCommand "${B[@]}" describe-producers --topic "$x" --partition 0

@@ -10,7 +10,7 @@ B=(--bootstrap-server "$BOOTSTRAP")
 t=$RUN-share
 LIMIT=90
 pids=()
-trap 'kill -KILL "${pids[@]}" 2>/dev/null' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null' EXIT # each is a timeout, which passes it on
 timeout 60 "$tool" TopicCommand "${B[@]}" --create --topic "$t" --partitions 2 --replication-factor 1 >&2
 seq 1 2000 | timeout 60 kcat -q -P -b "$BOOTSTRAP" -t "$t" -X acks=all || echo "FAIL write"
 
@@ -28,11 +28,11 @@ P
 }
 acknowledged() { (($(total offsets_acknowledged) >= 2000)); }
 for m in 1 2; do
-  timeout 80 "$tool" VerifiableShareConsumer "${B[@]}" --topic "$t" --group-id "$t" --acknowledgement-mode sync --offset-reset-strategy earliest \
+  timeout 600 "$tool" VerifiableShareConsumer "${B[@]}" --topic "$t" --group-id "$t" --acknowledgement-mode sync --offset-reset-strategy earliest \
     >"$WORK/share.m$m" 2>"$WORK/share.e$m" </dev/null &
   pids+=($!)
 done
-wait_for 60 acknowledged
+wait_for 120 acknowledged
 verdict "VerifiableShareConsumer" $? total offsets_acknowledged
 check "members" "^$t +.*consumer-" "$tool" ShareGroupCommand "${B[@]}" --describe --group "$t" --members
 check "state" "$t .*Stable" "$tool" ShareGroupCommand "${B[@]}" --describe --group "$t" --state

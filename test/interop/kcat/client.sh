@@ -35,7 +35,7 @@ kcat -u -q -b "$BOOTSTRAP" -G "$group" -X auto.offset.reset=earliest "$RUN-kcat-
 one=$!
 kcat -u -q -b "$BOOTSTRAP" -G "$group" -X auto.offset.reset=earliest "$RUN-kcat-g" "$SEED" >"$WORK/kcat.m2" 2>/dev/null &
 two=$!
-for _ in $(seq 300); do
+for _ in $(seq 600); do
   n=$(cat "$WORK/kcat.m1" "$WORK/kcat.m2" | sort -u | wc -l)
   ((n >= 250)) && break
   sleep 0.1
@@ -45,4 +45,4 @@ wait "$one" "$two" 2>/dev/null
 check "group of two" '^250$' bash -c "cat $WORK/kcat.m1 $WORK/kcat.m2 | sort -u | wc -l"
 # What was committed is not read again.
 seq 201 210 | kc -P -t "$RUN-kcat-g"
-check "committed offsets" '^10$' bash -c "timeout 15 kcat -u -q -b $BOOTSTRAP -G $group -X auto.offset.reset=earliest -c 10 $RUN-kcat-g | wc -l"
+check "committed offsets" '^10$' bash -c "timeout 50 kcat -u -q -b $BOOTSTRAP -G $group -X auto.offset.reset=earliest -c 10 $RUN-kcat-g | wc -l"

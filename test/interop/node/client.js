@@ -6,7 +6,7 @@ CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 const run = process.env.RUN + '-kafkajs'
 const seed = process.env.SEED
 const servers = process.env.BOOTSTRAP.split(',')
-const kafka = new Kafka({ clientId: 'weir-interop', brokers: servers, logLevel: logLevel.ERROR })
+const kafka = new Kafka({ clientId: 'weir-interop', brokers: servers, connectionTimeout: 10000, logLevel: logLevel.ERROR })
 const admin = kafka.admin()
 const codecs = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy }
 
@@ -14,7 +14,7 @@ const equal = (got, want, what) => {
   if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what}: got ${JSON.stringify(got).slice(0, 200)}, want ${JSON.stringify(want).slice(0, 200)}`)
 }
 const eventually = async (what, f) => {
-  for (const end = Date.now() + 40000; Date.now() < end; await new Promise(r => setTimeout(r, 100))) if (await f()) return
+  for (const end = Date.now() + 90000; Date.now() < end; await new Promise(r => setTimeout(r, 100))) if (await f()) return
   throw new Error(`${what} did not come about`)
 }
 async function check(name, f) {

@@ -58,13 +58,13 @@ round() {
   topics >&2
   instance "$app-1" "$1" "$2"
   write 300
-  wait_for 60 reached 'tick 300'
+  wait_for 120 reached 'tick 300'
   verdict "$name: count" $? tail "$WORK/$app-1.log"
   write 300
   stop "$3"
   instance "$app-2" "$1" "$2"
   write 400
-  wait_for 90 reached 'tick 1000' && wait_for 30 reached 'tock 2000'
+  wait_for 180 reached 'tick 1000' && wait_for 60 reached 'tock 2000'
   verdict "$name: go on after SIG$3" $? tail "$WORK/$app-2.log"
   committed >"$WORK/$app.counts"
   exact 1000 "$WORK/$app.counts" >/dev/null

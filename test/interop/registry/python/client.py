@@ -47,17 +47,17 @@ def through(topic, values, serialize, deserialize):
     admin = AdminClient({"bootstrap.servers": SERVER})
     for f in admin.create_topics([NewTopic(topic, 1, 1)]).values():
         try:
-            f.result(30)
+            f.result(60)
         except Exception:
             pass  # it is there from a check before
     ctx = SerializationContext(topic, MessageField.VALUE)
     producer, errors = Producer({"bootstrap.servers": SERVER, "acks": "all"}), []
     for v in values:
         producer.produce(topic, serialize(v, ctx), on_delivery=lambda err, _: errors.append(err) if err else None)
-    assert producer.flush(30) == 0 and not errors, errors
+    assert producer.flush(60) == 0 and not errors, errors
     consumer = Consumer({"bootstrap.servers": SERVER, "group.id": topic, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
-    got, end = [], time.time() + 30
+    got, end = [], time.time() + 90
     while len(got) < len(values) and time.time() < end:
         m = consumer.poll(0.2)
         if m is not None:
