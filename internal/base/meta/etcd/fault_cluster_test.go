@@ -163,7 +163,12 @@ func TestKilledAndHangingServerLosesAndDoublesNothing(t *testing.T) {
 		pass(2500 * time.Millisecond)
 		ctl.Continue()
 	}
-	pass(500 * time.Millisecond)
+	// All is well again: it goes on, however slow the machine is.
+	for goal := sum(t, s) + 40; sum(t, s) < goal; pass(10 * time.Millisecond) {
+		if t.Failed() {
+			break
+		}
+	}
 	close(stop)
 	n := <-counted
 	t.Logf("%d increments, %d unknown, %v retries", n[0], n[1], sampled(t, s))
@@ -209,16 +214,16 @@ func TestLeaseEndsWhileItsOwnerIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-gone
+	sign := time.Now() // before the last renewal
 	if err := l.KeepAlive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	sign := time.Now()
 	p.set(true, false)
 	began := time.Now()
 	if err := l.KeepAlive(t.Context()); err == nil || errors.Is(err, meta.ErrLeaseNotFound) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("renewal while cut off: got %v, want an error that says no more than that there was no answer", err)
 	}
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("a renewal without an answer took %v", took)
 	}
 	if ev := <-gone; ev.Kind != meta.Delete || time.Since(sign) < 2*time.Second {
