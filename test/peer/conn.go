@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// answerTimeout is how long an answer may take. The longest wait a scene asks of a broker is a tenth of it.
-const answerTimeout = 20 * time.Second
+// answerTimeout is how long an answer may take. The longest wait a scene asks of a broker is a third of it.
+const answerTimeout = time.Minute
 
 // maxAnswerBytes bounds what is read as one answer.
 const maxAnswerBytes = 64 << 20

@@ -157,7 +157,7 @@ func (r *Runner) request(ctx context.Context, name, cmd string) ([]string, error
 			return nil, err
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		req, err := r.env.build(m[1], int16(version), v) //nolint:gosec // parsed as 16 bits
 		if err != nil {
@@ -252,7 +252,7 @@ func (r *Runner) raw(ctx context.Context, name string, framed bool, expr string)
 		r.drop(name)
 		return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer
 	}
-	got, err := c.receive(2 * time.Second)
+	got, err := c.receive(answerTimeout)
 	if err != nil {
 		r.drop(name)
 		return []string{err.Error()}, nil //nolint:nilerr // how the broker failed is the answer

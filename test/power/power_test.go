@@ -32,10 +32,12 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// Limits of a round. workTime is for a server that comes to do less than the operation at which it was to be cut.
+// Limits of a round. workTime is how long the clients of the first work, which no operation ends. cutTime is for a server that comes to do less than the
+// operation at which it was to be cut: more than a busy machine needs, for what is done is to depend on the operations and not on the clock.
 const (
 	checkTime = time.Minute
 	workTime  = 2 * time.Second
+	cutTime   = 20 * time.Second
 )
 
 // run is a machine and what its users know.
@@ -108,7 +110,11 @@ func (r *run) round(at int64, first func(context.Context, string) error) {
 		case err != nil:
 			r.t.Fatalf("seed %d: %v", r.seed, err)
 		}
-		limit := time.AfterFunc(workTime, s.cut)
+		length := cutTime
+		if at == 0 {
+			length = workTime
+		}
+		limit := time.AfterFunc(length, s.cut)
 		seen := make(chan int, 1)
 		go func() {
 			n := 0
