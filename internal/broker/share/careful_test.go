@@ -45,3 +45,13 @@ func TestRecordsThatFailOftenComeInEverSmallerParts(t *testing.T) {
 		})
 	}
 }
+
+// When it becomes known that a record is done with, before or after the log's start has come to it, is a matter of time. The start is not.
+func TestARaisedStartPassesWhatIsDoneWith(t *testing.T) {
+	t.Parallel()
+	p := NewPartition(8, []Batch{{First: 8, Last: 9}, {First: 10, Last: 10, State: int8(acknowledged)}, {First: 11, Last: 12}})
+	p.RaiseStart(10)
+	if got := p.Start(); got != 11 {
+		t.Errorf("the start is %d, want 11", got)
+	}
+}

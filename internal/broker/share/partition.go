@@ -123,7 +123,7 @@ func (p *Partition) CanAcquire(l Limits) bool {
 	return p.NextFetch() != p.end || p.end-p.start < l.InFlight
 }
 
-// RaiseStart moves the start to the begin of the log. Records before it are gone, whoever held them.
+// RaiseStart moves the start to the begin of the log, and over what is done with there. Records before it are gone, whoever held them.
 func (p *Partition) RaiseStart(logStart int64) {
 	if logStart <= p.start {
 		return
@@ -131,6 +131,7 @@ func (p *Partition) RaiseStart(logStart int64) {
 	p.cut(logStart)
 	p.start = logStart
 	p.end = max(p.end, logStart)
+	p.advance()
 }
 
 // cut drops what lies before offset.
