@@ -14,7 +14,7 @@ import (
 type ring struct {
 	limit  int64 // bytes of blocks kept
 	kept   int64
-	blocks []*ringBlock   // complete frames, oldest first, ascending by position
+	blocks []*ringBlock  // complete frames, oldest first, ascending by position
 	spare  []spareBlocks // by size class
 	spares int64         // bytes of spare
 	takes  int64         // blocks ever taken
