@@ -27,6 +27,14 @@ func (f *fakeFile) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
 	return buf[:n], nil
 }
 
+// countedFile has no bytes of its own.
+type countedFile struct{ reads atomic.Int64 }
+
+func (f *countedFile) ReadRange(buf []byte, _ int64, n int) ([]byte, error) {
+	f.reads.Add(1)
+	return buf[:n], nil
+}
+
 func newFile(blocks int) *fakeFile {
 	f := &fakeFile{b: make([]byte, blocks*BlockBytes)}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -89,15 +97,15 @@ func TestSequentialReadsReadEachBlockOnceAndAhead(t *testing.T) {
 
 func TestReadersInManyPlacesReadEachBlockOnce(t *testing.T) {
 	t.Parallel()
-	for _, places := range []int{2, 6, 20} {
+	for _, places := range []int{2, 6, 16} {
 		const each = 24 // blocks of a place
-		f := &fakeFile{b: make([]byte, places*each*BlockBytes)}
+		var f countedFile
 		c := New(48 * BlockBytes)
-		r := c.Reader(7, f, int64(len(f.b)), held)
-		p := make([]byte, BlockBytes-100) // as a fetch takes of a partition: whole batches, less than a block
-		for at := int64(0); at+int64(len(p)) <= each*BlockBytes; at += int64(len(p)) {
+		r := c.Reader(7, &f, int64(places)*each*BlockBytes, held)
+		const n = BlockBytes - 100 // as a fetch takes of a partition: whole batches, less than a block
+		for at := int64(0); at+n <= each*BlockBytes; at += n {
 			for i := range places {
-				if _, err := r.ReadAt(p, int64(i)*each*BlockBytes+at); err != nil {
+				if err := r.Touch(int64(i)*each*BlockBytes+at, n); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -112,9 +120,9 @@ func TestReadersInManyPlacesReadEachBlockOnce(t *testing.T) {
 
 func TestWhatIsReadAheadForNobodyIsGivenUp(t *testing.T) {
 	t.Parallel()
-	f := newFile(40)
+	var f countedFile
 	c := New(8 * BlockBytes)
-	r := c.Object(7, f, int64(len(f.b)), held)
+	r := c.Object(7, &f, 40*BlockBytes, held)
 	r.Ahead(0, 8*BlockBytes)
 	c.wg.Wait()
 	p := make([]byte, 10)
