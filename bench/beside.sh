@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Produce, consume and latency of Apache Kafka and of weir by the same clients, in turns, with the CPU time of server and client: beside.sh
-# Three rounds take about seven minutes on two cores. A round starts both servers afresh, who goes first changes, and for each of them
+# Three rounds take some seven and a half minutes on two cores. A round starts both servers afresh, who goes first changes, and for each of them
+#   a topic is written for WARM seconds, read and deleted, since a virtual machine is slow at first;
 #   kload (franz-go) writes 1 KiB, 1 KiB lz4 and 100 B for SECS seconds each and bench/fetch reads each topic, then e2e and acknowledgements at 5,000/s;
 #   Kafka's ProducerPerformance writes 1 KiB and 100 B, and its ConsumerPerformance reads what kload wrote of each.
-# Environment: PEERS (the folder with the workloads), ROUNDS (3), SECS (4), SERVERS ("kafka weir"), PARTS ("native latency java"), OUT, TEST_BINARY.
+# Environment: PEERS (the folder with the workloads), ROUNDS (3), SECS (4), WARM (5), SERVERS ("kafka weir"), PARTS ("native latency java"), OUT, TEST_BINARY.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 peers=${PEERS:-}
@@ -13,8 +14,8 @@ out=${OUT:-$here/../dist/beside-$(date +%Y%m%d-%H%M%S).tsv}
 mkdir -p "$(dirname "$out")"
 : >"$out"
 tmp=$(mktemp -d)
-pid= stop=
-trap '[[ -z $pid ]] || "$stop" "$pid" >/dev/null || true; rm -rf "$tmp"' EXIT
+pid= stop= data=
+trap '[[ -z $pid ]] || "$stop" "$pid" >/dev/null || true; rm -rf "$tmp" ${data:+"$data"}' EXIT
 (cd "$peers/kload" && go build -o "$tmp/kload" .)
 (cd "$here" && go build -o "$tmp/fetch" ./fetch)
 
@@ -32,6 +33,13 @@ timed() {
   own=$(awk '{ print $1 + $2 }' "$tmp/time")
 }
 kload() { timed "$tmp/kload" --brokers "127.0.0.1:$port" "$@"; }
+
+warm() {
+  kload --mode create --topic warm --partitions 6
+  kload --mode produce --topic warm --seconds "${WARM:-5}"
+  timed "$tmp/fetch" --broker "127.0.0.1:$port" --topics warm
+  kload --mode delete --topic warm
+}
 
 native() {
   local v bytes n
@@ -78,7 +86,7 @@ java() {
     put java "produce-$v" rec/s "$(sed -nE 's/.* ([0-9.]+) records\/sec \(.*99\.9th.*/\1/p' "$tmp/j" | tail -1)"
     # What kload wrote is the longer read: the first second of a virtual machine is spent on itself.
     kload --mode ends --topic "k-$v"
-    n=$(field end)
+    n=$(awk -v n="$(field end)" -v most="$((SECS * 250000 * 1000 / bytes))" 'BEGIN { print n < most ? n : most }')
     ((n > 0)) || continue
     timed "$peers/kafka/tool.sh" ConsumerPerformance --bootstrap-server "127.0.0.1:$port" --topic "k-$v" --num-records "$n" --hide-header
     put java "consume-$v" rec/s "$(tail -1 "$tmp/j" | tr -d ' ' | cut -d, -f10)"
@@ -96,6 +104,7 @@ for round in $(seq "${ROUNDS:-3}"); do
     [[ $server == kafka ]] && dir=$peers/kafka
     stop=$dir/stop.sh
     read -r pid data _ < <("$dir/start.sh" --port "$port")
+    warm
     for part in $parts; do $part; done
     "$stop" "$pid" >/dev/null
     pid=
