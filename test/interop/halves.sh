@@ -8,8 +8,8 @@ trap 'rm -rf "$work"' EXIT
 half() { # NAME CLIENT...
   "$here/../with-broker.sh" weir "$here/../peer/broker.settings" BROKER bash -c '"$0/run.sh" "$BROKER" "$@"' "$here" "${@:2}" >"$work/$1" 2>&1
 }
-half 1 java java-admin java-share connect mm2 &
-half 2 kcat python sarama kafkago kafkajs kgo security streams registry
+half 1 java java-admin java-share connect &
+half 2 kcat python sarama kafkago kafkajs kgo security streams registry mm2
 second=$?
 wait %1
 first=$?

@@ -12,7 +12,7 @@ import (
 )
 
 // drain is how long EndToEnd waits for records that were acknowledged but not read yet.
-const drain = 5 * time.Second
+const drain = 30 * time.Second
 
 // Consume reads what the topic holds, from start to the end at the time of the call, or until the time is over. The
 // partitions are divided among the clients; there is no group.
