@@ -28,7 +28,7 @@ func newSchemaMigrateCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate --from URL | --from-bootstrap HOST:PORT", Short: "Copy schemas from another registry or its topic, with their ids and versions",
 		Long: `Copy schemas from another registry into this one: subjects of all contexts, every version under its own id and number, soft-deleted ones
-too, what is referred to before what refers to it, then levels of compatibility and modes. Records that were written with the old registry
+too, what is referred to before what refers to it, then associations, the keys of field encryption, levels of compatibility and modes. Records that were written with the old registry
 can be read with the new one.
 
 Each subject is in IMPORT mode while it is copied. What is there already, and is the same, is passed over: a copy that was interrupted is
@@ -85,6 +85,10 @@ type migration struct {
 	missing   map[placeOf]bool // of these, what the target does not have
 	undeleted map[placeOf]bool // live in the target, soft-deleted in the old registry
 	settings  []migratedSetting
+	whole     bool // all subjects
+	// What the target does not have of them: associations of the subjects, and keys.
+	associations []association
+	keys         keySet
 }
 
 // migratedSetting is a mode or a configuration of a subject, a context or, for "", the registry.
@@ -117,6 +121,9 @@ func (s *session) migrateSchemas(ctx context.Context, old schemaOrigin, target r
 		return err
 	}
 	s.progressf("all %d versions were read back and are the same", len(m.versions))
+	if n := len(m.keys.KEKs) + len(m.keys.DEKs); n+len(m.associations) > 0 {
+		s.progressf("%d keys and %d associations were copied with them", n, len(m.associations))
+	}
 	return s.printMigration(m)
 }
 
@@ -183,7 +190,11 @@ func planMigration(ctx context.Context, old schemaOrigin, target registryAt, pat
 			m.undeleted[v.place()] = true
 		}
 	}
-	return m, m.readSettings(ctx, len(patterns) == 0)
+	m.whole = len(patterns) == 0
+	if err := m.readSettings(ctx, m.whole); err != nil {
+		return nil, err
+	}
+	return m, m.readMore(ctx, m.whole)
 }
 
 // sameVersion tells whether records written with one can be read with the other.
@@ -304,15 +315,22 @@ func (m *migration) readSettings(ctx context.Context, whole bool) error {
 // run copies. Subjects are in IMPORT mode from the first of their versions to the end, when they get the mode that they are to have.
 func (m *migration) run(ctx context.Context, s *session) error {
 	importing := map[string]bool{}
+	open := func(subject string) error {
+		if importing[subject] {
+			return nil
+		}
+		if err := m.target.call(ctx, http.MethodPut, settingPath("/mode", subject), url.Values{"force": {"true"}}, map[string]string{"mode": "IMPORT"}, nil); err != nil {
+			return fmt.Errorf("open %s for import: %w", subject, err)
+		}
+		importing[subject] = true
+		return nil
+	}
 	for i, v := range m.versions {
 		if !m.missing[v.place()] {
 			continue
 		}
-		if !importing[v.Subject] {
-			if err := m.target.call(ctx, http.MethodPut, settingPath("/mode", v.Subject), url.Values{"force": {"true"}}, map[string]string{"mode": "IMPORT"}, nil); err != nil {
-				return fmt.Errorf("open %s for import: %w", v.Subject, err)
-			}
-			importing[v.Subject] = true
+		if err := open(v.Subject); err != nil {
+			return err
 		}
 		body := v
 		body.Subject, body.GUID, body.Deleted = "", "", false
@@ -330,6 +348,9 @@ func (m *migration) run(ctx context.Context, s *session) error {
 				return fmt.Errorf("delete version %d of %s, as in the old registry: %w", v.Version, v.Subject, err)
 			}
 		}
+	}
+	if err := m.carry(ctx, open); err != nil {
+		return err
 	}
 	return m.settle(ctx, importing)
 }
@@ -413,5 +434,5 @@ func (m *migration) verify(ctx context.Context) error {
 			return fmt.Errorf("after the copy version %d of %s differs: id %d and %d, deleted %v and %v", v.Version, v.Subject, v.ID, other.ID, v.Deleted, other.Deleted)
 		}
 	}
-	return nil
+	return m.verifyMore(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/cli/registryclient"
 	"github.com/weir-stream/weir/internal/kafka/client"
 	"github.com/weir-stream/weir/internal/platform/registry"
+	"github.com/weir-stream/weir/internal/platform/registry/dek"
 	"github.com/weir-stream/weir/internal/platform/registry/state"
 )
 
@@ -26,6 +28,9 @@ type schemaOrigin interface {
 	setting(ctx context.Context, kind, name string) (map[string]json.RawMessage, error)
 	// settings names what has settings of its own, as far as that can be listed.
 	settings() []string
+	// associations lists those of subjects, and keys all keys of field encryption.
+	associations(ctx context.Context, subjects []string) ([]association, error)
+	keys(ctx context.Context) (keySet, error)
 }
 
 func (r registryAt) versions(ctx context.Context) ([]subjectVersion, error) {
@@ -43,8 +48,11 @@ func (r registryAt) setting(ctx context.Context, kind, name string) (map[string]
 
 func (registryAt) settings() []string { return nil }
 
-// topicOrigin is the topic of a registry, which need not run.
-type topicOrigin struct{ *registry.Snapshot }
+// topicOrigin is the topic of a registry, which need not run, and the one that it keeps keys in.
+type topicOrigin struct {
+	*registry.Snapshot
+	Keys *dek.Keys
+}
 
 func (o topicOrigin) versions(context.Context) ([]subjectVersion, error) {
 	var out []subjectVersion
@@ -128,5 +136,16 @@ func (s *session) openTopicOrigin(ctx context.Context, o migrateOptions) (schema
 	for _, err := range found.PassedOver {
 		s.progressf("passed over a record of %s: %v", topic, err)
 	}
-	return topicOrigin{found}, nil
+	keys := dek.NewKeys()
+	if o.bootstrap != "" || o.kafkaConfig != "" { // in the own cluster they are the new registry's
+		_, err = registry.ReadRecords(ctx, connect, dek.Topic, func(rec state.Record, _, timeMs int64) {
+			if err := keys.Apply(rec.Key, rec.Value, time.UnixMilli(timeMs)); err != nil {
+				s.progressf("passed over a record of %s: %v", dek.Topic, err)
+			}
+		}, func() { keys = dek.NewKeys() })
+		if err != nil {
+			return nil, fmt.Errorf("read the keys in %s: %w", dek.Topic, err)
+		}
+	}
+	return topicOrigin{found, keys}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	js "github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -205,23 +206,35 @@ func TestPatternsThatGoBackAreBounded(t *testing.T) {
 	for _, pattern := range []string{`^(a+)+\\1b$`, `^(?=b)?(a|aa)+$`, `(x+x+)+\\1y`} {
 		p := mustParse(t, `{"pattern":"`+pattern+`"}`)
 		for _, payload := range []string{text, strings.ReplaceAll(text, "a", "x")} {
-			if err := p.Validate([]byte(payload), nil); err == nil && p.root.pattern.rests.Load() == 0 {
+			if err := p.Validate([]byte(payload), nil); err == nil && p.root.pattern.owes.Load() == 0 {
 				t.Errorf("%s matches %s", pattern, payload)
 			}
 		}
 	}
 	p := &pattern{text: "slow", slow: compileSlow(`^(a+)+\1b$`)}
-	if matches, known := p.match(strings.Repeat("a", 60)); matches || !known || p.rests.Load() == 0 {
-		t.Errorf("got %v, %v; it rests until %d", matches, known, p.rests.Load())
+	now := time.Now()
+	if matches, known := p.goBack(strings.Repeat("a", 60), now); matches || !known {
+		t.Errorf("a text that takes years: %v, %v", matches, known)
 	}
-	p.rests.Store(math.MaxInt64)
+	for after, want := range map[time.Duration]bool{0: false, slowRest - time.Second: false, slowRest + time.Second: true} {
+		if matches, known := p.goBack("aab", now.Add(after)); matches != want || known != want {
+			t.Errorf("%v later: %v, %v", after, matches, known)
+		}
+	}
+	p.owes.Store(math.MaxInt64)
 	if matches, known := p.match("aab"); matches || known || !p.MatchString("aab") || p.has("aab") {
 		t.Errorf("a pattern that rests knows %v, %v", matches, known)
 	}
-	p.rests.Store(0)
-	if matches, known := p.match("aab"); !matches || !known {
-		t.Errorf("a pattern that has rested: %v, %v", matches, known)
+	// What takes little is run as long as there is time left, and that comes back.
+	p.owes.Store(now.Add(slowShare*slowBurst - time.Millisecond).UnixNano())
+	if _, known := p.goBack("aab", now); !known {
+		t.Error("a pattern with time left rests")
 	}
+	p.owes.Store(now.Add(slowShare*slowBurst + time.Millisecond).UnixNano())
+	if _, known := p.goBack("aab", now); known {
+		t.Error("a pattern without time left does not rest")
+	}
+	p.owes.Store(0)
 	if matches, known := p.match(strings.Repeat("a", slowTextBytes+1)); matches || !known {
 		t.Errorf("a text that is too long: %v, %v", matches, known)
 	}

@@ -16,14 +16,16 @@ import (
 // pattern is a compiled pattern of ECMA 262: one expression of RE2; or several, all of which must, or must not, match; or one of an engine that goes back, if RE2 has
 // no means for it; or none, then nobody knows what matches.
 //
-// Going back takes a time that can grow with the power of the text, so a match has some hundredths of a second, and a pattern that needed more rests for slowRest:
-// meanwhile nobody knows what it matches. So a pattern takes a hundredth of a core at most, whoever sends the texts and however many (docs/design/0034).
+// Going back takes a time that can grow with the power of the text. So a match has some hundredths of a second, and all matches of a pattern together have a second,
+// which comes back at a rate of a quarter of a core. A pattern that has used that up, or of which one match took too long, rests: meanwhile nobody knows
+// what it matches. So it costs a quarter of a core at most, whoever sends the texts and however many (docs/design/0034).
 type pattern struct {
 	text  string
 	re    *regexp.Regexp
 	parts []part
 	slow  *regexp2.Regexp
-	rests atomic.Int64 // until then, in nanoseconds since 1970
+	// owes is when all time that was used has come back, in nanoseconds since 1970.
+	owes atomic.Int64
 }
 
 // part is an expression that must match, or must not.
@@ -35,10 +37,12 @@ type part struct {
 // Bounds of patterns that go back.
 const (
 	slowTime      = 20 * time.Millisecond // of a match; the engine looks at its clock every 0.1 s at worst
-	slowRest      = 10 * time.Second
-	slowTextBytes = 64 << 10 // texts that are longer do not match
-	slowPattern   = 4 << 10  // bytes of a pattern; its parser calls itself for each bracket
-	slowStack     = 1 << 20  // slots of four or eight bytes
+	slowBurst     = time.Second           // of all matches without a pause
+	slowShare     = 4                     // in so much time, one of it comes back
+	slowRest      = 10 * time.Second      // after a match that took too long
+	slowTextBytes = 64 << 10              // texts that are longer do not match
+	slowPattern   = 4 << 10               // bytes of a pattern; its parser calls itself for each bracket
+	slowStack     = 1 << 20               // slots of four or eight bytes
 	maxLookaheads = 16
 )
 
@@ -69,17 +73,30 @@ func (p *pattern) match(s string) (matches, known bool) {
 			}
 		}
 		return true, true
-	case p.slow == nil || time.Now().UnixNano() < p.rests.Load():
+	case p.slow == nil:
 		return false, false
 	case len(s) > slowTextBytes:
 		return false, true
 	}
-	matches, err := p.slow.MatchString(s)
-	if err != nil { // time or stack ran out
-		p.rests.Store(time.Now().Add(slowRest).UnixNano())
-		return false, true
+	return p.goBack(s, time.Now())
+}
+
+// goBack runs the engine that does.
+func (p *pattern) goBack(s string, now time.Time) (matches, known bool) {
+	if p.owes.Load()-now.UnixNano() > int64(slowShare*slowBurst) {
+		return false, false
 	}
-	return matches, true
+	matches, err := p.slow.MatchString(s)
+	used := slowShare * time.Since(now)
+	if err != nil { // time or stack ran out
+		used = slowShare*slowBurst + slowRest
+	}
+	for {
+		old := p.owes.Load()
+		if p.owes.CompareAndSwap(old, max(old, now.UnixNano())+int64(used)) {
+			return matches && err == nil, true
+		}
+	}
 }
 
 // escapes of ECMA 262 that RE2 writes differently.
