@@ -380,3 +380,20 @@ func TestAssociationsThatOwnTheirSubjects(t *testing.T) {
 		{"GET", "/subjects?subjectPrefix=:.n:", "", `200 []`, nil},
 	})
 }
+
+// The policy for tables of Iceberg does not go with levels that look forward alone, whether both come at once, or one is there or comes from above.
+func TestLogicalPolicyLooksBack(t *testing.T) {
+	t.Parallel()
+	run(t, []step{
+		{"PUT", "/config/a", `{"compatibility":"FORWARD","compatibilityPolicy":"LOGICAL"}`, `422 {"error_code":42203`, []string{"LOGICAL", "FORWARD"}},
+		{"PUT", "/config/a", `{"compatibilityPolicy":"logical"}`, `200 {`, []string{`"LOGICAL"`}},
+		{"PUT", "/config/a", `{"compatibility":"FORWARD_TRANSITIVE"}`, `422 {"error_code":42203`, nil},
+		{"PUT", "/config/a", `{"compatibility":"FULL"}`, `200 {`, nil},
+		{"PUT", "/config/a", `{"compatibility":null}`, `200 {`, nil},
+		{"PUT", "/config", `{"compatibility":"FORWARD"}`, `200 {`, nil},
+		{"PUT", "/config/a", `{"normalize":true}`, `200 {`, nil},
+		{"PUT", "/config/a", `{"compatibilityPolicy":null}`, `200 {`, nil},
+		{"PUT", "/config/b", `{"compatibilityPolicy":"LOGICAL"}`, `422 {"error_code":42203`, nil},
+		{"PUT", "/config/b", `{"compatibilityPolicy":"LENIENT"}`, `200 {`, nil},
+	})
+}

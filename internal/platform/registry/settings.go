@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 
+	"github.com/weir-stream/weir/internal/platform/gate"
 	"github.com/weir-stream/weir/internal/platform/registry/state"
 )
 
@@ -22,12 +24,29 @@ func (r *Registry) UpdateConfig(ctx context.Context, name string, update func(*s
 		if old := s.Config(name); old != nil {
 			*out = *old
 		}
+		before := *out
 		if err := update(out); err != nil {
+			return nil, err
+		}
+		if err := checkPair(s.ConfigFor(name), before, *out); err != nil {
 			return nil, err
 		}
 		return []state.Record{state.PutConfig(name, out)}, nil
 	})
 	return out, err
+}
+
+// checkPair refuses the policy LOGICAL with a level that looks forward alone, as upstream does: tables of Iceberg, which that policy is made for, cannot change like that.
+// What is set for a name is looked at with what it has from above; to take a setting back is always allowed.
+func checkPair(above, before, after state.Config) error {
+	if after.Level == before.Level && after.Policy == before.Policy || after.Level == "" && before.Level != "" || after.Policy == "" && before.Policy != "" {
+		return nil
+	}
+	level, policy := cmp.Or(after.Level, above.Level), cmp.Or(after.Policy, above.Policy)
+	if policy == "LOGICAL" && (level == "FORWARD" || level == "FORWARD_TRANSITIVE") {
+		return gate.Errorf(42203, "compatibilityPolicy=LOGICAL cannot be combined with compatibilityLevel=%s: Iceberg only supports backward-compatible schema evolution", level)
+	}
+	return nil
 }
 
 // checkConfig refuses settings that are none.
