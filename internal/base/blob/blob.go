@@ -102,6 +102,38 @@ type Reader interface {
 	ReadRange(buf []byte, off int64, n int) ([]byte, error)
 }
 
+// VectorReader is a Reader to which one read of neighbouring pieces costs less than a read of each, such as one that makes a request.
+type VectorReader interface {
+	// ReadVector fills the pieces of p, one after the other, with the bytes at off. They must lie in the object.
+	ReadVector(p [][]byte, off int64) error
+	// Vectored says whether that is so: what a reader passes on to another may be a read of each piece in the end.
+	Vectored() bool
+}
+
+// Vectored says whether ReadVector of r costs less than a read of each piece.
+func Vectored(r Reader) bool {
+	v, ok := r.(VectorReader)
+	return ok && v.Vectored()
+}
+
+// ReadVector is r's own, or a ReadAt for each piece.
+func ReadVector(r Reader, p [][]byte, off int64) error {
+	if v, ok := r.(VectorReader); ok {
+		return v.ReadVector(p, off)
+	}
+	for _, piece := range p {
+		n, err := r.ReadAt(piece, off)
+		if n < len(piece) {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		off += int64(n)
+	}
+	return nil
+}
+
 // CheckKey returns ErrBadKey, wrapped, unless key is one to MaxKeyBytes bytes of [a-z0-9._/-] in non-empty
 // parts of at most 255 bytes between slashes, none of which starts with a dot.
 func CheckKey(key string) error {

@@ -98,3 +98,11 @@ func (r *remoteReader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
 	b, err := r.Reader.ReadRange(buf, off, n)
 	return b, mark(r.ctx, err)
 }
+
+// Vectored implements VectorReader.
+func (r *remoteReader) Vectored() bool { return Vectored(r.Reader) }
+
+// ReadVector implements VectorReader.
+func (r *remoteReader) ReadVector(p [][]byte, off int64) error {
+	return mark(r.ctx, ReadVector(r.Reader, p, off))
+}

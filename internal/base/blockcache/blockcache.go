@@ -14,6 +14,8 @@
 // twice, or the key of an immutable object. Of a file only bytes below the limit that the caller names are kept, since those beyond it
 // may still change; of an object, which does not change, the last block is kept too, short as it is.
 //
+// A source that makes a request for each read is asked for a few neighbouring blocks with one.
+//
 // At most maxBackground blocks are read ahead at a time, for all readers together: those who read the past leave the device, or the
 // network, to those who read the present.
 //
@@ -22,6 +24,7 @@ package blockcache
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -47,6 +50,16 @@ const maxBackground = 32
 type Source interface {
 	ReadRange(buf []byte, off int64, n int) ([]byte, error)
 }
+
+// vectorSource is a Source on which one read of neighbouring blocks costs less than a read of each: it makes a request for it. p is
+// filled from off on.
+type vectorSource interface {
+	ReadVector(p [][]byte, off int64) error
+	Vectored() bool // whether that is so
+}
+
+// vectorBlocks is how many blocks are read ahead with one such read: a quarter of the requests, and still several at a time.
+const vectorBlocks = 4
 
 type key struct {
 	id    any
@@ -194,6 +207,14 @@ func (r *Reader) Ahead(off, n int64) {
 	r.background(off/BlockBytes, (off+n-1)/BlockBytes+1, false)
 }
 
+// AheadToEnd has the blocks from off to the end of the object read in the background, as far as there is room for that.
+func (r *Reader) AheadToEnd(off int64) {
+	r.background(off/BlockBytes, (r.limit+BlockBytes-1)/BlockBytes, false)
+}
+
+// Size is the limit of the reader.
+func (r *Reader) Size() int64 { return r.limit }
+
 // Touch waits until the blocks with the n bytes at off are in the cache. Its error is that of View.
 func (r *Reader) Touch(off, n int64) error {
 	for at := off; at < off+n; {
@@ -221,6 +242,11 @@ func (r *Reader) bypass(off int64, n int) ([]byte, func(), error) {
 func (r *Reader) fill(b *block) {
 	b.buf = r.cache.buffer()
 	b.bytes, b.err = r.source.ReadRange(b.buf, b.key.block*BlockBytes, r.blockBytes(b.key.block))
+	r.filled(b)
+}
+
+// filled lets those go who wait for b, whose bytes or err are set.
+func (r *Reader) filled(b *block) {
 	if b.err != nil {
 		b.err = fmt.Errorf("read block %d of %v: %w", b.key.block, b.key.id, b.err)
 		r.cache.drop(b)
@@ -228,34 +254,78 @@ func (r *Reader) fill(b *block) {
 	close(b.ready)
 }
 
-// background has the blocks from number up to end read in the background; those of a guess only as far as others leave room.
-func (r *Reader) background(number, end int64, guess bool) {
-	for n := number; n < end && r.blockBytes(n) > 0; n++ {
-		depth := 0
-		if guess {
-			depth = int(n-number) + 1
+// fillAll fills neighbouring blocks with one read, if there are several; then the source is a vectorSource.
+func (r *Reader) fillAll(run []*block) {
+	if len(run) == 1 {
+		r.fill(run[0])
+		return
+	}
+	pieces := make([][]byte, len(run))
+	for i, b := range run {
+		b.buf = r.cache.buffer()
+		pieces[i] = b.buf[:r.blockBytes(b.key.block)]
+	}
+	err := r.source.(vectorSource).ReadVector(pieces, run[0].key.block*BlockBytes)
+	for i, b := range run {
+		if b.err = err; err == nil {
+			b.bytes = pieces[i]
 		}
-		b := r.cache.begin(key{r.id, n}, depth)
-		if b == nil {
-			continue
-		}
-		release, ok := r.hold()
-		if !ok {
-			b.err = fmt.Errorf("read block %d of %v: the file is gone", n, r.id)
-			r.cache.drop(b)
-			close(b.ready)
-			r.cache.put(b)
-			r.cache.end()
-			return
-		}
-		go func() {
-			defer r.cache.end()
-			defer release()
-			r.fill(b)
-			r.cache.put(b)
-		}()
+		r.filled(b)
 	}
 }
+
+// background has the blocks from number up to end read in the background; those of a guess only as far as others leave room.
+func (r *Reader) background(number, end int64, guess bool) {
+	most := 1
+	if v, ok := r.source.(vectorSource); ok && v.Vectored() {
+		most = vectorBlocks
+	}
+	for n := number; n < end && r.blockBytes(n) > 0; {
+		var run []*block
+		for ; n < end && r.blockBytes(n) > 0 && len(run) < most; n++ {
+			depth := 0
+			if guess {
+				depth = int(n-number) + 1
+			}
+			b := r.cache.begin(key{r.id, n}, depth)
+			if b != nil {
+				run = append(run, b)
+			} else if len(run) > 0 {
+				break
+			}
+		}
+		if len(run) > 0 && !r.start(run) {
+			return
+		}
+	}
+}
+
+// start has neighbouring blocks that were begun filled in the background. It returns false, and gives them up, if the file is gone.
+func (r *Reader) start(run []*block) bool {
+	release, ok := r.hold()
+	if !ok {
+		for _, b := range run {
+			b.err = errGone
+			r.filled(b)
+			r.cache.put(b)
+			r.cache.end()
+		}
+		return false
+	}
+	go func() {
+		r.fillAll(run)
+		for _, b := range run {
+			r.cache.put(b)
+		}
+		release()
+		for range run {
+			r.cache.end()
+		}
+	}()
+	return true
+}
+
+var errGone = errors.New("the file is gone")
 
 // get returns a block in use by the caller. mine says that the caller has to fill it. It returns nil if the cache is closed.
 // last says that its end is wanted: whoever reads on has no more use for it then, so that is no reason to keep it longer.

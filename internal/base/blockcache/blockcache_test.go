@@ -202,3 +202,60 @@ func TestClosedCacheStillReads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// vectorFile is a file that reads neighbouring blocks at once.
+type vectorFile struct{ *fakeFile }
+
+func (vectorFile) Vectored() bool { return true }
+
+func (f vectorFile) ReadVector(p [][]byte, off int64) error {
+	f.reads.Add(1)
+	if f.fail.Load() {
+		return errBroken
+	}
+	for _, piece := range p {
+		off += int64(copy(piece, f.b[off:]))
+	}
+	return nil
+}
+
+func TestNeighbouringBlocksAreReadAheadWithOneRead(t *testing.T) {
+	t.Parallel()
+	f := vectorFile{newFile(7)}
+	c := New(16 * BlockBytes)
+	size := int64(len(f.b)) - 10
+	r := c.Object(7, f, size, held)
+	r.Ahead(3*BlockBytes, 1)
+	r.AheadToEnd(BlockBytes / 2)
+	got := make([]byte, size)
+	if _, err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, f.b[:size]) {
+		t.Errorf("bytes differ: %v", err)
+	}
+	c.Close()
+	// Block 3 was there: [0, 3), 3, [4, 7).
+	if n := f.reads.Load(); n != 3 {
+		t.Errorf("%d reads, want 3", n)
+	}
+	if _, misses := c.Stats(); misses != 0 {
+		t.Errorf("%d blocks were not read ahead", misses)
+	}
+}
+
+func TestAFailedReadOfSeveralBlocksIsToldOfEach(t *testing.T) {
+	t.Parallel()
+	f := vectorFile{newFile(4)}
+	c := New(16 * BlockBytes)
+	defer c.Close()
+	f.fail.Store(true)
+	r := c.Object(7, f, 4*BlockBytes, held)
+	r.AheadToEnd(0)
+	for off := range int64(4) {
+		if err := r.Touch(off*BlockBytes, 10); !errors.Is(err, errBroken) {
+			t.Errorf("block %d: got %v, want the error of the file", off, err)
+		}
+	}
+	f.fail.Store(false)
+	if err := r.Touch(0, 4*BlockBytes); err != nil {
+		t.Errorf("after the failure: %v", err)
+	}
+}

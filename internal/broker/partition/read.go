@@ -180,6 +180,10 @@ func (l *Log) read(ctx context.Context, req ReadRequest) (ReadResult, error) {
 // fetchedAheadBytes is how much is fetched beyond what a read asks for, where every frame is an object of its own.
 const fetchedAheadBytes = 2 << 20
 
+// aheadShare is the share of an object, one in so many, from which a stretch is fetched with all that follows it there. Whoever reads one partition of
+// a thousand has no use for that.
+const aheadShare = 16
+
 // fetchAhead begins to fetch the WAL objects of spans all at once, so that a read waits for the slowest of them and not for each in
 // turn. Whoever reads what is in memory has no need of it.
 func (l *Log) fetchAhead(ctx context.Context, spans []span) {
@@ -194,7 +198,11 @@ func (l *Log) fetchAhead(ctx context.Context, spans []span) {
 		}
 		if src, err := l.open(ctx, s); err == nil { // else the read says what is wrong
 			if src.blocks != nil {
-				src.blocks.Ahead(src.base, src.size)
+				if src.size*aheadShare >= src.blocks.Size() {
+					src.blocks.AheadToEnd(src.base) // what follows is mostly wanted next, and comes with the same request
+				} else {
+					src.blocks.Ahead(src.base, src.size)
+				}
 			}
 			src.done()
 		}

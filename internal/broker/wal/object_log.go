@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ type ObjectOptions struct {
 	Metrics *ObjectMetrics // nil: nobody measures
 }
 
+// Ring is how many bytes of frames stay in memory for readers.
+func (o ObjectOptions) Ring() int64 { return cmp.Or(o.RingBytes, 128<<20) }
+
 func (o ObjectOptions) withDefaults() ObjectOptions {
 	set := func(v *int64, def int64) {
 		if *v == 0 {
@@ -48,7 +52,7 @@ func (o ObjectOptions) withDefaults() ObjectOptions {
 		}
 	}
 	set(&o.QueueBytes, 64<<20)
-	set(&o.RingBytes, 128<<20)
+	o.RingBytes = o.Ring()
 	set((*int64)(&o.Interval), int64(250*time.Millisecond))
 	set((*int64)(&o.Urgent), int64(20*time.Millisecond))
 	set((*int64)(&o.GiveUp), int64(30*time.Second))
@@ -405,6 +409,14 @@ type openObject struct {
 	blob.Reader
 
 	users int
+}
+
+// Vectored implements blob.VectorReader.
+func (o *openObject) Vectored() bool { return blob.Vectored(o.Reader) }
+
+// ReadVector implements blob.VectorReader.
+func (o *openObject) ReadVector(p [][]byte, off int64) error {
+	return blob.ReadVector(o.Reader, p, off)
 }
 
 func (l *ObjectLog) openObject(ctx context.Context, p place) (*openObject, error) {

@@ -229,6 +229,13 @@ func readAtFollowsReaderAt(t *testing.T, s blob.Store) {
 	if p, err := r.ReadRange(buf, 3, 4); err != nil || string(p) != "3456" {
 		t.Errorf("range inside: %v %q", err, p)
 	}
+	head, tail := make([]byte, 3), make([]byte, 2)
+	if err := blob.ReadVector(r, [][]byte{head, tail}, 4); err != nil || string(head) != "456" || string(tail) != "78" {
+		t.Errorf("vector at 4: %q, %q, %v", head, tail, err)
+	}
+	if err := blob.ReadVector(r, [][]byte{head, tail}, 6); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("vector beyond the end: got %v, want %v", err, io.ErrUnexpectedEOF)
+	}
 	if _, err := r.ReadRange(buf, 8, 4); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("range over the end: %v, want io.ErrUnexpectedEOF", err)
 	}

@@ -3,6 +3,7 @@ package diskcache
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -191,4 +192,36 @@ func TestFailingDiskSwitchesTheCacheOff(t *testing.T) {
 		t.Error("the cache is still on")
 	}
 	read(t, s, body, 0, len(body))
+}
+
+func TestPiecesComeFromTheDiskAndFromTheObject(t *testing.T) {
+	t.Parallel()
+	inner, body := remote(t, 5*BlockBytes+100)
+	s := open(t, inner, vfs.NewMem(), 8)
+	for range 2 {
+		read(t, s, body, 2*BlockBytes, BlockBytes)
+	}
+	settled(s)
+	r, err := s.Open(t.Context(), "l/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // it is only read
+	for _, c := range []struct{ off, bytes int }{{0, len(body)}, {BlockBytes, 3 * BlockBytes}, {7, 2 * BlockBytes}, {5 * BlockBytes, 100}, {0, 0}} {
+		for range 3 { // not here, kept from now on, here
+			got := make([]byte, c.bytes)
+			var pieces [][]byte
+			for rest := got; len(rest) > 0; {
+				n := min(BlockBytes, len(rest))
+				pieces, rest = append(pieces, rest[:n]), rest[n:]
+			}
+			if err := blob.ReadVector(r, pieces, int64(c.off)); err != nil || !bytes.Equal(got, body[c.off:c.off+c.bytes]) {
+				t.Fatalf("vector [%d, %d) differs: %v", c.off, c.off+c.bytes, err)
+			}
+			settled(s)
+		}
+	}
+	if err := blob.ReadVector(r, [][]byte{make([]byte, 10), make([]byte, 10)}, 5*BlockBytes+90); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("beyond the end: got %v, want %v", err, io.ErrUnexpectedEOF)
+	}
 }

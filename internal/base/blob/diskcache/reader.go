@@ -110,6 +110,57 @@ func (r *reader) fill(p []byte, off int64) error {
 	return flush()
 }
 
+// Vectored implements blob.VectorReader.
+func (r *reader) Vectored() bool { return blob.Vectored(r.Reader) }
+
+// ReadVector implements blob.VectorReader. Neighbouring pieces that are blocks, and are not here, are asked for with one request.
+func (r *reader) ReadVector(p [][]byte, off int64) error {
+	n := int64(0)
+	for _, piece := range p {
+		n += int64(len(piece))
+	}
+	if off < 0 || off > r.Size() || n > r.Size()-off {
+		return fmt.Errorf("read %d bytes of %s at %d: %w", n, r.key, off, io.ErrUnexpectedEOF)
+	}
+	missing := 0 // pieces before p[i] that are to be read from the object
+	missingAt := off
+	flush := func(i int) error {
+		pieces := p[i-missing : i]
+		missing = 0
+		if len(pieces) == 0 {
+			return nil
+		}
+		return blob.ReadVector(r.Reader, pieces, missingAt)
+	}
+	for i, piece := range p {
+		if off%BlockBytes != 0 || len(piece) > BlockBytes {
+			if err := flush(i); err != nil {
+				return err
+			}
+			if err := r.fill(piece, off); err != nil {
+				return err
+			}
+			off += int64(len(piece))
+			continue
+		}
+		kept, err := r.block(piece, off/BlockBytes, 0)
+		if err == nil && kept {
+			err = flush(i)
+		}
+		if err != nil {
+			return err
+		}
+		if !kept {
+			if missing == 0 {
+				missingAt = off
+			}
+			missing++
+		}
+		off += int64(len(piece))
+	}
+	return flush(len(p))
+}
+
 // block fills p from begin of a block, if it is here or is to be kept from now on.
 func (r *reader) block(p []byte, number int64, begin int) (bool, error) {
 	id := blockID{r.key, number}

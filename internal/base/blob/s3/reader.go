@@ -178,36 +178,61 @@ func (r *reader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {
 	return buf[:n:n], nil
 }
 
+// Vectored implements blob.VectorReader.
+func (r *reader) Vectored() bool { return true }
+
+// ReadVector implements blob.VectorReader: all pieces come with one request.
+func (r *reader) ReadVector(p [][]byte, off int64) error {
+	n := vectorBytes(p)
+	if off < 0 || off > r.size || n > r.size-off {
+		return fmt.Errorf("read %d bytes of %s at %d: %w", n, r.key, off, io.ErrUnexpectedEOF)
+	}
+	return r.get(p, off)
+}
+
+func vectorBytes(p [][]byte) (n int64) {
+	for _, piece := range p {
+		n += int64(len(piece))
+	}
+	return n
+}
+
 // fill reads p, which lies inside the object, at off.
 func (r *reader) fill(p []byte, off int64) error {
-	if err := r.ctx.Err(); err != nil {
-		return fmt.Errorf("read %s: reader is closed", r.key)
-	}
 	if off < int64(len(r.head)) {
 		n := copy(p, r.head[off:])
 		p, off = p[n:], off+int64(n)
 	}
-	if len(p) == 0 {
+	return r.get([][]byte{p}, off)
+}
+
+// get fills the pieces of p, which lie inside the object, one after the other from off on.
+func (r *reader) get(p [][]byte, off int64) error {
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("read %s: reader is closed", r.key)
+	}
+	n := vectorBytes(p)
+	if n == 0 {
 		return nil
 	}
-	err := r.store.retry(r.ctx, opGet, func() error { return r.store.getRange(r.ctx, r.key, r.etag, p, off) })
+	err := r.store.retry(r.ctx, opGet, func() error { return r.store.getRange(r.ctx, r.key, r.etag, p, off, n) })
 	if hasStatus(err, http.StatusPreconditionFailed) {
 		err = ErrReplaced
 	}
 	if err != nil {
-		return fmt.Errorf("read %d bytes of %s at %d: %w", len(p), r.key, off, absent(err))
+		return fmt.Errorf("read %d bytes of %s at %d: %w", n, r.key, off, absent(err))
 	}
 	return nil
 }
 
-// getRange reads p at off of the object with this ETag, or with any if it is empty, once.
-func (s *Store) getRange(ctx context.Context, key, etag string, p []byte, off int64) error {
-	end := off + int64(len(p))
+// getRange reads the pieces of p, n bytes in all, from off on of the object with this ETag, or with any if it is empty, once.
+func (s *Store) getRange(ctx context.Context, key, etag string, p [][]byte, off, n int64) error {
+	end := off + n
 	header := map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", off, end-1)}
 	if etag != "" {
 		header[ifMatch] = etag
 	}
-	a, err := s.hedged(ctx, request{op: opGet, method: http.MethodGet, key: key, bytes: int64(len(p)), header: header})
+	a, err := s.hedged(ctx, request{op: opGet, method: http.MethodGet, key: key, bytes: n, header: header})
 	if err != nil {
 		return err
 	}
@@ -229,10 +254,12 @@ func (s *Store) getRange(ctx context.Context, key, etag string, p []byte, off in
 			return fmt.Errorf("%w: asked for [%d, %d), got [%d, %d) in %d bytes", errAnswer, off, end, first, last+1, a.length)
 		}
 	}
-	if _, err := io.ReadFull(a.body, p); err != nil {
-		return cutShort(err)
+	for _, piece := range p {
+		if _, err := io.ReadFull(a.body, piece); err != nil {
+			return cutShort(err)
+		}
 	}
-	s.metrics.bytes.WithLabelValues("in").Add(float64(len(p)))
+	s.metrics.bytes.WithLabelValues("in").Add(float64(n))
 	return nil
 }
 
