@@ -39,6 +39,8 @@ var (
 		"The same for what coordinators write and for markers of transactions.")
 	FlushBytes = config.Int("storage.flush.bytes", 4<<20, config.Range(64<<10, 256<<20),
 		"Bytes of batches at which an object of the write-ahead log is written at once in a cluster.")
+	TailMemory = config.Long("storage.tail.memory.bytes", 0, config.AtLeast(0),
+		"Memory of a broker in a cluster for the end of its log, from where consumers are served and segments are made without a request to the object store; segments are made once five eighths of it were written. 0 is a sixteenth of the machine's memory, from 128 MiB to 1 GiB.")
 	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0), config.Common,
 		"Objects of the write-ahead log that a broker of a cluster may write a second, on average over a minute; 0 is any number. Each is a request that the object store charges for.")
 )
@@ -147,6 +149,7 @@ func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {
 	}
 	v := a.o.Values
 	return &shard.ClusterOptions{Directory: m.Directory(), Announce: m.Announce, Log: wal.ObjectOptions{
+		RingBytes:  ringBytes(TailMemory.Get(v), machineMemory()),
 		GroupBytes: FlushBytes.Get(v), Interval: FlushInterval.Get(v), Urgent: FlushUrgent.Get(v), PutsPerSecond: FlushPuts.Get(v),
 	}}
 }

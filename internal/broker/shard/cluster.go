@@ -166,6 +166,7 @@ func (s *Store) newLife(number uint64) *life {
 		s.apply(f)
 		l.applied.Store(&wal.Mark{Pos: f.End(), Seq: f.Seq + 1})
 		s.written.Add(1)
+		s.writtenBytes.Add(f.Bytes)
 	}
 	l.objects = wal.NewObjectLog(o)
 	l.wal, l.env.WAL = l.objects, l.objects

@@ -36,6 +36,7 @@ type testCluster struct {
 	nonces atomic.Int64
 	keep   time.Duration // CheckpointInterval
 	gaps   *gaps         // nil: nobody looks
+	ring   int64         // RingBytes
 
 	mu      sync.Mutex
 	members []*testMember
@@ -97,7 +98,7 @@ func (c *testCluster) start() *testMember {
 		Blob: m.blob, Meta: m.meta, Topics: c.topics, Shards: c.shards, Broker: m.member.ID(), Now: time.Now, Logger: c.log,
 		Nonce:              func() [16]byte { return [16]byte{1, byte(c.nonces.Add(1)), byte(c.nonces.Load() >> 8)} },
 		CheckpointInterval: c.keep, RetentionInterval: time.Hour,
-		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10}},
+		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10, RingBytes: c.ring}},
 	})
 	if c.gaps != nil {
 		c.gaps.watch(m.store)

@@ -22,11 +22,19 @@ const (
 	checkpointObjectFrames = 512
 )
 
-func (s *Store) checkpointFrames() int64 {
+// checkpointDue says whether a checkpoint is to be taken, the last one having begun so long ago.
+//
+// In a cluster a checkpoint cuts what was written since the last one. It does so while that is in memory: each stretch of a log that has left the ring is
+// a request of its own. Three eighths of the ring are left for what comes while it is at it.
+func (s *Store) checkpointDue(age time.Duration) bool {
+	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
-		return checkpointObjectFrames
+		most = checkpointObjectFrames
+		if s.writtenBytes.Load() > s.o.Cluster.Log.Ring()/8*5 {
+			return true
+		}
 	}
-	return checkpointFileFrames
+	return frames > most || frames > 0 && age >= s.o.CheckpointInterval
 }
 
 // For how many ticks maintenance rests when the disk is full, and when the object store does not answer.
@@ -116,8 +124,7 @@ func (s *Store) maintain(ctx context.Context) error {
 			s.retain(now)
 		}
 		err := s.cutIfDue(ctx)
-		due := s.written.Load() > s.checkpointFrames() || (s.written.Load() > 0 && now.Sub(checkpointed) >= s.o.CheckpointInterval)
-		if err == nil && (due || woken) {
+		if err == nil && (s.checkpointDue(now.Sub(checkpointed)) || woken) {
 			checkpointed = now
 			err = s.checkpointAll(ctx)
 		}
@@ -221,6 +228,7 @@ func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
 func (s *Store) checkpointAll(ctx context.Context) error {
 	started := s.o.Now()
 	s.written.Store(0)
+	s.writtenBytes.Store(0)
 	for _, sh := range s.owned() {
 		err := s.onShard(ctx, sh, func(ctx context.Context) error {
 			if err := s.checkpointIfChanged(ctx, sh); err != nil {

@@ -236,9 +236,12 @@ type Store struct {
 	durable atomic.Int64
 	// written counts frames since the last checkpoint.
 	written atomic.Int64
-	wake    chan struct{}
-	jobs    chan job
-	ready   atomic.Bool
+	// writtenBytes is how many bytes they have.
+	writtenBytes atomic.Int64
+
+	wake  chan struct{}
+	jobs  chan job
+	ready atomic.Bool
 
 	reserve reserve
 
@@ -530,6 +533,7 @@ func (s *Store) onDurable(f *wal.Frame) {
 	s.apply(f)
 	s.durable.Store(int64(f.End()))
 	s.written.Add(1)
+	s.writtenBytes.Add(f.Bytes)
 	s.tier.note(f.End(), s.o.Now())
 }
 

@@ -50,7 +50,8 @@ type Cluster struct {
 	FlushInterval               time.Duration // a broker that has bytes writes one WAL object in each,
 	FlushBytes                  float64       // or when it has so many
 	CheckpointInterval          time.Duration // a shard that is written to gets a manifest, a checkpoint and an L1 object,
-	CheckpointFrames            float64       // or all of a broker's after so many WAL objects
+	CheckpointFrames            float64       // or all of a broker's after so many WAL objects,
+	CheckpointBytes             float64       // or so many bytes, while they are in memory
 	PartBytes                   float64       // an object that is larger is uploaded in parts
 	L2Bytes                     float64       // of an L2 object
 	L2ReadBytes                 float64       // of the ranges in which a merge reads L1 objects
@@ -66,7 +67,7 @@ type Cluster struct {
 func Reference() Cluster {
 	return Cluster{
 		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 4 << 20,
-		CheckpointInterval: time.Minute, CheckpointFrames: 512, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
+		CheckpointInterval: time.Minute, CheckpointFrames: 512, CheckpointBytes: 640 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
 	}
 }
 
@@ -127,7 +128,7 @@ func (c Cluster) Price(p Prices) Bill {
 
 // checkpointSeconds is the time between two checkpoints of a shard.
 func (c Cluster) checkpointSeconds() float64 {
-	return min(c.CheckpointInterval.Seconds(), c.CheckpointFrames*float64(c.Brokers)/c.WALPutsPerSecond())
+	return min(c.CheckpointInterval.Seconds(), c.CheckpointFrames*float64(c.Brokers)/c.WALPutsPerSecond(), c.CheckpointBytes*float64(c.Brokers)/c.BytesPerSecond)
 }
 
 // L1Bytes is the size of an L1 object: what a shard got between two checkpoints.
