@@ -68,10 +68,7 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if need := vfs.RangeBytes(int(e.Bytes)); len(buf) < need {
-			buf = vfs.AlignedBuffer(need)
-		}
-		batches, err := s.readExtent(ctx, sh, buf, e)
+		b, release, err := s.readExtent(ctx, sh, &buf, e)
 		if err != nil {
 			if e.NextOffset <= c.Log.Offsets().LogStart {
 				continue // DeleteRecords or retention has overtaken the cut
@@ -84,12 +81,13 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 			continue
 		}
 		if !begun {
-			if err := w.BeginRun(id.Topic, id.Partition); err != nil {
-				return err
-			}
-			begun = true
+			err, begun = w.BeginRun(id.Topic, id.Partition), true
 		}
-		if err := appendBatches(w, batches); err != nil {
+		if err == nil {
+			err = appendBatches(w, b)
+		}
+		release()
+		if err != nil {
 			return fmt.Errorf("copy offsets [%d, %d) of %s: %w", e.BaseOffset, e.NextOffset, id, err)
 		}
 		copied = e.NextOffset
@@ -106,17 +104,31 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 	return nil
 }
 
-// readExtent returns the bytes of e, in buf, once they are checked. A device that fails is asked twice: a second failure in a row
-// is taken for damage.
-func (s *Store) readExtent(ctx context.Context, sh *shardState, buf []byte, e partition.CutExtent) ([]byte, error) {
-	p, err := sh.life.wal.Read(ctx, buf, e.Pos, int(e.Bytes))
-	if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
-		p, err = sh.life.wal.Read(ctx, buf, e.Pos, int(e.Bytes))
+// readExtent returns the bytes of e, checked, in buf, which it makes larger, or in a cluster from where they are in memory: a request to the store costs more than
+// the look at a disk, by which damage is found there. They stay valid until release. A device that fails is asked twice: a second failure in a row is taken for damage.
+func (s *Store) readExtent(ctx context.Context, sh *shardState, buf *[]byte, e partition.CutExtent) (b []byte, release func(), err error) {
+	inMemory := false
+	if sh.life.objects != nil {
+		b, release, inMemory = sh.life.objects.Recent(e.Pos, e.Bytes)
 	}
-	if err == nil && crc32.Checksum(p, castagnoli) != e.CRC {
+	if !inMemory {
+		if need := vfs.RangeBytes(int(e.Bytes)); len(*buf) < need {
+			*buf = vfs.AlignedBuffer(need)
+		}
+		release = func() {}
+		b, err = sh.life.wal.Read(ctx, *buf, e.Pos, int(e.Bytes))
+		if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
+			b, err = sh.life.wal.Read(ctx, *buf, e.Pos, int(e.Bytes))
+		}
+	}
+	if err == nil && crc32.Checksum(b, castagnoli) != e.CRC {
 		err = errDamaged
 	}
-	return p, err
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return b, release, nil
 }
 
 func appendBatches(w *segment.Writer, b []byte) error {
@@ -165,7 +177,7 @@ func (s *Store) writeObject(ctx context.Context, sh *shardState, level segment.L
 }
 
 func (s *Store) fillObject(out blob.Writer, sh *shardState, level segment.Level, fill func(*segment.Writer) error) (segment.Footer, error) {
-	buffered := bufio.NewWriterSize(out, 1<<20)
+	buffered := bufio.NewWriterSize(out, 16<<10) // for small batches: the object's writer gathers them anyway
 	w := segment.NewWriter(buffered, segment.Options{Shard: sh.id, Level: level, Epoch: uint64(sh.epoch), CreatedAt: s.o.Now()})
 	if err := fill(w); err != nil {
 		return segment.Footer{}, err
