@@ -501,11 +501,12 @@ func (l *ObjectLog) Adopt(f *ObjectFrame) Position {
 	return pos
 }
 
-// Trim forgets the frames that end at or below before, of which nothing is read any more, but adopted ones only if asked, and
+// Trim forgets the frames that end at or below before, of which nothing is read any more, in memory too, but adopted ones only if asked, and
 // returns the sequence number that the log's own frames now begin with. It deletes no object.
 func (l *ObjectLog) Trim(before Position, adopted bool) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ring.trim(before)
 	past := func(p place) bool { return p.pos+Position(p.bytes) > before }
 	if i := slices.IndexFunc(l.adopted, past); adopted && i != 0 {
 		l.adopted = trimPlaces(l.adopted, i)

@@ -95,8 +95,18 @@ func (r *ring) takeSpare(class int) *ringBlock {
 func (r *ring) add(b *ringBlock) {
 	r.blocks = append(r.blocks, b)
 	r.kept += int64(cap(b.bytes))
+	r.drop(func(*ringBlock) bool { return r.kept > r.limit })
+}
+
+// trim drops the frames that end at or below before, which nobody can ask for any more.
+func (r *ring) trim(before Position) {
+	r.drop(func(b *ringBlock) bool { return b.pos+Position(len(b.bytes)) <= before })
+}
+
+// drop drops the oldest frames as long as they are to go.
+func (r *ring) drop(goes func(*ringBlock) bool) {
 	n := 0
-	for r.kept > r.limit && n < len(r.blocks) {
+	for n < len(r.blocks) && goes(r.blocks[n]) {
 		old := r.blocks[n]
 		r.kept -= int64(cap(old.bytes))
 		old.out = true

@@ -70,3 +70,24 @@ func TestBlocksAreUsedAgainWhateverSizesCameBefore(t *testing.T) {
 		}
 	}
 }
+
+func TestRingForgetsWhatNobodyCanAskFor(t *testing.T) {
+	t.Parallel()
+	r := ring{limit: 100 * pageBytes}
+	for i := range Position(10) {
+		b := r.take(pageBytes)
+		b.pos, b.bytes = i*pageBytes, append(b.bytes, make([]byte, pageBytes)...)
+		r.add(b)
+	}
+	read := r.find(2*pageBytes, 1)
+	read.pins++
+	r.trim(4*pageBytes + 1) // within the fifth, which stays
+	for i := range Position(10) {
+		if found := r.find(i*pageBytes, 1) != nil; found != (i >= 4) {
+			t.Errorf("frame %d is found: %v", i, found)
+		}
+	}
+	if r.kept != 6*pageBytes || r.spares != 3*pageBytes || len(read.bytes) != pageBytes {
+		t.Errorf("%d bytes kept, %d to be used again, %d of what is read", r.kept, r.spares, len(read.bytes))
+	}
+}
