@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/config"
@@ -290,6 +292,30 @@ func TestFiveRestartsKeepRecordsOffsetsAndIdentity(t *testing.T) {
 			t.Fatalf("start %d: %v", i, err)
 		}
 		s.end(t)
+	}
+}
+
+// TestATopicMadeForARequestIsInItsAnswer has a client ask for two topics that are not there, one of which may be made.
+func TestATopicMadeForARequestIsInItsAnswer(t *testing.T) {
+	t.Parallel()
+	s := mustStart(t, t.TempDir(), "num.partitions=3")
+	cl := s.client(t)
+	for _, create := range []bool{false, true} {
+		req := kmsg.NewPtrMetadataRequest()
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = new("made")
+		req.Topics, req.AllowAutoTopicCreation = append(req.Topics, topic), create
+		res, err := req.RequestWith(t.Context(), cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, partitions := kerr.UnknownTopicOrPartition.Code, 0
+		if create {
+			want, partitions = 0, 3
+		}
+		if got := res.Topics[0]; got.ErrorCode != want || len(got.Partitions) != partitions {
+			t.Errorf("may create %t: code %d with %d partitions; want %d with %d", create, got.ErrorCode, len(got.Partitions), want, partitions)
+		}
 	}
 }
 

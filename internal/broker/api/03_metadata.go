@@ -7,10 +7,11 @@ package api
 // reach are left out, and what they lead is LISTENER_NOT_FOUND (before version 6 LEADER_NOT_AVAILABLE), offline. The controller
 // is the broker that decides who owns what; every broker does what a controller is asked for.
 //
-// A topic that does not exist is created where both the request (v4+) and auto.create.topics.enable allow it; as in
-// Kafka the answer that caused the creation still says UNKNOWN_TOPIC_OR_PARTITION, and the next one has the topic. A
-// topic asked for twice is answered once; where any id is asked for, names are not looked at. A request that its version
-// does not allow is answered with the error for each topic and nothing else.
+// A topic that does not exist is created where both the request (v4+) and auto.create.topics.enable allow it, and is in the
+// answer. Kafka's first answer says UNKNOWN_TOPIC_OR_PARTITION, because its topics take a moment; here that would be untrue, and a
+// client that waits for the number of partitions to change from none (kafka-go's groups) would wait for ever. A topic asked
+// for twice is answered once; where any id is asked for, names are not looked at. A request that its version does not allow
+// is answered with the error for each topic and nothing else.
 //
 // 0: an empty list asks for all. 1: null asks for all, empty for none. 4: auto-create flag. 5: offline replicas.
 // 7: leader epochs. 8: authorized operations. 9: flexible. 10: topic ids. 12: lookup by id. 13: top-level error.
@@ -166,10 +167,13 @@ func (s *Server) metadataByName(ctx context.Context, m metadataRequest, view *to
 	}
 	missing.IsInternal = kafka.IsInternalTopic(name)
 	if create && !missing.IsInternal {
-		if _, err := s.topics.Create(ctx, topics.Spec{Name: name, Partitions: -1, ReplicationFactor: -1}, false); err != nil {
-			if code := codeOf(err); code != kafka.TopicAlreadyExists {
-				missing.ErrorCode = code.Code()
-			}
+		_, err := s.topics.Create(ctx, topics.Spec{Name: name, Partitions: -1, ReplicationFactor: -1}, false)
+		if code := codeOf(err); err != nil && code != kafka.TopicAlreadyExists {
+			missing.ErrorCode = code.Code()
+			return missing
+		}
+		if topic, ok := s.topics.View().ByName(name); ok {
+			return s.describeTopic(m, topic)
 		}
 	}
 	return missing

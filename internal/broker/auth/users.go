@@ -267,8 +267,8 @@ func (u *Users) Check(c CredentialChange) error {
 		return kafka.Errorf(kafka.UnacceptableCredential, "Username is longer than %d bytes", maxUserNameBytes)
 	case len(c.Salt) == 0 || len(c.Salt) > maxSaltBytes:
 		return kafka.Errorf(kafka.UnacceptableCredential, "Salt must have 1 to %d bytes", maxSaltBytes)
-	case len(c.SaltedPassword) != c.Mechanism.hash()().Size():
-		return kafka.Errorf(kafka.UnacceptableCredential, "Salted password has the wrong length for the mechanism")
+	case len(c.SaltedPassword) == 0 || len(c.SaltedPassword) > maxSaltBytes: // of any other length nobody can log in by it, as on Kafka
+		return kafka.Errorf(kafka.UnacceptableCredential, "Salted password must have 1 to %d bytes", maxSaltBytes)
 	case u.Credentials(c.User) == nil && len(u.view.Load().users) >= maxUsers:
 		return kafka.Errorf(kafka.PolicyViolation, "%d users have credentials; no more are kept", maxUsers)
 	}
