@@ -216,9 +216,12 @@ func TestPatternsThatGoBackAreBounded(t *testing.T) {
 	if matches, known := p.goBack(strings.Repeat("a", 60), now); matches || !known {
 		t.Errorf("a text that takes years: %v, %v", matches, known)
 	}
-	for after, want := range map[time.Duration]bool{0: false, slowRest - time.Second: false, slowRest + time.Second: true} {
-		if matches, known := p.goBack("aab", now.Add(after)); matches != want || known != want {
-			t.Errorf("%v later: %v, %v", after, matches, known)
+	for _, c := range []struct { // in the order of time: who has rested rests no longer
+		after time.Duration
+		want  bool
+	}{{0, false}, {slowRest - time.Second, false}, {slowRest + time.Second, true}} {
+		if matches, known := p.goBack("aab", now.Add(c.after)); matches != c.want || known != c.want {
+			t.Errorf("%v later: %v, %v", c.after, matches, known)
 		}
 	}
 	p.owes.Store(math.MaxInt64)
