@@ -17,6 +17,9 @@ const chunkBytes = 64 << 10
 
 const sealedChunkBytes = chunkBytes + tagBytes
 
+// readChunks is how many chunks are read at once: a read of the object may be a request. A mebibyte touches so many wherever it begins.
+const readChunks = 17
+
 // Blob seals the objects of a store.
 //
 //	header 80 | chunk 0: 64 KiB sealed + tag 16 | chunk 1 | … | last chunk: 0 to 64 KiB sealed + tag 16
@@ -26,13 +29,13 @@ const sealedChunkBytes = chunkBytes + tagBytes
 type Blob struct {
 	inner blob.Store
 	ring  *Ring
-	// scratch are buffers of sealed chunks, *[sealedChunkBytes]byte.
+	// scratch are buffers of sealed chunks, *[]byte.
 	scratch sync.Pool
 }
 
 // NewBlob returns inner with sealed objects.
 func NewBlob(inner blob.Store, ring *Ring) *Blob {
-	return &Blob{inner: inner, ring: ring, scratch: sync.Pool{New: func() any { return new([sealedChunkBytes]byte) }}}
+	return &Blob{inner: inner, ring: ring, scratch: sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 func chunkNonce(index int64, last bool) (n [nonceBytes]byte) {
@@ -228,44 +231,55 @@ func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s at %d", r.key, off)
 	}
-	scratch := r.store.scratch.Get().(*[sealedChunkBytes]byte)
-	defer r.store.scratch.Put(scratch)
 	n := 0
 	for n < len(p) {
 		if off >= r.size {
 			return n, io.EOF
 		}
-		index := off / chunkBytes
-		plain, err := r.chunk(scratch, p[n:], index, off)
+		k, err := r.readChunks(p[n:], off)
+		n += k
+		off += int64(k)
 		if err != nil {
 			return n, err
 		}
-		// A whole chunk was opened in its place already.
-		k := copy(p[n:], plain[off-index*chunkBytes:])
-		n += k
-		off += int64(k)
 	}
 	return n, nil
 }
 
-// chunk returns a chunk in the clear, in dst if it is wanted whole and fits there, else in scratch.
-func (r *reader) chunk(scratch *[sealedChunkBytes]byte, dst []byte, index, off int64) ([]byte, error) {
-	start := index * chunkBytes
-	n := min(chunkBytes, r.size-start)
-	b := scratch[:n+tagBytes]
-	if _, err := r.inner.ReadAt(b, headerBytes+index*sealedChunkBytes); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read %s: %w", r.key, err)
+// readChunks fills p, as far as readChunks chunks go, with what is at off, which lies in the object. A chunk that is wanted whole is opened in
+// its place.
+func (r *reader) readChunks(p []byte, off int64) (filled int, err error) {
+	first := off / chunkBytes
+	last := min((min(off+int64(len(p)), r.size)-1)/chunkBytes, first+readChunks-1)
+	need := min(r.size, (last+1)*chunkBytes) - first*chunkBytes + (last-first+1)*tagBytes
+	scratch := r.store.scratch.Get().(*[]byte)
+	defer r.store.scratch.Put(scratch)
+	if int64(cap(*scratch)) < need {
+		*scratch = make([]byte, need)
 	}
-	out := b[:0]
-	if off == start && int64(len(dst)) >= n {
-		out = dst[:0]
+	sealed := (*scratch)[:need]
+	if _, err := r.inner.ReadAt(sealed, headerBytes+first*sealedChunkBytes); err != nil && !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read %s: %w", r.key, err)
 	}
-	nonce := chunkNonce(index, start+n == r.size)
-	plain, err := r.aead.Open(out, nonce[:], b, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s at %d: %w", r.key, start, ErrCorrupt)
+	for index := first; index <= last; index++ {
+		start := index * chunkBytes
+		n := min(chunkBytes, r.size-start)
+		chunk := sealed[:n+tagBytes]
+		sealed = sealed[n+tagBytes:]
+		out := chunk[:0]
+		if off == start && int64(len(p)-filled) >= n {
+			out = p[filled:filled]
+		}
+		nonce := chunkNonce(index, start+n == r.size)
+		plain, err := r.aead.Open(out, nonce[:], chunk, nil)
+		if err != nil {
+			return filled, fmt.Errorf("%s at %d: %w", r.key, start, ErrCorrupt)
+		}
+		k := copy(p[filled:], plain[off-start:])
+		filled += k
+		off += int64(k)
 	}
-	return plain, nil
+	return filled, nil
 }
 
 func (r *reader) ReadRange(buf []byte, off int64, n int) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +100,55 @@ func TestObjectsReadBackAtEverySizeAndRange(t *testing.T) {
 		}
 		if size > 32 && bytes.Contains(raw(t, inner, key), body[:32]) {
 			t.Errorf("size %d: the store holds bytes in the clear", size)
+		}
+	}
+}
+
+// countingStore counts the reads of its objects.
+type countingStore struct {
+	blob.Store
+	reads *atomic.Int64
+}
+
+func (s countingStore) Open(ctx context.Context, key string) (blob.Reader, error) {
+	r, err := s.Store.Open(ctx, key)
+	return countingReader{r, s.reads}, err
+}
+
+type countingReader struct {
+	blob.Reader
+	reads *atomic.Int64
+}
+
+func (r countingReader) ReadAt(p []byte, off int64) (int, error) {
+	r.reads.Add(1)
+	return r.Reader.ReadAt(p, off)
+}
+
+// TestAMebibyteIsReadAtOnce counts reads of the sealed object: each may be a request to a store that charges for it.
+func TestAMebibyteIsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	var reads atomic.Int64
+	s := NewBlob(countingStore{blob.NewMem(), &reads}, testRing(t))
+	want := make([]byte, 3<<20)
+	for i := range want {
+		want[i] = byte(i >> 10)
+	}
+	if err := s.Put(t.Context(), "k", want); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Open(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []int64{0, 1, chunkBytes - 1, 1<<20 + 5} {
+		before := reads.Load()
+		got, err := r.ReadRange(make([]byte, 1<<20), off, 1<<20)
+		if err != nil || !bytes.Equal(got, want[off:off+1<<20]) {
+			t.Fatalf("a mebibyte at %d: %d bytes, %v", off, len(got), err)
+		}
+		if n := reads.Load() - before; n != 1 {
+			t.Errorf("a mebibyte at %d took %d reads", off, n)
 		}
 	}
 }
