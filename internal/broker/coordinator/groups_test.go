@@ -152,7 +152,7 @@ func TestNothingIsAnsweredBeforeTheReplayHasEnded(t *testing.T) {
 		}
 		blocked := make(chan struct{})
 		topics.log(0).set(func(l *memLog) { l.blocked = blocked })
-		g, _ = ready(t, topics, nil)
+		g, stop = ready(t, topics, nil)
 		for name, call := range map[string]func() error{
 			"fetch":  func() error { _, err := g.Fetch(t.Context(), group.Fetch{Group: "g", All: true}); return err },
 			"list":   func() error { _, err := g.List(t.Context()); return err },
@@ -169,16 +169,28 @@ func TestNothingIsAnsweredBeforeTheReplayHasEnded(t *testing.T) {
 				t.Errorf("%s while loading: %v, want COORDINATOR_LOAD_IN_PROGRESS", name, err)
 			}
 		}
+		close(blocked)
+		stop()
+		// Who comes at the begin of a tenure waits a moment, and is answered by what was loaded.
+		blocked = make(chan struct{})
+		topics.log(0).set(func(l *memLog) { l.blocked = blocked })
+		g, stop = ready(t, topics, nil)
+		fetched := begin(func() (int64, error) { return committed(t, g, "g"), nil })
+		synctest.Wait()
+		close(blocked)
+		if r := <-fetched; r.value != 7 {
+			t.Errorf("offset after the load = %d, want 7", r.value)
+		}
+		stop()
 		// The deletion of a topic is not lost on a shard that is being loaded.
+		blocked = make(chan struct{})
+		topics.log(0).set(func(l *memLog) { l.blocked = blocked })
+		g, _ = ready(t, topics, nil)
 		deletion := begin(func() (struct{}, error) {
 			return struct{}{}, g.DeleteTopics(t.Context(), []group.DeletedTopic{{Name: "t"}})
 		})
 		synctest.Wait()
 		close(blocked)
-		synctest.Wait()
-		if got := committed(t, g, "g"); got != 7 {
-			t.Errorf("offset after the load = %d, want 7", got)
-		}
 		if r := <-deletion; r.err != nil {
 			t.Errorf("DeleteTopics: %v", r.err)
 		}

@@ -26,11 +26,18 @@ type shard struct {
 	// phase is what callers find.
 	phase atomic.Int32
 	calls chan *call
+	// begun is when the tenure began, and loaded is closed when the shard has been loaded for the first time.
+	begun  time.Time
+	loaded chan struct{}
 	// stop ends the tenure's context. Only Run calls it.
 	stop context.CancelFunc
 	// closed is closed when everything that the tenure began has ended.
 	closed chan struct{}
 }
+
+// loadWait is until when, from the begin of a tenure, requests wait for the first load. A client is sent to a coordinator as soon as there is one to be, on a new server or
+// just after a shard has moved, and that one is loaded in a moment; some clients take its refusal for an error of their own (KafkaJS).
+const loadWait = time.Second
 
 // Phases of a shard.
 const (
@@ -64,6 +71,8 @@ func newShard(tenure Tenure, r *Runtime, stop context.CancelFunc) *shard {
 		logger:  r.options.Logger.With("topic", r.kind.Topic, "partition", tenure.Partition, "epoch", tenure.Epoch),
 		loading: r.loading,
 		calls:   make(chan *call, r.options.QueueRequests),
+		begun:   time.Now(),
+		loaded:  make(chan struct{}),
 		closed:  make(chan struct{}),
 	}
 }
@@ -84,11 +93,40 @@ func (s *shard) enter(phase int32) {
 	}
 }
 
+// announceLoad lets those go who wait for the first load. Only run's goroutine calls it.
+func (s *shard) announceLoad() {
+	select {
+	case <-s.loaded:
+	default:
+		close(s.loaded)
+	}
+}
+
+// awaitLoad waits for the first load.
+func (s *shard) awaitLoad(ctx context.Context) {
+	select {
+	case <-s.loaded:
+		return
+	default:
+	}
+	patience := time.NewTimer(time.Until(s.begun.Add(loadWait)))
+	defer patience.Stop()
+	select {
+	case <-s.loaded:
+	case <-s.closed:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
 // do hands an event to the state machine and waits for its reply, which may be long for Join and Sync. The error is
-// kafka.CoordinatorLoadInProgress before the shard is loaded, kafka.NotCoordinator if the partition is another broker's,
+// kafka.CoordinatorLoadInProgress before the shard is loaded, if that takes longer than loadWait, kafka.NotCoordinator if the partition is another broker's,
 // kafka.CoordinatorNotAvailable if the shard was fenced while the request was on its way, and the context's if that ended
 // first. An event takes effect though its context has ended, unless the queue is full or it is machine.Attended.
 func (s *shard) do(ctx context.Context, e any) (any, error) {
+	if s.phase.Load() == phaseLoading {
+		s.awaitLoad(ctx)
+	}
 	switch s.phase.Load() {
 	case phaseActive:
 	case phaseLoading:
@@ -185,6 +223,7 @@ func (s *shard) serve(ctx context.Context) (served bool, err error) {
 
 	s.metrics.active.Inc()
 	s.enter(phaseActive)
+	s.announceLoad()
 	err = life.run(ctx)
 	s.enter(phaseLoading)
 	s.metrics.active.Dec()
