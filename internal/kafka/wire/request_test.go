@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
@@ -248,14 +249,19 @@ func TestMeasureIsNeverBelowWhatDecodingTakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		if _, err := decode(h, body); err != nil {
-			t.Fatal(err)
+		// What the process allocates is counted, so others, such as the runtime itself, may have their part in a try, but not in each.
+		took := int64(math.MaxInt64)
+		for range 5 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if _, err := decode(h, body); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			took = min(took, int64(after.TotalAlloc-before.TotalAlloc))
 		}
-		runtime.ReadMemStats(&after)
 		// Small things are rounded up by the allocator, and maps have their own minimum.
-		if took := int64(after.TotalAlloc - before.TotalAlloc); took > 3*measured+4096 {
+		if took > 3*measured+4096 {
 			t.Errorf("%s version %d: measured %d, took %d", RequestName(h.Key), h.Version, measured, took)
 		}
 	})
