@@ -30,7 +30,7 @@ const (
 
 // Settings of the platform's services. They stand here and not beside the services, since their defaults depend on the broker's.
 var (
-	RegistryListen = config.String("registry.listen", "127.0.0.1:8081", config.Check("host:port, with https:// before it for TLS", gate.CheckAddress), config.Common,
+	RegistryListen = config.String("registry.listen", "127.0.0.1:8081", config.Check("host:port, with https:// before it for TLS; --roles says what runs at all", gate.CheckAddress), config.Common,
 		config.DefaultFunc("127.0.0.1:8081; any free port if kafka.listen has port 0", func(v *config.Values) string { return defaultAddress(v, "8081") }),
 		"Address of the Schema Registry. With https:// before it TLS is spoken, by the settings listener.name.registry.ssl.*.")
 	RegistryTopic = config.String("registry.topic", gate.SchemasTopic, config.NonEmpty,

@@ -22,7 +22,7 @@ import (
 const roleRest = "rest"
 
 // RestListen stands here as its default depends on the broker's.
-var RestListen = config.String("rest.listen", "127.0.0.1:8082", config.Check("host:port, with https:// before it for TLS", gate.CheckAddress), config.Common,
+var RestListen = config.String("rest.listen", "127.0.0.1:8082", config.Check("host:port, with https:// before it for TLS; --roles says what runs at all", gate.CheckAddress), config.Common,
 	config.DefaultFunc("127.0.0.1:8082; any free port if kafka.listen has port 0", func(v *config.Values) string { return defaultAddress(v, "8082") }),
 	"Address of the REST proxy. With https:// before it TLS is spoken, by the settings listener.name.rest.ssl.*.")
 
