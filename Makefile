@@ -14,7 +14,7 @@ GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz fuzz-seeds generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
+.PHONY: cluster build test race check lint vet fuzz generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -29,7 +29,7 @@ race:
 	CGO_ENABLED=1 $(GO) test -race -tags invariants ./...
 
 ## check: what CI runs before it tests against anything else
-check: vet lint generate-check race fuzz-seeds
+check: vet lint generate-check race
 
 vet:
 	$(GO) vet ./...
@@ -46,7 +46,7 @@ $(GOLANGCI):
 	GOBIN=$(dir $@)build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(dir $@)build/golangci-lint $@
 
-## fuzz: every fuzz target for FUZZTIME
+## fuzz: every fuzz target for FUZZTIME; `test` and `race` run their seeds
 fuzz:
 	@grep -rlE '^func Fuzz' --include='*_test.go' cmd internal test | xargs -n1 dirname | sort -u | while read -r dir; do \
 	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
@@ -54,10 +54,6 @@ fuzz:
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
 	  done; \
 	done
-
-## fuzz-seeds: every fuzz target on its seeds only
-fuzz-seeds:
-	$(GO) test -run '^Fuzz' ./...
 
 generate:
 	$(GO) generate ./...
