@@ -73,14 +73,16 @@ type ClusterStatus struct {
 
 // ClusterBroker is a broker that is alive, as far as leases tell.
 type ClusterBroker struct {
-	ID          int32                  `json:"id"`
-	Rack        string                 `json:"rack,omitempty"`
-	Incarnation uint64                 `json:"incarnation,omitempty"` // its life, which the log is written under
-	Ready       bool                   `json:"ready"`                 // it can take shards
-	Draining    bool                   `json:"draining"`
-	Owned       int                    `json:"shards_owned"`
-	Assigned    int                    `json:"shards_assigned"` // that it has, or is to have
-	Endpoints   []ClusterListenAddress `json:"endpoints"`
+	ID          int32  `json:"id"`
+	Rack        string `json:"rack,omitempty"`
+	Incarnation uint64 `json:"incarnation,omitempty"` // its life, which the log is written under
+	Ready       bool   `json:"ready"`                 // it can take shards
+	Draining    bool   `json:"draining"`
+	Owned       int    `json:"shards_owned"`
+	Assigned    int    `json:"shards_assigned"` // that it has, or is to have
+	// Stuck are those of them that it could not take or load when it tried last.
+	Stuck     []int32                `json:"stuck_shards,omitempty"`
+	Endpoints []ClusterListenAddress `json:"endpoints"`
 }
 
 // ClusterListenAddress is where clients of one listener reach a broker.
@@ -194,7 +196,7 @@ func (c *clusterAdmin) status() ClusterStatus {
 		b := &v.Brokers[i]
 		row := ClusterBroker{
 			ID: b.ID, Rack: b.Rack, Incarnation: b.Incarnation, Draining: b.Draining, Ready: len(b.Endpoints) > 0, Owned: owned[b.ID], Assigned: assigned[b.ID],
-			Endpoints: []ClusterListenAddress{},
+			Stuck: b.Stuck, Endpoints: []ClusterListenAddress{},
 		}
 		for _, e := range b.Endpoints {
 			row.Endpoints = append(row.Endpoints, ClusterListenAddress(e))

@@ -89,6 +89,9 @@ func (h *ClusterHealth) judge() (problems []string) {
 		if b.Draining && b.Owned > 0 && len(h.Brokers) == h.draining() {
 			say("broker %d drains, and there is no other to take its %d shards", b.ID, b.Owned)
 		}
+		if n := len(b.Stuck); n > 0 {
+			say("broker %d cannot load %d of its shards, first %d: their partitions cannot be written or read; its log says why, 'weir cluster scrub' finds what is missing or damaged", b.ID, n, b.Stuck[0])
+		}
 		if !b.Ready {
 			say("broker %d is starting: it has no listener yet", b.ID)
 		}

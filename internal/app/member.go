@@ -132,7 +132,7 @@ func (a *App) joinCluster(ctx context.Context, store meta.Store, shards int32) (
 	n := nonce()
 	return cluster.Join(ctx, cluster.Options{
 		Meta: store, Nonce: hex.EncodeToString(n[:]), ID: id, Rack: Rack.Get(v), Shards: shards, Lease: ClusterLease.Get(v), Now: a.o.Now, Logger: a.o.Logger,
-		Loads: a.loads,
+		Loads: a.loads, Stuck: func() []int32 { return a.storage.Stuck() },
 		Placement: func() placement.Settings {
 			return placement.Settings{Settle: atLeastSome(BalanceSettle.Get(v)), Cooldown: atLeastSome(BalanceCooldown.Get(v))}
 		},

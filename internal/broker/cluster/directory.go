@@ -37,6 +37,8 @@ type Broker struct {
 	Endpoints   []Endpoint // one for each listener, in the order of the settings
 	// Draining says that the broker gives its shards away and takes no others.
 	Draining bool
+	// Stuck are the shards that the broker was given and could not take or load when it tried last, ascending.
+	Stuck []int32
 }
 
 // Endpoint returns where the broker is reached by clients of a listener.

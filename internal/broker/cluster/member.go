@@ -50,6 +50,7 @@ type record struct {
 	Draining    bool             `json:"draining,omitempty"`
 	Joined      int64            `json:"joined"` // ms since 1970
 	Endpoints   []recordEndpoint `json:"endpoints,omitempty"`
+	Stuck       []int32          `json:"stuck,omitempty"`
 }
 
 type recordEndpoint struct {
@@ -86,6 +87,8 @@ type Options struct {
 	Lease time.Duration
 	// Loads returns what the broker's shards cause; nil: nothing is known.
 	Loads func() map[int32]placement.Load
+	// Stuck returns the shards that the broker is to serve and cannot, ascending; it is told to the others. Nil: none ever.
+	Stuck func() []int32
 	// Placement returns the settings of balancing, asked for at each look; nil for the defaults.
 	Placement func() placement.Settings
 	Now       func() time.Time // nil: time.Now
@@ -340,7 +343,28 @@ func (m *Member) keepLease(ctx context.Context, end context.CancelCauseFunc) {
 			return
 		case err != nil && ctx.Err() == nil:
 			m.o.Logger.Warn("lease not renewed", "err", err)
+		case err == nil:
+			m.tellStuck(ctx)
 		}
+	}
+}
+
+// tellStuck tells the others which shards this broker cannot serve, if that has changed.
+func (m *Member) tellStuck(ctx context.Context) {
+	if m.o.Stuck == nil {
+		return
+	}
+	stuck := m.o.Stuck()
+	m.mu.Lock()
+	same := slices.Equal(stuck, m.self.Stuck)
+	m.mu.Unlock()
+	if same {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.o.Lease/4)
+	defer cancel()
+	if err := m.change(ctx, func(r *record) { r.Stuck = stuck }); err != nil && ctx.Err() == nil {
+		m.o.Logger.Warn("which shards cannot be served was not told", "err", err)
 	}
 }
 
@@ -561,7 +585,7 @@ func (s *state) view(self, shards int32) *View {
 	owners := map[uint64]int32{}
 	for _, id := range slices.Sorted(maps.Keys(s.records)) {
 		r := s.records[id]
-		b := Broker{ID: id, Rack: r.Rack, Incarnation: r.Incarnation, Draining: r.Draining || s.drains[id]}
+		b := Broker{ID: id, Rack: r.Rack, Incarnation: r.Incarnation, Draining: r.Draining || s.drains[id], Stuck: r.Stuck}
 		for _, e := range r.Endpoints {
 			b.Endpoints = append(b.Endpoints, Endpoint(e))
 		}

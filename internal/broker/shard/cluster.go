@@ -254,6 +254,9 @@ func (s *Store) reconcile(ctx context.Context, l *life) error {
 // nextStep says what is to be done about a shard, or nil.
 func (s *Store) nextStep(view *cluster.View, l *life, id int32) func(context.Context) error {
 	sh, own, wanted := s.shard(id), view.Owner(id), view.Wanted(id)
+	if wanted != view.Self {
+		l.stuck.forget(id)
+	}
 	switch {
 	case sh != nil && own.Incarnation != l.incarnation && own.Revision > sh.seen():
 		return func(context.Context) error {
@@ -264,7 +267,7 @@ func (s *Store) nextStep(view *cluster.View, l *life, id int32) func(context.Con
 	case sh != nil && wanted != view.Self && wanted != cluster.Nobody:
 		return func(ctx context.Context) error { return s.release(ctx, sh) }
 	case sh == nil && wanted == view.Self && (own.Incarnation == 0 || own.Incarnation == l.incarnation || !view.Alive(own.Incarnation)):
-		return func(ctx context.Context) error { return s.take(ctx, l, id) }
+		return func(ctx context.Context) error { return s.tryToTake(ctx, l, id) }
 	case sh == nil && wanted != view.Self && own.Incarnation == l.incarnation:
 		return func(ctx context.Context) error { return s.finishRelease(ctx, l, id) }
 	}
@@ -437,41 +440,67 @@ func (s *Store) releaseAll(ctx context.Context) {
 	releasing.Wait()
 }
 
-// take makes this incarnation the owner of a shard that nobody alive has, loads it, and serves it.
+// tryToTake takes a shard, unless it could not be taken a short while ago.
+func (s *Store) tryToTake(ctx context.Context, l *life, id int32) error {
+	if l.stuck.rests(id, s.o.Now()) {
+		return nil
+	}
+	sh := newShardState(id, l)
+	err := s.take(ctx, sh)
+	if err == nil || ctx.Err() != nil || errors.Is(err, errLostShard) {
+		l.stuck.forget(id)
+		return err
+	}
+	l.stuck.failed(id, sh.idle, s.o.Now())
+	return err
+}
+
+// take makes the incarnation of sh the owner of a shard that nobody alive has, loads it, and serves it.
 //
 // The owner before, if it has not released the shard, is sealed first: from then on it acknowledges nothing, so what is found below
 // the seal is all there is. Then the pointer moves, and only then is anything read: an owner before may have published until then.
-func (s *Store) take(ctx context.Context, l *life, id int32) error {
-	started := s.o.Now()
-	sh := newShardState(id, l)
+//
+// What it took and could not load it loads in the same epoch when it tries again: an object that is gone must not make pointers, and what the metadata store
+// keeps of them, grow without end.
+func (s *Store) take(ctx context.Context, sh *shardState) error {
+	started, l := s.o.Now(), sh.life
 	if err := s.readPointer(ctx, sh); err != nil {
 		return err
 	}
+	if open, ok := sh.pointer.Open(); !ok || open != l.incarnation || !l.stuck.idle(sh.id, sh.pointer.Epoch) {
+		if mine, err := s.own(ctx, sh); err != nil || !mine {
+			return err
+		}
+	}
+	sh.published.Store(sh.revision)
+	sh.epoch, sh.version, sh.idle = sh.pointer.Epoch, sh.pointer.Version, sh.pointer.Epoch
+	if err := s.load(ctx, sh); err != nil {
+		return fmt.Errorf("load shard %d: %w", sh.id, err)
+	}
+	s.o.Logger.Info("shard taken", "shard", sh.id, "epoch", sh.epoch, "tenures", len(sh.pointer.History)-1, "duration", s.o.Now().Sub(started))
+	return nil
+}
+
+// own makes the incarnation of sh the owner of a shard whose pointer was read. It reports false if somebody else was faster.
+func (s *Store) own(ctx context.Context, sh *shardState) (bool, error) {
+	l := sh.life
 	sealed := uint64(0)
 	switch open, ok := sh.pointer.Open(); {
 	case ok && open == l.incarnation: // it had the shard, and lost it on the way to release or to serve it
 		if err := l.wal.Barrier().Wait(ctx); err != nil {
-			return fmt.Errorf("take shard %d again: %w", id, err)
+			return false, fmt.Errorf("take shard %d again: %w", sh.id, err)
 		}
 		sealed = l.objects.Durable().Seq
 	case ok && s.o.Cluster.Directory.View().Alive(open):
-		return nil // somebody was faster
+		return false, nil // somebody was faster
 	case ok:
 		var err error
 		if sealed, err = s.sealOnce(ctx, open); err != nil {
-			return err
+			return false, err
 		}
 	}
 	next := sh.pointer.Take(l.incarnation, l.objects.NextSeq(), sealed)
-	if err := s.publish(ctx, sh, next); err != nil {
-		return err
-	}
-	sh.epoch, sh.version = next.Epoch, next.Version
-	if err := s.load(ctx, sh); err != nil {
-		return fmt.Errorf("load shard %d: %w", id, err)
-	}
-	s.o.Logger.Info("shard taken", "shard", id, "epoch", sh.epoch, "tenures", len(next.History)-1, "duration", s.o.Now().Sub(started))
-	return nil
+	return true, s.publish(ctx, sh, next)
 }
 
 // sealOnce is seal, once for all shards of an incarnation that are taken at the same time: where it ends is looked for with some hundred requests.
@@ -540,6 +569,7 @@ func (s *Store) load(ctx context.Context, sh *shardState) error {
 	g.Go(func() error { return r.read(gctx, synced) })
 	err := g.Wait()
 	if err == nil {
+		sh.idle = -1 // its epoch may be claimed from now on, and can be claimed once
 		err = s.claim(ctx, sh)
 	}
 	if err != nil {

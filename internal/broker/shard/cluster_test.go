@@ -88,7 +88,7 @@ func (c *testCluster) start() *testMember {
 	n := c.nonces.Add(1)
 	var err error
 	m.member, err = cluster.Join(ctx, cluster.Options{
-		Meta: m.meta, Nonce: fmt.Sprint(n), ID: -1, Shards: c.shards, Logger: c.log,
+		Meta: m.meta, Nonce: fmt.Sprint(n), ID: -1, Shards: c.shards, Logger: c.log, Stuck: func() []int32 { return m.store.Stuck() },
 		Placement: func() placement.Settings { return placement.Settings{Cooldown: -1, Settle: -1} },
 	})
 	if err != nil {

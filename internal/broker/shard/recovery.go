@@ -91,7 +91,7 @@ func (s *Store) loadShards(ctx context.Context) error {
 }
 
 func newShardState(id int32, l *life) *shardState {
-	return &shardState{id: id, life: l, epoch: -1, pointer: ownership.None(), damaged: map[string]bool{}, busy: make(chan struct{}, 1)}
+	return &shardState{id: id, life: l, epoch: -1, idle: -1, pointer: ownership.None(), damaged: map[string]bool{}, busy: make(chan struct{}, 1)}
 }
 
 func (s *Store) loadShard(ctx context.Context, sh *shardState) error {

@@ -182,6 +182,8 @@ type shardState struct {
 	// damaged are the keys of objects that could not be read: they are left as they are.
 	damaged map[string]bool
 	version uint64
+	// idle is the epoch in which it was taken, as long as nothing can have been written in it; else -1.
+	idle int32
 	// unpublished are the bytes that cuts have moved into objects since the last manifest.
 	unpublished atomic.Int64
 	// unused are the keys of objects that the next manifest does not name: they are deleted when it is published.
@@ -209,6 +211,7 @@ type life struct {
 	objects     *wal.ObjectLog // wal, or nil
 	// applied is the end of the last frame of objects whose runs have reached their logs.
 	applied atomic.Pointer[wal.Mark]
+	stuck   stuckShards
 }
 
 // Store is the storage of one broker.
@@ -279,6 +282,7 @@ func New(o Options) *Store {
 	}
 	registerCaches(o.Registerer, s.segments, s.blocks)
 	s.registerPending(o.Registerer)
+	s.registerStuck(o.Registerer)
 	return s
 }
 
