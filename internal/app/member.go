@@ -155,7 +155,9 @@ func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {
 }
 
 // confident reports whether no other broker can have taken this one for dead.
-func (a *App) confident() bool { return a.member == nil || a.member.Alone() < a.member.Lease() }
+func (a *App) confident() bool {
+	return a.member == nil || a.member.Named() && a.member.Alone() < a.member.Lease()
+}
 
 // setEndpoints tells the others where this broker's listeners are.
 func (a *App) setEndpoints(ctx context.Context, m *cluster.Member, listeners []broker.Listener) error {

@@ -52,6 +52,7 @@ type peers struct {
 	directory *cluster.Directory
 	client    *peer.Client
 	fetches   *peer.Client // for what may wait long, and is asked by many
+	watch     *peer.Watch  // nil where no broker can be expelled
 	secret    peer.Secret
 	tls       *auth.TLS // nil: connections are not encrypted
 }
@@ -74,6 +75,9 @@ func (a *App) openPeers(ctx context.Context, store meta.Store, t *topics.Store, 
 		o.TLS = func(host string) *tls.Config { return p.tls.Dialing(host) }
 	}
 	p.client = peer.New(o)
+	if a.member != nil {
+		p.watch = peer.NewWatch(p.client, a.member.Expel)
+	}
 	o.Connections, o.Registerer = fetchConnections, nil // it counts with the other
 	p.fetches = peer.New(o)
 	return p, nil
@@ -129,6 +133,9 @@ func (p *peers) Run(ctx context.Context, ready func()) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { _ = p.fetches.Run(ctx, func() {}) }) // ends with ctx alone
+	if p.watch != nil {
+		running.Go(func() { _ = p.watch.Run(ctx, func() {}) }) // likewise
+	}
 	return p.client.Run(ctx, ready)
 }
 

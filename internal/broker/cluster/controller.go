@@ -43,6 +43,9 @@ func (m *Member) control(ctx context.Context) {
 			err = m.assign(ctx, v, k, moved)
 		case Nobody:
 			clear(moved)
+			if !m.Named() { // it was expelled, or is only about to be known
+				continue
+			}
 			_, err = m.o.Meta.Txn(ctx, []meta.Compare{{Key: controllerKey}}, []meta.Op{{Kind: meta.Put, Key: controllerKey, Value: encode(v.Self), Lease: m.lease.Load().ID()}})
 		}
 		if err != nil && ctx.Err() == nil {

@@ -34,7 +34,9 @@ type Broker struct {
 	Rack string // "" if it is in none
 	// Incarnation is the broker's life: it changes with every start.
 	Incarnation uint64
-	Endpoints   []Endpoint // one for each listener, in the order of the settings
+	// Process tells one process under this id from the next; "" where there are no others.
+	Process   string
+	Endpoints []Endpoint // one for each listener, in the order of the settings
 	// Draining says that the broker gives its shards away and takes no others.
 	Draining bool
 	// Stuck are the shards that the broker was given and could not take or load when it tried last, ascending.

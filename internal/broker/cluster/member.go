@@ -379,6 +379,10 @@ func (m *Member) renew(ctx context.Context) error {
 			err = m.write(ctx)
 		}
 	}
+	if err == nil && m.known.Load() != nil && !m.Named() {
+		m.o.Logger.Warn("others took this broker for dead, which it is not: it comes back")
+		err = m.write(ctx)
+	}
 	if err == nil {
 		m.renewed.Store(at)
 	}
@@ -585,7 +589,7 @@ func (s *state) view(self, shards int32) *View {
 	owners := map[uint64]int32{}
 	for _, id := range slices.Sorted(maps.Keys(s.records)) {
 		r := s.records[id]
-		b := Broker{ID: id, Rack: r.Rack, Incarnation: r.Incarnation, Draining: r.Draining || s.drains[id], Stuck: r.Stuck}
+		b := Broker{ID: id, Rack: r.Rack, Incarnation: r.Incarnation, Process: r.Nonce, Draining: r.Draining || s.drains[id], Stuck: r.Stuck}
 		for _, e := range r.Endpoints {
 			b.Endpoints = append(b.Endpoints, Endpoint(e))
 		}

@@ -13,6 +13,8 @@
 // Who is a broker of the cluster is proved both ways with SCRAM-SHA-256 by a secret of 32 random bytes, which the first broker puts
 // into the metadata store. It is no user, on no other listener.
 //
+// A Watch holds a connection to each of the next three brokers and has one expelled whose process has ended, long before its lease does.
+//
 // An error of Do that is not a kafka.Error leaves open whether the request took effect. Do does not try again: its callers
 // know what may be asked twice, and of whom. All methods may be called from any goroutine. The mutex of a pool is held for
 // bookkeeping only, and the package calls nobody with it held.

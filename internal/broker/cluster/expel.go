@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/weir-stream/weir/internal/base/meta"
+)
+
+// Expel takes a broker out of the cluster before its lease ends, if its record still is that of the process; false means that it is not. It is for
+// whoever has seen that process end (docs/design/0037). If it lives all the same nothing is lost: its log is sealed like a dead one's, and it comes back
+// with its next renewal.
+func (m *Member) Expel(ctx context.Context, id int32, process string) (bool, error) {
+	key := brokerKey(id)
+	e, err := m.o.Meta.Get(ctx, key)
+	if errors.Is(err, meta.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read broker %d: %w", id, err)
+	}
+	var there record
+	if err := json.Unmarshal(e.Value, &there); err != nil {
+		return false, fmt.Errorf("metadata key %s: %w", key, err)
+	}
+	if process == "" || there.Nonce != process {
+		return false, nil
+	}
+	r, err := m.o.Meta.Txn(ctx, []meta.Compare{{Key: key, Revision: e.Revision}}, []meta.Op{{Kind: meta.Delete, Key: key}})
+	if err != nil || !r.Succeeded {
+		return false, err
+	}
+	return true, m.depose(ctx, id)
+}
+
+// depose takes the controller's key from a broker that was expelled, so that another takes it.
+func (m *Member) depose(ctx context.Context, id int32) error {
+	e, err := m.o.Meta.Get(ctx, controllerKey)
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the controller: %w", err)
+	}
+	var controller int32
+	if err := json.Unmarshal(e.Value, &controller); err != nil {
+		return fmt.Errorf("metadata key %s: %w", controllerKey, err)
+	}
+	if controller != id {
+		return nil
+	}
+	_, err = m.o.Meta.Txn(ctx, []meta.Compare{{Key: controllerKey, Revision: e.Revision}}, []meta.Op{{Kind: meta.Delete, Key: controllerKey}})
+	return err
+}
+
+// Named reports whether this broker's record is there, as far as the view tells: if not, others take it for dead.
+func (m *Member) Named() bool {
+	_, ok := m.directory.View().Broker(m.o.ID)
+	return ok
+}
