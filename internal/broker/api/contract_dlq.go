@@ -160,7 +160,11 @@ func (in *inspection) joinTransaction(ctx context.Context, log *partition.Log, t
 		TransactionalID: *in.req.TransactionID, Producer: machine.Producer{ID: head.ProducerID, Epoch: head.ProducerEpoch},
 		Partitions: []kafka.TopicPartition{{Topic: topic, Partition: index}},
 	}
-	if err := in.server.askCoordinator(ctx, claim, func() { v = begin() })[0]; err != nil {
+	q := question{
+		ask: claim, begin: func() { v = begin() },
+		overtaken: func() bool { return v != nil && !log.Verifying(head.ProducerID, v) },
+	}
+	if err := in.server.askCoordinator(ctx, q)[0]; err != nil {
 		return nil, claimError(err, in.req.Version)
 	}
 	return v, nil

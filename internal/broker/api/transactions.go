@@ -125,12 +125,17 @@ func (s *Server) claimPartitions(ctx context.Context, wait *patience, req *kmsg.
 	if len(waiting) == 0 {
 		return out, nil
 	}
-	again := func() {
+	q := question{ask: ask, begin: func() {
 		for _, w := range waiting {
 			out[w.ordinal] = claim{log: w.log, verification: w.log.BeginVerification(w.head.ProducerID, w.head.ProducerEpoch, w.head.BaseSequence, !ask.VerifyOnly)}
 		}
-	}
-	for i, err := range s.askCoordinator(ctx, ask, again) {
+	}, overtaken: func() bool {
+		return slices.ContainsFunc(waiting, func(w claimant) bool {
+			v := out[w.ordinal].verification
+			return v != nil && !w.log.Verifying(w.head.ProducerID, v)
+		})
+	}}
+	for i, err := range s.askCoordinator(ctx, q) {
 		if err != nil {
 			out[waiting[i].ordinal] = claim{log: waiting[i].log, err: claimError(err, req.Version)}
 		}
@@ -145,26 +150,43 @@ type claimant struct {
 	head    record.Header
 }
 
+// question is what the coordinator is asked for batches that may open a transaction in their partitions.
+type question struct {
+	ask TransactionClaim
+	// begin begins the verifications of the batches anew, and overtaken says whether a marker has ended one of them.
+	begin     func()
+	overtaken func() bool
+}
+
+// overtakenMax is how often the coordinator is asked again since a marker came before its answer.
+const overtakenMax = 3
+
 // askCoordinator asks and, where the transaction before is still being ended, asks again for a while: clients of transaction
-// version 2 begin the next one at once. again is called before that, because the marker that was waited for ended the
-// verifications too.
-func (s *Server) askCoordinator(ctx context.Context, ask TransactionClaim, again func()) []error {
+// version 2 begin the next one at once, and the marker that was waited for ends the verifications too. An answer that was long on its way, as it is
+// when the coordinator moves, may be younger than that marker, and speak of the next transaction: then the question is put once more, for a marker
+// that came after the answer must refuse the batch.
+func (s *Server) askCoordinator(ctx context.Context, q question) []error {
 	if s.transactions == nil {
-		return slices.Repeat([]error{kafka.InvalidTxnState}, len(ask.Partitions))
+		return slices.Repeat([]error{kafka.InvalidTxnState}, len(q.ask.Partitions))
 	}
 	values := s.topics.Values()
 	backoff, left := AddPartitionsBackoff.Get(values), AddPartitionsBackoffMax.Get(values)
-	for {
-		errs := s.transactions.AddPartitions(ctx, ask)
+	for overtaken := 0; ; {
+		errs := s.transactions.AddPartitions(ctx, q.ask)
 		concurrent := slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, kafka.ConcurrentTransactions) })
-		if !concurrent || ask.VerifyOnly || left < backoff {
+		if !concurrent && overtaken < overtakenMax && q.overtaken() {
+			overtaken++
+			q.begin()
+			continue
+		}
+		if !concurrent || q.ask.VerifyOnly || left < backoff {
 			return errs
 		}
 		left -= backoff
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
-			again()
+			q.begin()
 		case <-ctx.Done():
 			timer.Stop()
 			return errs

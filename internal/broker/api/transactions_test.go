@@ -312,6 +312,26 @@ func TestABatchThatWaitedForTheMarkerBeforeItIsTaken(t *testing.T) {
 	d.wantCodes("first batch", d.producing(12, new("id"), txnBatch(1, 1, 0)), kafka.None)
 }
 
+// Where the coordinator moves its answer is long on its way: by then the marker of the last transaction was written, and the next one has begun.
+func TestABatchWhoseAnswerIsYoungerThanTheMarkerBeforeItIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int16{11, 12} {
+		d := newDataServer(t)
+		asked := 0
+		d.coordinator.answer = func(c TransactionClaim) error {
+			if asked++; asked > 1 {
+				return nil
+			}
+			_, err := d.log(0).AppendMarker(partition.Marker{ProducerID: c.Producer.ID, ProducerEpoch: c.Producer.Epoch, Version: 2})
+			return err
+		}
+		d.wantCodes("first batch", d.producing(version, new("id"), txnBatch(1, 1, 0)), kafka.None)
+		if asked != 2 {
+			t.Errorf("version %d: the coordinator was asked %d times, want twice: the first answer may have been of the last transaction", version, asked)
+		}
+	}
+}
+
 // Once the outcome is fixed nothing joins the transaction, also where the marker is not written yet.
 func TestABatchBetweenTheOutcomeAndTheMarkerIsRefused(t *testing.T) {
 	t.Parallel()

@@ -138,18 +138,26 @@ func (g *Groups) Fetch(ctx context.Context, e group.Fetch) (group.FetchReply, er
 // CompleteTransaction has committed. verify is asked whether the transaction is open and the group part of it, unless
 // offsets of the transaction wait in the group's partition already; its error is returned as it is.
 func (g *Groups) TxnCommit(ctx context.Context, e group.TxnCommit, verify func(context.Context) error) (group.CommitReply, error) {
-	begun, err := ask[group.TxnBeginReply](ctx, g.runtime, e.Group, group.TxnBegin{Producer: e.Producer})
-	if err != nil {
-		return group.CommitReply{}, err
-	}
-	e.Guard = begun.Guard
-	if !begun.Open {
-		if err := verify(ctx); err != nil {
+	for overtaken := 0; ; overtaken++ {
+		begun, err := ask[group.TxnBeginReply](ctx, g.runtime, e.Group, group.TxnBegin{Producer: e.Producer})
+		if err != nil {
 			return group.CommitReply{}, err
 		}
+		e.Guard = begun.Guard
+		if !begun.Open {
+			if err := verify(ctx); err != nil {
+				return group.CommitReply{}, err
+			}
+		}
+		reply, err := ask[group.CommitReply](ctx, g.runtime, e.Group, e)
+		if err != nil || reply.Err != kafka.InvalidTxnState || overtaken == overtakenMax {
+			return reply, err
+		}
 	}
-	return ask[group.CommitReply](ctx, g.runtime, e.Group, e)
 }
+
+// overtakenMax is how often a commit of offsets asks again about its transaction since a marker came before the answer.
+const overtakenMax = 3
 
 // CompleteTransaction ends a producer's transaction in a partition of __consumer_offsets; its marker is durable when it
 // returns nil. It may be called again with the same marker. Besides the errors that ask to try again it returns

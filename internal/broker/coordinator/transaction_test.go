@@ -94,14 +94,16 @@ func checkTransactionBatches(t *testing.T, batches [][]byte, p machine.Producer)
 	}
 }
 
-func TestCommitThatAMarkerOvertookIsRefused(t *testing.T) {
+func TestCommitThatMarkersOvertakeIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := ready(t, newMemTopics(1), nil)
 		p := machine.Producer{ID: 7, Epoch: 1}
 		e := group.TxnCommit{Group: "g", Producer: p, Generation: -1, Offsets: []group.CommitOffset{{Topic: "t", Offset: 1}}}
+		coordinator := int32(0)
 		reply, err := g.TxnCommit(t.Context(), e, func(ctx context.Context) error {
-			return g.CompleteTransaction(ctx, 0, machine.Marker{Producer: p})
+			coordinator++
+			return g.CompleteTransaction(ctx, 0, machine.Marker{Producer: p, CoordinatorEpoch: coordinator})
 		})
 		if err != nil || reply.Err != kafka.InvalidTxnState {
 			t.Errorf("TxnCommit: %+v, %v, want INVALID_TXN_STATE", reply, err)
@@ -112,6 +114,43 @@ func TestCommitThatAMarkerOvertookIsRefused(t *testing.T) {
 		}
 		if got := fetchStable(t, g); got.Err != kafka.None || got.Offset != group.NoOffset {
 			t.Errorf("fetched %+v, want nothing", got)
+		}
+	})
+}
+
+// A producer of transaction version 2 begins the next transaction at once. Where the coordinator moves, its answer may take until after the marker of
+// the last one: what it says is of the next, and has to be asked for again, since it might as well be of one that the marker has ended.
+func TestCommitWhoseAnswerIsYoungerThanAMarkerIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := ready(t, newMemTopics(1), nil)
+		p := machine.Producer{ID: 7, Epoch: 2}
+		e := group.TxnCommit{Group: "g", Producer: p, Generation: -1, Offsets: []group.CommitOffset{{Topic: "t", Offset: 5}}}
+		asked := 0
+		verify := func(ctx context.Context) error {
+			if asked++; asked > 1 {
+				return nil
+			}
+			return g.CompleteTransaction(ctx, 0, machine.Marker{Producer: p, CoordinatorEpoch: 1, Commit: true})
+		}
+		reply, err := g.TxnCommit(t.Context(), e, verify)
+		if err != nil || reply.Err != kafka.None || reply.Offsets[0] != kafka.None || asked != 2 {
+			t.Errorf("TxnCommit: %+v, %v after %d questions, want two", reply, err, asked)
+		}
+		over := kafka.InvalidProducerEpoch
+		asked, p.Epoch = 0, 3
+		e.Producer = p
+		_, err = g.TxnCommit(t.Context(), e, func(ctx context.Context) error {
+			if asked++; asked > 1 {
+				return over
+			}
+			return g.CompleteTransaction(ctx, 0, machine.Marker{Producer: p, CoordinatorEpoch: 1, Commit: true})
+		})
+		if !errors.Is(err, over) {
+			t.Errorf("TxnCommit of a transaction that has ended: %v, want %v", err, over)
+		}
+		if got := fetchStable(t, g); got.Err != kafka.None || got.Offset != 5 {
+			t.Errorf("fetched %+v, want 5", got)
 		}
 	})
 }

@@ -103,6 +103,13 @@ func (l *Log) BeginVerification(producerID int64, epoch int16, sequence int32, f
 	return v
 }
 
+// Verifying says whether v, which may not be nil, still stands: no marker has ended it, and it was not given up.
+func (l *Log) Verifying(producerID int64, v *Verification) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.verifications[producerID] == v
+}
+
 // Marker ends a transaction of a producer in one partition.
 type Marker struct {
 	ProducerID    int64
