@@ -151,6 +151,7 @@ func (l *Log) append(b []byte, info wal.BatchInfo, c *Config, o origin) (Appende
 		return Appended{}, err
 	}
 	l.applyLocked(&info, l.leaderEpoch, c)
+	l.env.Clients.Served(int64(len(b)))
 	return Appended{BaseOffset: info.BaseOffset, LogAppendTime: -1, LogStartOffset: l.logStart, Records: info.RecordCount, Ticket: ticket}, nil
 }
 

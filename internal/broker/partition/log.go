@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blockcache"
+	"github.com/weir-stream/weir/internal/base/pacer"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/broker/wal"
 	"github.com/weir-stream/weir/internal/kafka"
@@ -66,6 +67,9 @@ type Env struct {
 	Logger *slog.Logger
 	// OnCorrupt is told of damage that is met. It must not block.
 	OnCorrupt func(error)
+
+	// Clients, if not nil, counts what the logs do for clients.
+	Clients *pacer.Clients
 
 	// extents counts what the logs that are not closed keep in memory for the sake of L0.
 	extents atomic.Int64

@@ -86,6 +86,14 @@ type ReadResult struct {
 // Errors: OffsetOutOfRange outside [log start, high watermark]; CorruptMessage (wrapping the place) where the bytes are
 // damaged and nothing sound comes before them; ErrClosed.
 func (l *Log) Read(ctx context.Context, req ReadRequest) (ReadResult, error) {
+	res, err := l.readUncounted(ctx, req)
+	if res.Bytes > 0 {
+		l.env.Clients.Served(res.Bytes)
+	}
+	return res, err
+}
+
+func (l *Log) readUncounted(ctx context.Context, req ReadRequest) (ReadResult, error) {
 	return retryMoved(l, func() (ReadResult, error) { return l.read(ctx, req) })
 }
 
@@ -504,9 +512,9 @@ func errOr(err error) error {
 }
 
 // ReadBytes returns whole batches from offset on as one piece of memory, about maxBytes of them but at least one batch,
-// and the offset after them.
+// and the offset after them. It is for the broker's own work, which counts as no client's.
 func (l *Log) ReadBytes(ctx context.Context, offset, maxBytes int64) (b []byte, next int64, err error) {
-	r, err := l.Read(ctx, ReadRequest{Offset: offset, MaxBytes: maxBytes, AtLeastOne: true})
+	r, err := l.readUncounted(ctx, ReadRequest{Offset: offset, MaxBytes: maxBytes, AtLeastOne: true})
 	if err != nil {
 		return nil, offset, err
 	}

@@ -186,7 +186,7 @@ func (c *cleaning) rewrite(ctx context.Context, filter *compaction.Filter, g *pa
 	g.Object, g.Info, g.AbortedFrom = object, footer.Runs[0], runsByLog(&footer)[logKey{id.Topic, id.Partition}].abortedFrom
 	installed := false
 	err = c.s.inMaintenance(ctx, func(ctx context.Context) error {
-		return c.s.onShard(ctx, sh, func(ctx context.Context) error {
+		return c.s.onShard(ctx, sh, nil, func(ctx context.Context) error {
 			var err error
 			installed, err = c.s.installCleaned(ctx, sh, c.l, g)
 			return err

@@ -228,7 +228,7 @@ func TestCompactionOfTransactions(t *testing.T) {
 							return nil
 						}
 						from := s.rng.IntN(len(sh.objects))
-						return n.merge(ctx, sh, from, from+1+s.rng.IntN(len(sh.objects)-from))
+						return n.merge(ctx, sh, nil, from, from+1+s.rng.IntN(len(sh.objects)-from))
 					})
 				case x < 19:
 					n.cleanNow(CleanerOptions{MapBytes: 24 * int64(8+s.rng.IntN(20))})

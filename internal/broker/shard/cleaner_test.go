@@ -379,7 +379,7 @@ func TestObjectsOfACompactedLogStayInOrder(t *testing.T) {
 			n.maintenance(func(ctx context.Context) error {
 				for _, sh := range n.shards {
 					if len(sh.objects) > 1 {
-						return n.merge(ctx, sh, 0, len(sh.objects))
+						return n.merge(ctx, sh, nil, 0, len(sh.objects))
 					}
 				}
 				return nil

@@ -369,7 +369,7 @@ func (s *Store) release(ctx context.Context, sh *shardState) error {
 	if stop := sh.interrupt.Load(); stop != nil {
 		(*stop)() // a merge, say: it may as well be done by the next owner
 	}
-	err := s.onShard(ctx, sh, func(ctx context.Context) error { return s.checkpointIfChanged(ctx, sh) })
+	err := s.onShard(ctx, sh, nil, func(ctx context.Context) error { return s.checkpointIfChanged(ctx, sh) })
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func (s *Store) sweep(ctx context.Context) error {
 				continue
 			}
 			sh.swept = true
-			if err := s.onShard(ctx, sh, func(ctx context.Context) error { return errors.Join(s.sweepOrphans(ctx, sh), s.sweepClaims(ctx, sh)) }); err != nil {
+			if err := s.onShard(ctx, sh, nil, func(ctx context.Context) error { return errors.Join(s.sweepOrphans(ctx, sh), s.sweepClaims(ctx, sh)) }); err != nil {
 				return err
 			}
 		}

@@ -87,6 +87,9 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 			err = appendBatches(w, b)
 		}
 		release()
+		if err == nil {
+			err = sh.pace.Did(ctx, e.Bytes)
+		}
 		if err != nil {
 			return fmt.Errorf("copy offsets [%d, %d) of %s: %w", e.BaseOffset, e.NextOffset, id, err)
 		}

@@ -54,7 +54,7 @@ func oldWorld(t *testing.T, seed uint64) (*world, map[logKey]logView) {
 	}
 	mergeAll := func(ctx context.Context) error {
 		for _, sh := range n.shards {
-			if err := n.merge(ctx, sh, 0, len(sh.objects)); err != nil {
+			if err := n.merge(ctx, sh, nil, 0, len(sh.objects)); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/pacer"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/wal"
@@ -30,7 +31,7 @@ func (s *Store) checkpointDue(age time.Duration) bool {
 	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
-		if s.writtenBytes.Load() > s.o.Cluster.Log.Ring()/8*5 {
+		if l := s.present.Load(); l.objects.Remembered()-l.cutFrom > cutAtBytes(s.o.Cluster.Log.Ring()) {
 			return true
 		}
 	}
@@ -109,6 +110,7 @@ func (s *Store) maintain(ctx context.Context) error {
 			continue
 		case <-tick.C:
 			s.tier.note(wal.Position(s.durable.Load()), s.o.Now()) // the last frame of a burst may have come too soon after a mark
+			s.pacer.Look()
 			if rest.ticks > 0 {
 				rest.ticks--
 				continue
@@ -146,8 +148,10 @@ type job struct {
 	done chan error
 }
 
-// inMaintenance runs f in the maintenance goroutine and returns its error, which ends the store unless it is waitable.
+// inMaintenance runs f in the maintenance goroutine and returns its error, which ends the store unless it is waitable. What is being done there does not
+// yield to clients meanwhile.
 func (s *Store) inMaintenance(ctx context.Context, f func(context.Context) error) error {
+	defer s.pacer.Hurry()()
 	j := job{f, make(chan error, 1)}
 	select {
 	case s.jobs <- j:
@@ -201,7 +205,9 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 			return nil
 		}
 	}
-	if err := s.cutBelow(ctx, end); err != nil {
+	pace := s.cutWork(l, end)
+	defer pace.End()
+	if err := s.cutBelow(ctx, pace, end); err != nil {
 		return err
 	}
 	s.cutEnd = end
@@ -209,9 +215,9 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 }
 
 // cutBelow moves what lies below end in the WAL into objects and gives its files back.
-func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
+func (s *Store) cutBelow(ctx context.Context, pace *pacer.Work, end wal.Position) error {
 	for _, sh := range s.owned() {
-		err := s.onShard(ctx, sh, func(ctx context.Context) error {
+		err := s.onShard(ctx, sh, pace, func(ctx context.Context) error {
 			if err := s.cut(ctx, sh, end); err != nil {
 				return fmt.Errorf("cut shard %d below position %d: %w", sh.id, end, err)
 			}
@@ -228,9 +234,10 @@ func (s *Store) cutBelow(ctx context.Context, end wal.Position) error {
 func (s *Store) checkpointAll(ctx context.Context) error {
 	started := s.o.Now()
 	s.written.Store(0)
-	s.writtenBytes.Store(0)
+	pace := s.checkpointWork(s.writtenBytes.Swap(0))
+	defer pace.End()
 	for _, sh := range s.owned() {
-		err := s.onShard(ctx, sh, func(ctx context.Context) error {
+		err := s.onShard(ctx, sh, pace, func(ctx context.Context) error {
 			if err := s.checkpointIfChanged(ctx, sh); err != nil {
 				return fmt.Errorf("checkpoint shard %d: %w", sh.id, err)
 			}
@@ -245,11 +252,11 @@ func (s *Store) checkpointAll(ctx context.Context) error {
 	return nil
 }
 
-// onShard does one piece of work on a shard, unless it is given up meanwhile: nobody else works on it then.
+// onShard does one piece of work on a shard, unless it is given up meanwhile: nobody else works on it then. Its cuts are part of pace; nil: they yield to nobody.
 //
 // In a cluster a failure is the shard's alone: a store that does not answer now may do so at the next look, and a shard that was
 // taken by another broker is given up.
-func (s *Store) onShard(ctx context.Context, sh *shardState, work func(context.Context) error) error {
+func (s *Store) onShard(ctx context.Context, sh *shardState, pace *pacer.Work, work func(context.Context) error) error {
 	select {
 	case sh.busy <- struct{}{}:
 		defer func() { <-sh.busy }()
@@ -266,6 +273,7 @@ func (s *Store) onShard(ctx context.Context, sh *shardState, work func(context.C
 	defer context.AfterFunc(sh.ctx, cancel)() //nolint:contextcheck // the shard's own end
 	sh.interrupt.Store(&cancel)
 	defer sh.interrupt.Store(nil)
+	sh.pace = pace
 	err := work(wctx)
 	switch {
 	case err == nil, s.o.Cluster == nil:

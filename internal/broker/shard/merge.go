@@ -7,8 +7,10 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/pacer"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/segment"
 	"github.com/weir-stream/weir/internal/kafka/record"
@@ -57,22 +59,24 @@ func planMerge(objects []mergeInput) (from, to int) {
 }
 
 func (s *Store) mergeIfDue(ctx context.Context) error {
+	until := time.Now().Add(s.within())
 	for _, sh := range s.owned() {
-		if err := s.onShard(ctx, sh, func(ctx context.Context) error { return s.mergeShard(ctx, sh) }); err != nil {
+		if err := s.onShard(ctx, sh, nil, func(ctx context.Context) error { return s.mergeShard(ctx, sh, until) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mergeShard merges objects of a shard until none are worth it.
-func (s *Store) mergeShard(ctx context.Context, sh *shardState) error {
+// mergeShard merges objects of a shard until none are worth it. From until on it yields to nobody.
+func (s *Store) mergeShard(ctx context.Context, sh *shardState, until time.Time) error {
 	for {
-		from, to := planMerge(s.mergeInputs(sh))
+		inputs := s.mergeInputs(sh)
+		from, to := planMerge(inputs)
 		if from == to || ctx.Err() != nil {
 			return nil //nolint:nilerr // the end was asked for
 		}
-		err := s.merge(ctx, sh, from, to)
+		err := s.mergePaced(ctx, sh, inputs, from, to, until)
 		if d, ok := errors.AsType[*unreadableError](err); ok && ctx.Err() == nil {
 			// The object stays as it is, for whoever may rescue its bytes; the rest of the shard goes on. The mark is not
 			// kept over a restart, so each process tells of the damage anew.
@@ -105,8 +109,18 @@ func (s *Store) mergeInputs(sh *shardState) []mergeInput {
 	return in
 }
 
+func (s *Store) mergePaced(ctx context.Context, sh *shardState, inputs []mergeInput, from, to int, until time.Time) error {
+	live := int64(0)
+	for _, o := range inputs[from:to] {
+		live += o.live
+	}
+	pace := s.mergeWork(live, until)
+	defer pace.End()
+	return s.merge(ctx, sh, pace, from, to)
+}
+
 // merge rewrites the live runs of objects [from, to) into one object in their place, publishes that, and deletes them.
-func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
+func (s *Store) merge(ctx context.Context, sh *shardState, pace *pacer.Work, from, to int) error {
 	victims := sh.objects[from:to]
 	old := map[string]bool{}
 	for _, o := range victims {
@@ -115,7 +129,7 @@ func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
 	logs := s.logsOf(sh.id)
 	object, footer, err := s.writeObject(ctx, sh, segment.L2, func(w *segment.Writer) error {
 		for _, l := range logs {
-			if err := s.copyRuns(ctx, w, l, old); err != nil {
+			if err := s.copyRuns(ctx, w, pace, l, old); err != nil {
 				return err
 			}
 		}
@@ -141,7 +155,7 @@ func (s *Store) merge(ctx context.Context, sh *shardState, from, to int) error {
 	return s.checkpoint(ctx, sh)
 }
 
-func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, l *partition.Log, old map[string]bool) error {
+func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, pace *pacer.Work, l *partition.Log, old map[string]bool) error {
 	id, begun := l.Identity(), false
 	var inner error
 	start := l.Offsets().LogStart
@@ -153,7 +167,7 @@ func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, l *partition.Lo
 			inner, begun = w.BeginRun(id.Topic, id.Partition), true
 		}
 		if inner == nil {
-			inner = s.copyRun(ctx, w, o, r, start)
+			inner = s.copyRun(ctx, w, pace, o, r, start)
 		}
 	})
 	if inner != nil {
@@ -173,7 +187,7 @@ func (e *unreadableError) Unwrap() error { return e.err }
 
 // copyRun copies the batches of a run that reach beyond the log start, after their checksums were checked. Failures to
 // read are *unreadableError.
-func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Object, r segment.RunInfo, logStart int64) error {
+func (s *Store) copyRun(ctx context.Context, w *segment.Writer, pace *pacer.Work, o *partition.Object, r segment.RunInfo, logStart int64) error {
 	unreadable := func(err error) error {
 		err = fmt.Errorf("object %s: %w", o.Key, err)
 		if _, corrupt := errors.AsType[*segment.CorruptError](err); errors.Is(err, blob.ErrAway) || s.o.Cluster != nil && !corrupt {
@@ -206,6 +220,9 @@ func (s *Store) copyRun(ctx context.Context, w *segment.Writer, o *partition.Obj
 			return err
 		}
 		pos += int64(len(buf))
+		if err := pace.Did(ctx, int64(len(buf))); err != nil {
+			return err
+		}
 	}
 	aborted, err := reader.Aborted(r, logStart, math.MaxInt64)
 	if err != nil {

@@ -371,7 +371,7 @@ func (s *simulation) mergeAny(ctx context.Context) error {
 	sh := s.node.shards[s.rng.IntN(len(s.node.shards))]
 	if n := len(sh.objects); n > 0 {
 		from := s.rng.IntN(n)
-		return s.node.merge(ctx, sh, from, from+1+s.rng.IntN(n-from))
+		return s.node.merge(ctx, sh, nil, from, from+1+s.rng.IntN(n-from))
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/blockcache"
 	"github.com/weir-stream/weir/internal/base/meta"
+	"github.com/weir-stream/weir/internal/base/pacer"
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -166,6 +167,8 @@ type shardState struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	busy   chan struct{} // holds one token
+	// pace is what cuts of the shard are part of while somebody holds busy.
+	pace *pacer.Work
 	// interrupt ends the work that is being done.
 	interrupt atomic.Pointer[context.CancelFunc]
 	// changed says that something was written since the last checkpoint.
@@ -209,6 +212,8 @@ type life struct {
 	wal         device
 	files       *wal.Log       // wal, or nil
 	objects     *wal.ObjectLog // wal, or nil
+	// cutFrom is what objects remembered when the last checkpoint of all shards began. Maintenance alone uses it.
+	cutFrom int64
 	// applied is the end of the last frame of objects whose runs have reached their logs.
 	applied atomic.Pointer[wal.Mark]
 	stuck   stuckShards
@@ -229,6 +234,9 @@ type Store struct {
 	// cutEnd is where the last cut for the sake of the WAL's size or age ended. Maintenance alone uses it.
 	cutEnd wal.Position
 	tier   tier
+	// clients are those for whom the logs work, and pacer makes cuts and merges yield to them; Look and Begin are maintenance's.
+	clients pacer.Clients
+	pacer   *pacer.Pacer
 
 	mu   sync.RWMutex
 	logs map[logKey]*partition.Log
@@ -239,7 +247,7 @@ type Store struct {
 	durable atomic.Int64
 	// written counts frames since the last checkpoint.
 	written atomic.Int64
-	// writtenBytes is how many bytes they have.
+	// writtenBytes is how many bytes they have, in a log of objects.
 	writtenBytes atomic.Int64
 
 	wake  chan struct{}
@@ -273,6 +281,7 @@ func New(o Options) *Store {
 		o: o, logs: map[logKey]*partition.Log{}, wake: make(chan struct{}, 1), jobs: make(chan job), metrics: newMetrics(o.Registerer, o.Now),
 		reported: map[string]struct{}{}, blocks: blockcache.New(o.BlockCacheBytes), shards: make([]*shardState, o.Shards),
 	}
+	s.pacer = pacer.New(&s.clients, o.Registerer)
 	s.segments = segment.NewCache(o.Blob, o.OpenObjects).Through(s.blocks)
 	s.scans = segment.NewCache(o.Blob, scanObjects).Through(blockcache.New(scanBytes))
 	s.present.Store(&life{env: s.newEnv()})
@@ -283,6 +292,7 @@ func New(o Options) *Store {
 	registerCaches(o.Registerer, s.segments, s.blocks)
 	s.registerPending(o.Registerer)
 	s.registerStuck(o.Registerer)
+	s.registerUncut(o.Registerer)
 	return s
 }
 
@@ -290,7 +300,7 @@ func New(o Options) *Store {
 const framesShared = 1024
 
 func (s *Store) newEnv() *partition.Env {
-	return &partition.Env{Segments: s.segments, Blocks: s.blocks, Now: s.o.Now, Logger: s.o.Logger, OnCorrupt: s.corrupt}
+	return &partition.Env{Clients: &s.clients, Segments: s.segments, Blocks: s.blocks, Now: s.o.Now, Logger: s.o.Logger, OnCorrupt: s.corrupt}
 }
 
 // OnOwnership registers f, before Run. It is called when the shard is served from now on, with its epoch, and when it is not any
@@ -537,7 +547,6 @@ func (s *Store) onDurable(f *wal.Frame) {
 	s.apply(f)
 	s.durable.Store(int64(f.End()))
 	s.written.Add(1)
-	s.writtenBytes.Add(f.Bytes)
 	s.tier.note(f.End(), s.o.Now())
 }
 

@@ -367,5 +367,5 @@ func TestPlanMergePicksNeighboursOnly(t *testing.T) {
 
 // cutAll moves all that is durable in the WAL into objects.
 func (s *Store) cutAll(ctx context.Context) error {
-	return s.cutBelow(ctx, wal.Position(s.durable.Load()))
+	return s.cutBelow(ctx, nil, wal.Position(s.durable.Load()))
 }

@@ -124,7 +124,7 @@ func (s *scripted) check(when string) {
 func (n *simNode) mergeWhole(ctx context.Context) error {
 	for _, sh := range n.shards {
 		if len(sh.objects) > 0 {
-			if err := n.merge(ctx, sh, 0, len(sh.objects)); err != nil {
+			if err := n.merge(ctx, sh, nil, 0, len(sh.objects)); err != nil {
 				return err
 			}
 		}
@@ -204,7 +204,7 @@ func TestAbortedTransactionsAreKnownWhileTheirBytesMove(t *testing.T) {
 	first, _ := l.OldestWAL()
 	length := wal.Position(s.node.durable.Load()) - first
 	for i := range wal.Position(8) {
-		s.do(func(ctx context.Context) error { return s.node.cutBelow(ctx, first+length*(i+1)/8) })
+		s.do(func(ctx context.Context) error { return s.node.cutBelow(ctx, nil, first+length*(i+1)/8) })
 		if i%3 == 2 {
 			s.do(s.node.mergeWhole)
 		}

@@ -339,6 +339,14 @@ func (l *ObjectLog) Bytes() int64 {
 	return int64(l.durable - l.own[0].pos)
 }
 
+// Remembered counts the bytes of memory that frames have taken in the ring, ever: what was written when it was RingBytes less is there no more. A frame takes
+// more than it has.
+func (l *ObjectLog) Remembered() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ring.added
+}
+
 // Apart says that each frame has to be fetched by itself, so that those who read one after another want several at a time.
 func (l *ObjectLog) Apart() bool { return true }
 

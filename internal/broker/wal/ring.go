@@ -18,6 +18,7 @@ type ring struct {
 	spare  []spareBlocks // by size class
 	spares int64         // bytes of spare
 	takes  int64         // blocks ever taken
+	added  int64         // bytes of blocks ever added
 }
 
 // spareBlocks are blocks of one size class that are not in use.
@@ -95,6 +96,7 @@ func (r *ring) takeSpare(class int) *ringBlock {
 func (r *ring) add(b *ringBlock) {
 	r.blocks = append(r.blocks, b)
 	r.kept += int64(cap(b.bytes))
+	r.added += int64(cap(b.bytes))
 	r.drop(func(*ringBlock) bool { return r.kept > r.limit })
 }
 

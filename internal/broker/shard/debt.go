@@ -1,0 +1,84 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-stream/weir/internal/base/pacer"
+	"github.com/weir-stream/weir/internal/broker/wal"
+)
+
+// Cuts and merges yield to clients for as long as they can wait (package pacer). This file says how long that is: what may happen from the begin of
+// one to its end. Each bound is one that the store keeps anyhow, and some room beyond the point at which it sets to work.
+
+// within is the time for a cut, or for the merges of a round: the next checkpoint waits for it.
+func (s *Store) within() time.Duration {
+	d := s.o.CheckpointInterval / 2
+	if s.o.UploadMaxAge > 0 {
+		d = min(d, s.o.UploadMaxAge/4)
+	}
+	return d
+}
+
+// cutWork begins the cut of all that lies between the last one and end in a log in files.
+//
+// Bytes: the log may grow by a quarter of what it keeps beyond that, and takes no more than half of the room that it is told of, or that the disk has besides the objects to be made. Frames: what a
+// start replays. Extents: memory.
+func (s *Store) cutWork(l *life, end wal.Position) *pacer.Work {
+	total, held := int64(end-s.cutEnd), l.files.Bytes()
+	room := s.o.WALKeepBytes + s.o.WALKeepBytes/4 - held
+	if s.o.WALMaxBytes > 0 {
+		room = min(room, (s.o.WALMaxBytes-held)/2)
+	}
+	if usage, err := s.Free(); err == nil {
+		free := int64(usage.FreeBytes)
+		if !s.o.Remote {
+			free -= total
+		}
+		room = min(room, free/2)
+	}
+	return s.pacer.Begin(min(total, held), s.within(),
+		pacer.Limit{Used: s.durable.Load, Room: room},
+		pacer.Limit{Used: s.written.Load, Room: checkpointFileFrames - s.written.Load()},
+		pacer.Limit{Used: l.env.Extents, Room: int64(s.o.ExtentsMax)/4*5 - l.env.Extents()})
+}
+
+// checkpointWork begins the cut of so many bytes, those since the last checkpoint, from a log of objects, as part of a checkpoint of all shards. They must be in memory until it ends,
+// with what is written meanwhile; the last eighth of the ring is for what comes while the end of the cut is on its way. A checkpoint without a cut is not held up: nil.
+func (s *Store) checkpointWork(bytes int64) *pacer.Work {
+	l := s.present.Load()
+	if l.objects == nil {
+		return nil
+	}
+	remembered := l.objects.Remembered()
+	room := s.o.Cluster.Log.Ring()/8*7 - (remembered - l.cutFrom)
+	l.cutFrom = remembered
+	return s.pacer.Begin(bytes, s.within(), pacer.Limit{Used: l.objects.Remembered, Room: room}, pacer.Limit{Used: s.written.Load, Room: checkpointObjectFrames / 4})
+}
+
+// mergeWork begins a merge of so many bytes, which is to end before the next cut or checkpoint is due, and with the others of its round at until.
+func (s *Store) mergeWork(bytes int64, until time.Time) *pacer.Work {
+	l, frames := s.present.Load(), int64(checkpointFileFrames)
+	var log pacer.Limit
+	if l.objects != nil {
+		frames, log = checkpointObjectFrames, pacer.Limit{Used: l.objects.Remembered, Room: cutAtBytes(s.o.Cluster.Log.Ring()) - (l.objects.Remembered() - l.cutFrom)}
+	} else {
+		log = pacer.Limit{Used: s.durable.Load, Room: s.o.WALKeepBytes - l.files.Bytes()}
+	}
+	return s.pacer.Begin(bytes, time.Until(until), log, pacer.Limit{Used: s.written.Load, Room: frames - s.written.Load()})
+}
+
+// cutAtBytes is how much is written to a log of objects before it is cut, whatever the time: five eighths of what is kept in memory.
+func cutAtBytes(ring int64) int64 { return ring / 8 * 5 }
+
+// registerUncut shows what is still to be cut, as it is when metrics are asked for.
+func (s *Store) registerUncut(r prometheus.Registerer) {
+	if r == nil {
+		return
+	}
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_storage_uncut_bytes", Help: "Bytes of batches in the write-ahead log that no segment holds yet."}, func() float64 {
+		bytes, _, _ := s.pendingExtents()
+		return float64(bytes)
+	}))
+}
