@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -173,20 +174,12 @@ const loadSeconds = 60
 
 // loads returns what the shards of this broker cause. It is called by one goroutine.
 func (a *App) loads() map[int32]placement.Load {
-	now, written := a.o.Now(), a.storage.Written()
-	took := now.Sub(a.measured.at).Seconds()
-	out := map[int32]placement.Load{}
-	for id, n := range written {
-		l := a.measured.loads[id]
-		if before, ok := a.measured.written[id]; ok && n >= before && took > 0 {
-			weight := min(took/loadSeconds, 1)
-			l.BytesInPerSecond += weight * (float64(n-before)/took - l.BytesInPerSecond)
-		}
+	loads := a.measured.next(a.o.Now(), a.storage.Written(), a.member.Load)
+	for id, l := range loads {
 		l.Partitions = a.storage.Partitions(id)
-		out[id] = l
+		loads[id] = l
 	}
-	a.measured = measurement{now, written, out}
-	return out
+	return maps.Clone(loads)
 }
 
 // measurement is what loads saw last.
@@ -194,6 +187,26 @@ type measurement struct {
 	at      time.Time
 	written map[int32]int64
 	loads   map[int32]placement.Load
+}
+
+// next returns the average of what was written to each shard, of which written has the bytes since this broker has it. One that has just come begins with
+// what known says of it.
+func (m *measurement) next(now time.Time, written map[int32]int64, known func(shard int32) placement.Load) map[int32]placement.Load {
+	took := now.Sub(m.at).Seconds()
+	loads := map[int32]placement.Load{}
+	for id, n := range written {
+		l, had := m.loads[id]
+		before := m.written[id]
+		switch {
+		case !had || n < before: // it went and came back
+			l = known(id)
+		case took > 0:
+			l.BytesInPerSecond += min(took/loadSeconds, 1) * (float64(n-before)/took - l.BytesInPerSecond)
+		}
+		loads[id] = l
+	}
+	*m = measurement{now, written, loads}
+	return loads
 }
 
 // drainTimeout is for how long a broker that is asked to end waits for others to take its shards.

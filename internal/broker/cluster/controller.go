@@ -11,7 +11,7 @@ import (
 
 // known is what the controller knows beside the view.
 type known struct {
-	loads                                  map[int32]placement.Load // by shard
+	loads                                  map[int32]placement.Load // by shard, as its owner told last, or the one before it
 	joined                                 map[int32]time.Time      // by broker
 	drains                                 []int32                  // brokers that an operator drains, there or not, ascending
 	assignmentRevision, controllerRevision int64

@@ -85,7 +85,8 @@ type Options struct {
 	Shards int32
 	// Lease is how long after its last sign of life a broker is taken for dead; 0: 5 s.
 	Lease time.Duration
-	// Loads returns what the broker's shards cause; nil: nothing is known.
+	// Loads returns what the broker's shards cause, averaged over a minute or so; for a shard that has just come begin with Member.Load, or it would be
+	// taken for idle and attract others. Nil: nothing is known.
 	Loads func() map[int32]placement.Load
 	// Stuck returns the shards that the broker is to serve and cannot, ascending; it is told to the others. Nil: none ever.
 	Stuck func() []int32
@@ -612,12 +613,24 @@ func (s *state) view(self, shards int32) *View {
 	return v
 }
 
+// Load returns what a shard was said to cause last, by whoever had it then.
+func (m *Member) Load(shard int32) placement.Load {
+	k := m.known.Load()
+	if k == nil {
+		return placement.Load{}
+	}
+	return k.loads[shard]
+}
+
+// publish makes a view of what is known. It is called by one goroutine.
 func (m *Member) publish(s *state) {
 	v := s.view(m.o.ID, m.o.Shards)
-	m.mu.Lock()
 	loads := map[int32]placement.Load{}
-	for _, b := range slices.Sorted(maps.Keys(s.loads)) {
-		for id, l := range s.loads[b] {
+	if k := m.known.Load(); k != nil {
+		maps.Copy(loads, k.loads) // until its new owner has told, a shard makes what it made for the one before
+	}
+	for b, told := range s.loads {
+		for id, l := range told {
 			if v.Owner(id).Broker == b {
 				loads[id] = l
 			}
@@ -627,7 +640,6 @@ func (m *Member) publish(s *state) {
 	for id, r := range s.records {
 		joined[id] = time.UnixMilli(r.Joined)
 	}
-	m.mu.Unlock()
 	drains := slices.Sorted(maps.Keys(s.drains))
 	m.known.Store(&known{loads: loads, joined: joined, drains: drains, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey]})
 	m.directory.Publish(v)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,16 +28,20 @@ type seat struct {
 
 var errCut = errors.New("connection cut")
 
-func join(t *testing.T, store meta.Store, nonce string, id int32) *seat {
+func join(t *testing.T, store meta.Store, nonce string, id int32, change ...func(*Options)) *seat {
 	t.Helper()
 	s := &seat{fault: meta.NewFault(store, nil), done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	s.cancel = cancel
-	var err error
-	s.Member, err = Join(ctx, Options{
+	o := Options{
 		Meta: s.fault, Nonce: nonce, ID: id, Shards: testShards, Logger: slog.New(slog.DiscardHandler),
 		Placement: func() placement.Settings { return placement.Settings{Settle: -1, Cooldown: -1} },
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	var err error
+	s.Member, err = Join(ctx, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -238,6 +243,54 @@ func TestWhoLeavesIsSentToByNobody(t *testing.T) {
 				t.Errorf("broker %d: %+v leaves", s.ID(), other)
 			}
 		}
+		a.stop(t)
+		b.stop(t)
+	})
+}
+
+// What a shard causes is known while it has no owner, and while its new owner has not told: else it would be taken for idle, and its broker for one that
+// has room for more.
+func TestLoadFollowsItsShard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := meta.NewMem(meta.SystemClock())
+		give := func(p ownership.Pointer) {
+			if _, err := store.Txn(t.Context(), nil, []meta.Op{{Kind: meta.Put, Key: ownership.ShardKey(2), Value: p.Encode()}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		busy := placement.Load{BytesInPerSecond: 1000, Partitions: 3}
+		var had atomic.Bool
+		had.Store(true)
+		a := join(t, store, "a", -1, func(o *Options) {
+			o.Loads = func() map[int32]placement.Load {
+				if had.Load() {
+					return map[int32]placement.Load{2: busy}
+				}
+				return nil
+			}
+		})
+		b := join(t, store, "b", -1)
+		a.serve(t, 11)
+		b.serve(t, 12)
+		wants := func(when string, want placement.Load) {
+			t.Helper()
+			<-time.After(2 * reportInterval)
+			for _, m := range []*seat{a, b} {
+				if got := m.Load(2); got != want {
+					t.Errorf("%s: broker %d knows %+v, want %+v", when, m.ID(), got, want)
+				}
+			}
+		}
+		owned := ownership.None()
+		owned = owned.Take(11, 0, 0)
+		give(owned)
+		wants("while a has it", busy)
+		had.Store(false)
+		give(owned.Release(0))
+		wants("on its way", busy)
+		give(owned.Take(12, 0, 0))
+		wants("before b has told", busy)
 		a.stop(t)
 		b.stop(t)
 	})

@@ -23,7 +23,7 @@ var (
 // Balance is how load lies on the brokers, and what the controller would move.
 type Balance struct {
 	placement.Decision
-	Loads map[int32]placement.Load // by shard, as their owners have reported them; a new owner has not yet
+	Loads map[int32]placement.Load // by shard, as their owners have reported them, or those before them
 }
 
 // Balance decides as the controller would, from what this broker knows; it moves nothing. On the controller it is the last decision that was
