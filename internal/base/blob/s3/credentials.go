@@ -17,6 +17,7 @@ const (
 	keysTimeLimit = 10 * time.Second // to get keys from a role's endpoint
 	keysPause     = 10 * time.Second // after a refresh that failed while the old keys still hold
 	keysMargin    = time.Minute      // keys are not used in their last minute
+	keysAgain     = time.Second      // after sources were asked because keys had been refused
 )
 
 // keyring hands out the keys that requests are signed with, and gets new ones before they expire. minio-go knows how to get
@@ -31,6 +32,7 @@ type keyring struct {
 	value   credentials.Value
 	from    credentials.Provider // nil before the first keys
 	stale   bool                 // the service has refused value
+	askedAt time.Time            // when that was found last
 	pauseTo time.Time
 }
 
@@ -125,11 +127,18 @@ func (k *keyring) refresh(ctx context.Context) (credentials.Value, error) {
 	return credentials.Value{}, fmt.Errorf("no keys for the object store (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a credentials_file): %w", errors.Join(errs...))
 }
 
-// refused tells that the service did not take the keys used, because they have expired.
-func (k *keyring) refused(accessKey string) {
+// replaced is called when the service did not take the keys that a request was signed with. It asks the sources anew, unless another call has, and reports
+// whether there are other keys now: a file that was rewritten, say.
+func (k *keyring) replaced(ctx context.Context, used credentials.Value) bool {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.value.AccessKeyID == accessKey {
-		k.stale = true
+	if sameKeys(k.value, used) && time.Since(k.askedAt) > keysAgain {
+		k.stale, k.askedAt = true, time.Now()
 	}
+	k.mu.Unlock()
+	now, err := k.get(ctx)
+	return err == nil && !sameKeys(now, used)
+}
+
+func sameKeys(a, b credentials.Value) bool {
+	return a.AccessKeyID == b.AccessKeyID && a.SecretAccessKey == b.SecretAccessKey && a.SessionToken == b.SessionToken
 }

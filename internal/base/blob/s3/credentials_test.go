@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/weir-stream/weir/internal/base/blob"
 )
 
 // noKeys takes everything away that keys could come from. It forbids t.Parallel.
@@ -126,6 +128,7 @@ type role struct {
 	calls   atomic.Int64
 	lives   time.Duration
 	fails   atomic.Bool
+	same    bool        // it has the same keys each time
 	expired atomic.Bool // it wants to be asked again
 }
 
@@ -139,6 +142,9 @@ func (r *role) RetrieveWithCredContext(*credentials.CredContext) (credentials.Va
 		return credentials.Value{}, errors.New("away")
 	}
 	r.expired.Store(false)
+	if r.same {
+		n = 1
+	}
 	return credentials.Value{AccessKeyID: fmt.Sprint("key", n), SecretAccessKey: "s", Expiration: time.Now().Add(r.lives)}, nil
 }
 
@@ -167,20 +173,92 @@ func TestKeysThatHoldAreUsedWhileNewOnesCannotBeHad(t *testing.T) {
 	}
 }
 
-func TestExpiredKeysAreReplacedInFlight(t *testing.T) {
+// Whatever way the service says that it does not know the keys of a file any more: what asks for something meanwhile does not fail.
+func TestRefusedKeysAreReplacedInFlight(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []struct {
+		status int
+		code   string
+		secret bool // the access key stays
+	}{
+		{http.StatusBadRequest, "ExpiredToken", false},
+		{http.StatusForbidden, "InvalidAccessKeyId", false},
+		{http.StatusForbidden, "SignatureDoesNotMatch", true},
+		{http.StatusBadRequest, "InvalidToken", false},
+	} {
+		t.Run(refusal.code, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			file := keysFile(t, "old")
+			var replaced atomic.Bool
+			f.intercept = func(w http.ResponseWriter, r *http.Request, _ string, _ int, _ http.HandlerFunc) bool {
+				if refusal.secret && replaced.Load() || !refusal.secret && !strings.Contains(r.Header.Get("Authorization"), "Credential=old/") {
+					return false
+				}
+				if refusal.secret { // as whoever rotates them does
+					if err := os.WriteFile(file, []byte("[default]\naws_access_key_id = old\naws_secret_access_key = other\n"), 0o600); err != nil {
+						t.Error(err)
+					}
+					replaced.Store(true)
+				} else {
+					writeKeys(t, file, "new")
+				}
+				if r.Method == http.MethodHead {
+					w.WriteHeader(http.StatusForbidden)
+				} else {
+					refuse(w, refusal.status, refusal.code)
+				}
+				return true
+			}
+			s := f.open(t, func(o *Options) { o.CredentialsFile = file })
+			if err := s.PutIfAbsent(t.Context(), "k", nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("HEAD", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t)
+		file := keysFile(t, "old")
+		s := f.open(t, func(o *Options) { o.CredentialsFile = file })
+		if err := s.PutIfAbsent(t.Context(), "k", nil); err != nil {
+			t.Fatal(err)
+		}
+		f.intercept = func(w http.ResponseWriter, r *http.Request, op string, _ int, _ http.HandlerFunc) bool {
+			if op != opHead || !strings.Contains(r.Header.Get("Authorization"), "Credential=old/") {
+				return false
+			}
+			writeKeys(t, file, "new")
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		if err := s.PutIfAbsent(t.Context(), "k", nil); !errors.Is(err, blob.ErrExists) {
+			t.Errorf("got %v, want %v", err, blob.ErrExists)
+		}
+	})
+}
+
+// Keys that nobody replaces are refused at once, and their sources are left alone.
+func TestRefusedKeysThatStayAreAskedForOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	file := keysFile(t, "old")
-	f.intercept = func(w http.ResponseWriter, r *http.Request, _ string, _ int, _ http.HandlerFunc) bool {
-		if !strings.Contains(r.Header.Get("Authorization"), "Credential=old/") {
-			return false
-		}
-		writeKeys(t, file, "new") // as whoever rotates them does
-		refuse(w, http.StatusBadRequest, "ExpiredToken")
+	f.intercept = func(w http.ResponseWriter, _ *http.Request, _ string, _ int, _ http.HandlerFunc) bool {
+		refuse(w, http.StatusForbidden, "InvalidAccessKeyId")
 		return true
 	}
-	s := f.open(t, func(o *Options) { o.CredentialsFile = file })
-	if err := s.PutIfAbsent(t.Context(), "k", nil); err != nil {
-		t.Error(err)
+	s := f.open(t)
+	r := &role{lives: time.Hour, same: true}
+	s.keys.sources = []source{{"role", r}}
+	begin := time.Now()
+	for range 20 {
+		if err := s.Put(t.Context(), "k", nil); !hasStatus(err, http.StatusForbidden) {
+			t.Fatalf("got %v, want a refusal", err)
+		}
+	}
+	if n := f.requests(opPut); n != 20 {
+		t.Errorf("%d requests for 20 puts", n)
+	}
+	if n, most := r.calls.Load(), 3+int64(time.Since(begin)/keysAgain); n < 2 || n > most {
+		t.Errorf("the source was asked %d times, want once, after the first refusal, and once a second: at most %d", n, most)
 	}
 }

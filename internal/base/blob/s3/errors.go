@@ -27,6 +27,19 @@ type Error struct {
 	Code      string // of S3, "SlowDown" for one; empty if the answer had no body
 	Message   string
 	RequestID string
+
+	newKeys bool // the keys that it refuses have been replaced since
+}
+
+// forKeys reports whether a refusal may be for the keys. An answer to HEAD has no body that could say so.
+func (e *Error) forKeys(method string) bool {
+	switch e.Code {
+	case "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired":
+		return true
+	case "":
+		return method == http.MethodHead && e.Status == http.StatusForbidden
+	}
+	return false
 }
 
 func (e *Error) Error() string {
@@ -115,6 +128,9 @@ func passing(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return false
+	}
+	if e.newKeys {
+		return true
 	}
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/signer"
 )
 
@@ -81,7 +82,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	first := time.AfterFunc(s.limit(r)-moving(r.bytes), func() { cancel(errSlow) })
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	res, err := s.roundTrip(traced, r)
+	res, keys, err := s.roundTrip(traced, r)
 	onTime := first.Stop()
 	if err == nil && !onTime {
 		_ = res.Body.Close() // the try is over
@@ -107,18 +108,17 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	defer func() { _ = body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBytes)) // the status says enough if the text does not come
 	e := refusal(res.StatusCode, res.Header, text)
-	if e.Code == "ExpiredToken" || e.Code == "InvalidAccessKeyId" || e.Code == "TokenRefreshRequired" {
-		key, _, _ := s.keys.look()
-		s.keys.refused(key.AccessKeyID)
+	if e.forKeys(r.method) {
+		e.newKeys = s.keys.replaced(ctx, keys)
 	}
 	return nil, e
 }
 
-// roundTrip signs and sends.
-func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, error) {
+// roundTrip signs and sends. It also returns the keys that it signed with.
+func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, credentials.Value, error) {
 	keys, err := s.keys.get(ctx)
 	if err != nil {
-		return nil, err
+		return nil, keys, err
 	}
 	u := *s.endpoint
 	u.Path += "/" // of the bucket, in either style
@@ -132,7 +132,7 @@ func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, erro
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), body)
 	if err != nil {
-		return nil, err
+		return nil, keys, err
 	}
 	for name, value := range r.header {
 		req.Header.Set(name, value)
@@ -145,7 +145,8 @@ func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, erro
 		sum := sha256.Sum256(r.body)
 		req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
 	}
-	return s.client.Do(signer.SignV4(*req, keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, s.o.Region))
+	res, err := s.client.Do(signer.SignV4(*req, keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, s.o.Region))
+	return res, keys, err
 }
 
 func noAnswer(err error) string {
