@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +35,16 @@ type check interface {
 	describe() string
 }
 
+// secretInURL matches addresses with a user and password, or a key, in them. They are refused for that, and the refusal, which ends in a log, must not repeat
+// it.
+var secretInURL = regexp.MustCompile(`(?i)://.*(@|%40|secret|passw|token|[?&][^=&]*key=)`)
+
 func refuse(s *Setting, v any, format string, args ...any) error {
 	shown := formatValue(v)
 	if list, ok := v.([]string); ok {
 		shown = "[" + strings.Join(list, ", ") + "]"
 	}
-	if s.Sensitive() {
+	if s.Sensitive() || secretInURL.MatchString(shown) {
 		shown = hidden
 	}
 	return &ValueError{Name: s.name, Value: shown, Reason: fmt.Sprintf(format, args...)}
