@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-stream/weir/internal/base/config"
 	"github.com/weir-stream/weir/internal/broker/placement"
 )
 
@@ -38,6 +39,34 @@ func TestLoadOfAShardGoesOnWhereItsOwnerBeforeLeftOff(t *testing.T) {
 			if d := got[id].BytesInPerSecond - want; d > 0.1 || d < -0.1 {
 				t.Errorf("step %d: shard %d makes %.1f B/s, want %.1f", i, id, got[id].BytesInPerSecond, want)
 			}
+		}
+	}
+}
+
+func TestBudgetOfPutsIsARateOrMoney(t *testing.T) {
+	t.Parallel()
+	schema, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		set  []string
+		want float64
+	}{
+		{nil, 0},
+		{[]string{"storage.flush.puts.per.second=4"}, 4},
+		{[]string{"storage.flush.budget.per.month=52.56"}, 4}, // as many as 4 a second are in a month of 730 hours, at 0.005 for 1000
+		{[]string{"storage.flush.budget.per.month=52.56", "storage.put.price=0.01"}, 2},
+		{[]string{"storage.flush.budget.per.month=52.56", "storage.flush.puts.per.second=3"}, 3},
+		{[]string{"storage.flush.budget.per.month=26.28", "storage.flush.puts.per.second=3"}, 2},
+		{[]string{"storage.flush.budget.per.month=26.28", "storage.put.price=0"}, 0},
+	} {
+		v, err := schema.Load(config.Sources{Set: c.set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := flushRate(v); got < c.want*0.999 || got > c.want*1.001 {
+			t.Errorf("%v: %g PUTs a second, want %g", c.set, got, c.want)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-stream/weir/internal/broker/shard"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/broker/wal"
+	"github.com/weir-stream/weir/internal/sim/cost"
 )
 
 // Settings of a broker in a cluster.
@@ -44,7 +45,20 @@ var (
 		"Memory of a broker in a cluster for the end of its log, from where consumers are served and segments are made without a request to the object store; segments are made once five eighths of it were written. 0 is a sixteenth of the machine's memory, from 128 MiB to 1 GiB.")
 	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0), config.Common,
 		"Objects of the write-ahead log that a broker of a cluster may write a second, on average over a minute; 0 is any number. Each is a request that the object store charges for.")
+	FlushBudget = config.Double("storage.flush.budget.per.month", 0, config.AtLeast(0),
+		"The same as money: what the objects of the write-ahead log of a broker of a cluster may cost in a month, at storage.put.price; 0 is any sum. Where both are set the lower counts.")
+	PutPrice = config.Double("storage.put.price", cost.DefaultPrices().Per1000Puts, config.AtLeast(0),
+		"What the object store charges for 1000 PUTs, in the money of storage.flush.budget.per.month. The default is what S3 Standard takes in us-east-1, in dollars.")
 )
+
+// flushRate is how many objects of the log may be written a second, by rate and by money; 0 is any number.
+func flushRate(v *config.Values) float64 {
+	rate, bought := FlushPuts.Get(v), cost.PutsPerSecond(FlushBudget.Get(v), PutPrice.Get(v))
+	if rate > 0 && bought > 0 {
+		return min(rate, bought)
+	}
+	return max(rate, bought)
+}
 
 // inCluster says whether this broker is one of several on the same stores.
 func (a *App) inCluster() bool {
@@ -151,7 +165,7 @@ func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {
 	v := a.o.Values
 	return &shard.ClusterOptions{Directory: m.Directory(), Announce: m.Announce, Log: wal.ObjectOptions{
 		RingBytes:  ringBytes(TailMemory.Get(v), machineMemory()),
-		GroupBytes: FlushBytes.Get(v), Interval: FlushInterval.Get(v), Urgent: FlushUrgent.Get(v), PutsPerSecond: FlushPuts.Get(v),
+		GroupBytes: FlushBytes.Get(v), Interval: FlushInterval.Get(v), Urgent: FlushUrgent.Get(v), PutsPerSecond: flushRate(v),
 	}}
 }
 

@@ -122,7 +122,7 @@ var (
 func Schema() (*config.Schema, error) {
 	keys := []config.Declared{
 		Data, Roles, Blob, Meta, EncryptionKey, EncryptionKeyPrevious, KafkaListen, KafkaAdvertise, Listeners, AdvertisedListeners, AdminListen, AdminProfiling, NodeID, BrokerID, Rack, LogLevel, LogFormat,
-		Join, ClusterLease, BalanceSettle, BalanceCooldown, FlushInterval, FlushUrgent, FlushBytes, FlushPuts, TailMemory,
+		Join, ClusterLease, BalanceSettle, BalanceCooldown, FlushInterval, FlushUrgent, FlushBytes, FlushPuts, FlushBudget, PutPrice, TailMemory,
 		Shards, WALFileBytes, WALGroupBytes, WALKeepBytes, WALMaxBytes, UploadMaxAge, BlockCacheBytes, BackupInterval, BackupKeep, CacheDir, CacheBytes, CheckpointInterval, RetentionInterval, ProducerExpiry,
 		CleanerEnable, CleanerBackoff, CleanerMapBytes, CleanerMapFullness, CleanerBytesPerSecond,
 		GroupInitialDelay, GroupMinSession, GroupMaxSession, GroupMaxSize, StreamsSessionTimeout, StreamsHeartbeatInterval, StreamsAssignmentInterval, StreamsInitialDelay, StreamsStandbyReplicas, StreamsMaxSize,

@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/weir": {"internal/app", "internal/base", "internal/kafka", "internal/schema", "internal/platform", "internal/cli", "internal/demo", "internal/broker/wal", "internal/broker/segment", "internal/broker/shard/state"},
 	"weirtest": {"internal/app", "internal/base", "internal/kafka"},
 
-	"internal/app":  {"internal/base", "internal/kafka", "internal/broker", "internal/platform", "internal/schema"},
+	"internal/app":  {"internal/base", "internal/kafka", "internal/broker", "internal/platform", "internal/schema", "internal/sim/cost"},
 	"internal/cli":  {"internal/base", "internal/kafka"},
 	"internal/demo": {"internal/base", "internal/kafka", "internal/cli"},
 
