@@ -129,10 +129,10 @@ cluster-chaos: build
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
 	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 90m -run '$(CHAOS_TESTS)' ./test/cluster
 
-## cluster-restore: a cluster that has lost everything but its bucket, or etcd but for a snapshot
+## cluster-restore: a cluster that has lost everything but its bucket, or etcd but for a snapshot; a server that has lost its disk with transactions in flight
 cluster-restore: build
 	servers=$$(test/servers/build.sh) && eval "$$servers" && \
-	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 10m -run TestClusterIsRestored ./test/cluster
+	  TEST_BINARY=$(BINARY) $(GO) test -tags cluster,clusterchaos -count=1 -v -timeout 10m -run Restored ./test/cluster
 
 ## model: the protocol that fences brokers, explored within larger bounds; ten minutes, and 4 GB of memory
 model:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -176,7 +177,7 @@ func (s *session) restore(ctx context.Context, o *backupOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	r, err := backup.Restore(ctx, backup.Options{
-		Store: store, Objects: objects, Number: o.from, Cluster: o.data == "",
+		Store: store, Objects: objects, Number: o.from, Cluster: o.data == "", Now: s.now(),
 		Open: func() (meta.Store, blob.Store, error) {
 			return openSealed(ctx, store, objects, cmp.Or(o.key, s.env("WEIR_ENCRYPTION_KEY")))
 		},
@@ -184,11 +185,31 @@ func (s *session) restore(ctx context.Context, o *backupOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.printDocument(r, func(w io.Writer, _ bool) error {
-		_, err := fmt.Fprintf(w, "Metadata of %s (%d keys), and %d shards: %d with all that was acknowledged, %d as of their checkpoints. %d bytes that a checkpoint knew were in a log that is lost. %d manifests were passed over.\n",
-			r.Backup.Time.Format(time.RFC3339), r.Backup.Keys, r.Shards, r.Whole, r.Shards-r.Whole, r.DroppedBytes, len(r.Passed))
+	return s.printDocument(r, func(w io.Writer, _ bool) error { return printRestored(w, &r) })
+}
+
+func printRestored(w io.Writer, r *backup.Restored) error {
+	_, err := fmt.Fprintf(w, "Metadata of %s (%d keys), and %d shards: %d with all that was acknowledged, %d as of their checkpoints. %d bytes that a checkpoint knew were in a log that is lost. %d manifests were passed over.\n",
+		r.Backup.Time.Format(time.RFC3339), r.Backup.Keys, r.Shards, r.Whole, r.Shards-r.Whole, r.DroppedBytes, len(r.Passed))
+	t := &r.Transactions
+	if err != nil || t.Aborted+t.Committed == 0 {
 		return err
-	})
+	}
+	var names []string
+	for _, a := range t.AbortedList {
+		names = append(names, cmp.Or(a.TransactionalID, "of an unknown id")+fmt.Sprintf(" (producer %d, epoch %d)", a.ProducerID, a.ProducerEpoch))
+	}
+	if more := t.Aborted - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	_, err = fmt.Fprintf(w, "The markers of %d transactions are lost: %d were committed, as what is left says, and %d were aborted", t.Aborted+t.Committed, t.Committed, t.Aborted)
+	if len(names) > 0 && err == nil {
+		_, err = fmt.Fprintf(w, ": %s", strings.Join(names, ", "))
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w, ".")
+	}
+	return err
 }
 
 // openSealed returns stores seen through their encryption, if there is one.

@@ -151,6 +151,12 @@ type (
 		LastOffset       int64 `json:"last_offset"`
 		LastStableOffset int64 `json:"last_stable"`
 	}
+	unmarkedRow struct {
+		ProducerID  int64 `json:"producer_id"`
+		Epoch       int16 `json:"epoch"`
+		FirstOffset int64 `json:"first_offset"`
+		Uncertain   bool  `json:"uncertain,omitempty"`
+	}
 	producerBatchRow struct {
 		FirstSequence int32 `json:"first_sequence"`
 		LastSequence  int32 `json:"last_sequence"`
@@ -198,6 +204,7 @@ type partitionRow struct {
 	Extents            []extentRow   `json:"extents"`
 	Aborted            []abortedRow  `json:"aborted,omitempty"`
 	Producers          []producerRow `json:"producers,omitempty"`
+	Unmarked           []unmarkedRow `json:"unmarked,omitempty"`
 }
 
 var checkpointColumns = []table.Column{
@@ -243,6 +250,7 @@ func showCheckpoints(d *dump) error {
 				rows(p.Epochs, func(x state.EpochStart) epochRow { return epochRow(x) }), rows(p.Segments, func(x state.Segment) stretchRow { return stretchRow(x) }),
 				rows(p.Runs, func(x state.Run) placeRow { return placeRow(x) }), rows(p.Extents, func(x state.Extent) extentRow { return extentRow(x) }),
 				rows(p.Aborted, func(x state.Aborted) abortedRow { return abortedRow(x) }), rows(p.Producers, newProducerRow),
+				rows(p.Unmarked, func(x state.Unmarked) unmarkedRow { return unmarkedRow(x) }),
 			}
 			if err := d.list.add(checkpointColumns, row, row.Checkpoint, yesNo(row.Live), fmt.Sprintf("%#x", row.WALPosition), row.Topic, strconv.Itoa(int(row.Partition)),
 				strconv.FormatInt(row.LogStart, 10), strconv.FormatInt(row.LastStableOffset, 10), strconv.FormatInt(row.CleanedOffset, 10), strconv.FormatInt(row.NextOffset, 10), strconv.FormatInt(row.SizeBytes, 10),

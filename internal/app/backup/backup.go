@@ -11,7 +11,7 @@
 // which frames it does not know, and the log is in the bucket. Restore seals what the newest pointers name, like a take-over, and every acknowledged
 // record is there. Of a server, and where something is missing, Restore finds the newest manifest and checkpoint of each shard whose objects are all there.
 // What was written after that checkpoint is lost: the log that held it is lost with the disk. A checkpoint that names stretches of it is
-// written anew without them.
+// written anew without them, and with markers for the transactions that have lost theirs (endings.go).
 //
 // Epochs and incarnations of the new metadata are above all whose objects the bucket holds, so nothing that is made from then on meets what is left of
 // before. Nobody may use the old metadata any more when Restore is called.

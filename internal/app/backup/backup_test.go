@@ -37,10 +37,23 @@ func server(t *testing.T, disk vfs.FS, bucket blob.Store, store meta.Store) (*sh
 		t.Fatal(err)
 	}
 	s := shard.New(shard.Options{
-		FS: disk, WALDir: "wal", Blob: bucket, Meta: store, Topics: &oneTopic{partition.Config{MaxMessageBytes: 1 << 20, DecompressedBytesMax: 1 << 20, SegmentBytes: 1 << 30, RetentionMs: -1, RetentionBytes: -1, Delete: true, SegmentMs: 1 << 40, TimestampBeforeMaxMs: 1 << 60, TimestampAfterMaxMs: 1 << 60}},
+		FS: disk, WALDir: "wal", Blob: bucket, Meta: store, Topics: &oneTopic{plainConfig()},
 		Shards: 2, Now: time.Now, Nonce: func() [16]byte { return [16]byte{1} }, Logger: slog.New(slog.DiscardHandler), WALFileBytes: 1 << 20,
 		Remote: true, UploadMaxAge: time.Minute,
 	})
+	return s, running(t, s)
+}
+
+func plainConfig() partition.Config {
+	return partition.Config{
+		MaxMessageBytes: 1 << 20, DecompressedBytesMax: 1 << 20, SegmentBytes: 1 << 30, RetentionMs: -1, RetentionBytes: -1, Delete: true,
+		SegmentMs: 1 << 40, TimestampBeforeMaxMs: 1 << 60, TimestampAfterMaxMs: 1 << 60,
+	}
+}
+
+// running runs storage and returns what stops it.
+func running(t *testing.T, s *shard.Store) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- s.Run(ctx, func() { close(ready) }) }()
@@ -49,7 +62,7 @@ func server(t *testing.T, disk vfs.FS, bucket blob.Store, store meta.Store) (*sh
 	case err := <-done:
 		t.Fatal(err)
 	}
-	return s, func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -106,7 +119,7 @@ func TestRestoreFromTheBucketAlone(t *testing.T) {
 		}
 
 		fresh := meta.NewMem(meta.SystemClock())
-		o := Options{Store: fresh, Objects: bucket, Open: func() (meta.Store, blob.Store, error) { return fresh, bucket, nil }}
+		o := Options{Store: fresh, Objects: bucket, Now: time.Now(), Open: func() (meta.Store, blob.Store, error) { return fresh, bucket, nil }}
 		r, err := Restore(ctx, o)
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -37,6 +38,8 @@ type Restored struct {
 	DroppedBytes int64 `json:"dropped_bytes"`
 	// Passed are the manifests that were passed over since something that they name is missing.
 	Passed []string `json:"passed"`
+	// Transactions are those that were ended, since their markers are lost.
+	Transactions Transactions `json:"transactions"`
 }
 
 // skippedProducers is more than are given ids between two backups.
@@ -60,6 +63,8 @@ type Options struct {
 	Open func() (meta.Store, blob.Store, error)
 	// Cluster says that Store is that of a cluster, whose log is in the bucket too.
 	Cluster bool
+	// Now is the time of what is written.
+	Now time.Time
 }
 
 // Restore fills a metadata store from a backup and from what the bucket holds.
@@ -115,13 +120,33 @@ func Restore(ctx context.Context, o Options) (Restored, error) {
 			return r, err
 		}
 	}
+	all := map[int32]*chosen{}
+	e := endings{}
 	for _, id := range slices.Sorted(maps.Keys(shards)) {
-		p, err := restoreShard(ctx, clear, logs, id, shards[id], &r)
+		ch, err := chooseShard(ctx, clear, logs, id, shards[id], &r)
 		if err != nil {
 			return r, fmt.Errorf("restore shard %d: %w", id, err)
 		}
-		pointers = append(pointers, meta.Entry{Key: ownership.ShardKey(id), Value: p.Encode()})
+		all[id] = &ch
 		r.Shards++
+		if ch.whole {
+			r.Whole++
+		} else if ch.checkpoint != nil {
+			e.find(ch.checkpoint)
+			r.DroppedBytes += dropLog(ch.checkpoint)
+		}
+	}
+	if err := e.decide(ctx, clearMeta, clear, all); err != nil {
+		return r, err
+	}
+	r.Transactions = e.report()
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if ch := all[id]; ch.checkpoint != nil {
+			if err := writeShard(ctx, &o, clear, id, ch, &e); err != nil {
+				return r, fmt.Errorf("restore shard %d: %w", id, err)
+			}
+		}
+		pointers = append(pointers, meta.Entry{Key: ownership.ShardKey(id), Value: all[id].pointer.Encode()})
 	}
 	if logs != nil {
 		pointers = append(pointers, logs.entries()...)
@@ -275,21 +300,25 @@ func firstIncarnation(entries []meta.Entry, lives map[uint64]uint64) uint64 {
 	return last + margin
 }
 
-// restoreShard makes the pointer to the newest manifest and checkpoint of a shard all of whose objects are there. With logs, which may be nil, it leads to
-// the frames, too, that the checkpoint does not know.
-func restoreShard(ctx context.Context, objects blob.Store, logs *logs, id int32, f *found, r *Restored) (ownership.Pointer, error) {
+// chosen is what a shard is restored from: the pointer of its last owner, or else the newest manifest and checkpoint all of whose objects are there.
+type chosen struct {
+	pointer ownership.Pointer
+	whole   bool
+	// manifest and checkpoint are nil if the shard is whole, or has none.
+	manifest   *state.Manifest
+	checkpoint *state.Checkpoint
+}
+
+// chooseShard finds what a shard is restored from. With logs, which may be nil, the pointer leads to the frames, too, that the checkpoint does not know.
+func chooseShard(ctx context.Context, objects blob.Store, logs *logs, id int32, f *found, r *Restored) (chosen, error) {
 	if logs != nil && f.claim >= 0 {
 		p, whole, err := logs.pointer(ctx, id, f, r)
-		if err != nil {
-			return p, err
-		}
-		if whole {
-			r.Whole++
-			return p, nil
+		if err != nil || whole {
+			return chosen{pointer: p, whole: whole}, err
 		}
 	}
-	p := ownership.None()
-	p.Epoch = f.epoch + 1 // that of what is written here
+	ch := chosen{pointer: ownership.None()}
+	ch.pointer.Epoch = f.epoch + 1 // that of what is written here
 	names := slices.SortedFunc(maps.Keys(f.versions), func(a, b string) int { return strings.Compare(b, a) })
 	for _, name := range names {
 		mkey, ckey := fmt.Sprintf("m/%05d/%s", id, name), fmt.Sprintf("c/%05d/%s", id, name)
@@ -298,25 +327,10 @@ func restoreShard(ctx context.Context, objects blob.Store, logs *logs, id int32,
 			r.Passed = append(r.Passed, mkey)
 			continue
 		}
-		if err != nil {
-			return p, err
-		}
-		r.DroppedBytes += dropLog(c)
-		m.Epoch, m.Version, m.WALTrim = uint64(p.Epoch), 1, 0
-		c.Epoch, c.WALPosition = uint64(p.Epoch), 0
-		p.Version = 1
-		p.Manifest, p.Checkpoint = fmt.Sprintf("m/%05d/%08x.%016x", id, p.Epoch, 1), fmt.Sprintf("c/%05d/%08x.%016x", id, p.Epoch, 1)
-		mb, err := m.Encode()
-		if err != nil {
-			return p, err
-		}
-		cb, err := c.Encode()
-		if err != nil {
-			return p, err
-		}
-		return p, errors.Join(objects.Put(ctx, p.Manifest, mb), objects.Put(ctx, p.Checkpoint, cb))
+		ch.manifest, ch.checkpoint = m, c
+		return ch, err
 	}
-	return p, nil
+	return ch, nil
 }
 
 // readPair reads a manifest and its checkpoint. ErrNotFound if one of them or an object is not there.
@@ -346,60 +360,6 @@ func readPair(ctx context.Context, objects blob.Store, mkey, ckey string) (*stat
 		}
 	}
 	return m, c, nil
-}
-
-// dropLog takes out of a checkpoint what lay in a log that is lost, and everything that followed from it. It returns the bytes of it.
-func dropLog(c *state.Checkpoint) int64 {
-	var dropped int64
-	for i := range c.Partitions {
-		p := &c.Partitions[i]
-		end := p.LogStart
-		if n := len(p.Runs); n > 0 {
-			end = max(end, p.Runs[n-1].NextOffset)
-		}
-		if len(p.Extents) == 0 && p.NextOffset <= end {
-			continue
-		}
-		for _, e := range p.Extents {
-			dropped += e.Bytes
-		}
-		p.SizeBytes -= bytesOf(p.Extents)
-		cutBack(p, end)
-	}
-	return dropped
-}
-
-func bytesOf(extents []state.Extent) (n int64) {
-	for _, e := range extents {
-		n += e.Bytes
-	}
-	return n
-}
-
-// cutBack makes end the log end offset of a partition.
-func cutBack(p *state.Partition, end int64) {
-	p.Extents = nil
-	p.NextOffset, p.LastStableOffset, p.CleanedOffset = end, min(p.LastStableOffset, end), min(p.CleanedOffset, end)
-	if p.MaxTimestampOffset >= end {
-		p.MaxTimestamp, p.MaxTimestampOffset = -1, -1
-		for _, r := range p.Runs {
-			if r.MaxTimestamp > p.MaxTimestamp {
-				p.MaxTimestamp, p.MaxTimestampOffset = r.MaxTimestamp, r.BaseOffset
-			}
-		}
-	}
-	p.Epochs = slices.DeleteFunc(p.Epochs, func(e state.EpochStart) bool { return e.Start >= end })
-	if i := slices.IndexFunc(p.Segments, func(s state.Segment) bool { return s.BaseOffset >= end }); i > 0 {
-		p.Segments = p.Segments[:i]
-	}
-	p.Aborted = slices.DeleteFunc(p.Aborted, func(a state.Aborted) bool { return a.LastOffset >= end })
-	for i := range p.Producers {
-		q := &p.Producers[i]
-		q.Batches = slices.DeleteFunc(q.Batches, func(b state.ProducerBatch) bool { return b.LastOffset >= end })
-		if q.TxnFirstOffset >= end {
-			q.TxnFirstOffset = -1
-		}
-	}
 }
 
 func readObject(ctx context.Context, objects blob.Store, key string) ([]byte, error) {

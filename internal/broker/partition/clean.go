@@ -94,6 +94,8 @@ type Cleaned struct {
 	AbortedFrom int64
 	// Through is up to where the log has been cleaned when this is in place; 0 leaves that as it was.
 	Through int64
+	// Unmarked is as of End, if that lies behind the end of the objects.
+	Unmarked UnmarkedAt
 	// Removed are the bytes that went, by the first offset of the segment that they were in.
 	Removed map[int64]int64
 }
@@ -120,6 +122,9 @@ func (l *Log) InstallCleaned(c *Cleaned) (lost []*Object, ok bool) {
 	l.runs = slices.Concat(l.runs[:from], place, l.runs[max(from, to):])
 	l.dropExtentsLocked(extents)
 	l.dropAbortedLocked(c.End)
+	if c.Unmarked.Next > l.unmarked.Next {
+		l.unmarked = c.Unmarked
+	}
 	for offset, n := range c.Removed {
 		if i := l.segmentOfLocked(offset); i >= 0 {
 			l.segments[i].bytes = max(0, l.segments[i].bytes-n)

@@ -100,6 +100,8 @@ type Cut struct {
 	Extents []CutExtent
 	// Aborted are the aborted transactions whose marker lies below the end of the extents, by marker.
 	Aborted []segment.AbortedTxn
+	// Unmarked are as of the end of the objects. Who copies the extents moves it on, batch by batch, and gives it to Install.
+	Unmarked UnmarkedAt
 }
 
 // CutExtent is one frame's part of a Cut.
@@ -127,6 +129,7 @@ func (l *Log) CutBelow(end wal.Position) Cut {
 	}
 	if n := len(c.Extents); n > 0 {
 		c.Aborted = slices.Clone(l.abortedBelowLocked(c.Extents[n-1].NextOffset))
+		c.Unmarked = l.unmarked.Clone()
 	}
 	return c
 }
@@ -140,8 +143,9 @@ func (l *Log) dropExtentsLocked(n int) {
 // Install replaces the extents below the end of info by that run of object. A run that retention or DeleteRecords has
 // overtaken meanwhile is not taken. Damaged extents, which are not part of the run, stay in the WAL for whoever may
 // rescue them; their offsets are answered with an error and are never passed over in silence. The aborted transactions whose
-// marker lies below the end of info are from now on listed by the object; abortedFrom is as in the footer of the segment.
-func (l *Log) Install(object *Object, info segment.RunInfo, abortedFrom int64) {
+// marker lies below the end of info are from now on listed by the object; abortedFrom is as in the footer of the segment. unmarked is as of
+// the end of info.
+func (l *Log) Install(object *Object, info segment.RunInfo, abortedFrom int64, unmarked UnmarkedAt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := sort.Search(len(l.extents), func(i int) bool { return l.extents[i].base >= info.NextOffset })
@@ -152,6 +156,7 @@ func (l *Log) Install(object *Object, info segment.RunInfo, abortedFrom int64) {
 	}
 	l.dropExtentsLocked(i)
 	l.dropAbortedLocked(info.NextOffset)
+	l.unmarked = unmarked
 	if info.NextOffset > l.logStart {
 		l.runs = append(l.runs, run{object, info, abortedFrom})
 	}

@@ -139,7 +139,9 @@ type Log struct {
 	extents []extent
 	// quarantined are the damaged extents that a cut has passed over: they lie below all of extents, between or inside runs.
 	quarantined []extent
-	waiters     []watch
+	// unmarked are the transactions that were open where the objects end.
+	unmarked UnmarkedAt
+	waiters  []watch
 }
 
 // New returns an empty log that begins at offset 0. leaderEpoch is the shard's.

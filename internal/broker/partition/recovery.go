@@ -54,6 +54,9 @@ func (l *Log) Snapshot(object func(*Object) int, below wal.Position) state.Parti
 	for _, a := range l.aborted {
 		p.Aborted = append(p.Aborted, state.Aborted(a))
 	}
+	for _, u := range l.unmarked.Open {
+		p.Unmarked = append(p.Unmarked, state.Unmarked{ProducerID: u.ProducerID, Epoch: u.Epoch, FirstOffset: u.First, Uncertain: u.Uncertain})
+	}
 	for id, s := range l.producers {
 		p.Producers = append(p.Producers, snapshotProducer(id, s))
 	}
@@ -103,6 +106,10 @@ func (l *Log) Restore(p *state.Partition, objects []*Object) {
 		l.highWatermark = max(l.highWatermark, r.NextOffset)
 	}
 	inObjects := l.highWatermark
+	l.unmarked.Next = inObjects
+	for _, u := range p.Unmarked {
+		l.unmarked.Open = append(l.unmarked.Open, Unmarked{ProducerID: u.ProducerID, Epoch: u.Epoch, First: u.FirstOffset, Uncertain: u.Uncertain})
+	}
 	for _, e := range p.Extents {
 		x := extent{
 			base: e.BaseOffset, next: e.NextOffset, pos: wal.Position(e.Position), maxTimestamp: e.MaxTimestamp,

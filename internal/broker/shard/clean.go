@@ -156,12 +156,13 @@ func (c *cleaning) rewrite(ctx context.Context, filter *compaction.Filter, g *pa
 	if sh == nil {
 		return partition.ErrClosed
 	}
-	g.Removed = map[int64]int64{}
+	g.Removed, g.Unmarked = map[int64]int64{}, c.l.Unmarked()
 	object, footer, err := c.s.writeObject(ctx, sh, segment.L2, func(w *segment.Writer) error {
 		if err := w.BeginRun(id.Topic, id.Partition); err != nil {
 			return err
 		}
 		err := c.each(ctx, max(g.Start, c.l.Offsets().LogStart), g.End, func(b []byte, h *record.Header) (bool, error) {
+			g.Unmarked.Batch(h)
 			out, err := filter.Batch(b, h.NextOffset() == g.End)
 			if err != nil {
 				return false, asUncleanable(ctx, err)

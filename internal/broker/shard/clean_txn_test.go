@@ -299,6 +299,9 @@ func TestOpenTransactionHoldsTheCleaner(t *testing.T) {
 	n.put(topicA, 0, "a=3", "a=4", "c=5")
 	n.cleanNow(CleanerOptions{})
 	n.want(topicA, 0, "1=2 2=1 3=3 4=4 5=5")
+	if u := l.Unmarked(); u.Next != 2 || len(u.Open) > 0 {
+		t.Errorf("after a cleaning of what was in the write-ahead log objects end at %d with %+v open, want 2 and none", u.Next, u.Open)
+	}
 	if a, err = l.AppendMarker(partition.Marker{ProducerID: 7, Commit: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -308,4 +311,7 @@ func TestOpenTransactionHoldsTheCleaner(t *testing.T) {
 	n.put(topicA, 0, "d=6")
 	n.cleanNow(CleanerOptions{})
 	n.want(topicA, 0, "2=1 4=4 5=5 6=\x00\x00\x00\x00\x00\x00 7=6")
+	if u := l.Unmarked(); u.Next != 7 || len(u.Open) > 0 {
+		t.Errorf("objects end at %d with %+v open, want 7 and none", u.Next, u.Open)
+	}
 }

@@ -85,6 +85,9 @@ func delivered(b []byte, aborted []partition.AbortedTxn) ([]int64, error) {
 // committed transactions, all of them and no others.
 func checkCommitted(ctx context.Context, l *partition.Log, batches []*simBatch, pieceBytes int64) error {
 	all := transactionsOf(batches)
+	if err := checkUnmarked(l, all); err != nil {
+		return err
+	}
 	stable := int64(0)
 	for offset := l.Offsets().LogStart; ; {
 		r, err := l.Read(ctx, partition.ReadRequest{Offset: offset, MaxBytes: pieceBytes, AtLeastOne: true, Committed: true})
@@ -112,6 +115,25 @@ func checkCommitted(ctx context.Context, l *partition.Log, batches []*simBatch, 
 		}
 		offset = r.NextOffset
 	}
+}
+
+// checkUnmarked compares the transactions that were open where the objects end with those of the log. Where stretches were passed over only what may be
+// relied on then is asked for: that none with a record which can be read is left out, but for its first offset, and that those which are certain are right.
+func checkUnmarked(l *partition.Log, all []simTxn) error {
+	u, start := l.Unmarked(), l.Offsets().LogStart
+	open := func(t *simTxn) bool { return t.first < u.Next && (t.last < 0 || t.last >= u.Next) }
+	for i := range all {
+		t := &all[i]
+		if open(t) && t.first >= start && !slices.ContainsFunc(u.Open, func(o partition.Unmarked) bool { return o.ProducerID == t.producer && o.First <= t.first }) {
+			return fmt.Errorf("objects end at %d: transaction of producer %d from %d to %d is open there, and is not among %+v", u.Next, t.producer, t.first, t.last, u.Open)
+		}
+	}
+	for _, o := range u.Open {
+		if !o.Uncertain && !slices.ContainsFunc(all, func(t simTxn) bool { return open(&t) && t.producer == o.ProducerID && t.first == o.First }) {
+			return fmt.Errorf("objects end at %d: %+v is not open there, transactions are %+v", u.Next, o, all)
+		}
+	}
+	return nil
 }
 
 func checkAnswer(l *partition.Log, r *partition.ReadResult, batches []*simBatch, all []simTxn, offset int64) error {

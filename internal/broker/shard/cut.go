@@ -33,8 +33,8 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 		return nil
 	}
 	object, footer, err := s.writeObject(ctx, sh, segment.L1, func(w *segment.Writer) error {
-		for _, c := range cuts {
-			if err := s.copyCut(ctx, sh, w, c); err != nil {
+		for i := range cuts {
+			if err := s.copyCut(ctx, sh, w, &cuts[i]); err != nil {
 				return err
 			}
 		}
@@ -49,7 +49,7 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 	for _, c := range cuts {
 		id := c.Log.Identity()
 		if r, ok := runs[logKey{id.Topic, id.Partition}]; ok {
-			c.Log.Install(object, r.RunInfo, r.abortedFrom)
+			c.Log.Install(object, r.RunInfo, r.abortedFrom, c.Unmarked)
 		}
 	}
 	s.metrics.cuts.Inc()
@@ -59,7 +59,7 @@ func (s *Store) cut(ctx context.Context, sh *shardState, end wal.Position) error
 
 // copyCut copies the extents of one log. A damaged one is left out: it stays in the WAL, whose file is kept for it, and
 // the log answers its offsets with an error. Waiting for it would pin the WAL until the disk is full.
-func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, c partition.Cut) error {
+func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, c *partition.Cut) error {
 	id := c.Log.Identity()
 	begun := false
 	var buf []byte
@@ -84,7 +84,7 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 			err, begun = w.BeginRun(id.Topic, id.Partition), true
 		}
 		if err == nil {
-			err = appendBatches(w, b)
+			err = appendBatches(w, b, &c.Unmarked)
 		}
 		release()
 		if err == nil {
@@ -134,7 +134,8 @@ func (s *Store) readExtent(ctx context.Context, sh *shardState, buf *[]byte, e p
 	return b, release, nil
 }
 
-func appendBatches(w *segment.Writer, b []byte) error {
+// appendBatches appends batches to a run, and notes what they do to transactions.
+func appendBatches(w *segment.Writer, b []byte, unmarked *partition.UnmarkedAt) error {
 	for len(b) > 0 {
 		h, err := record.ParseHeader(b)
 		if err != nil {
@@ -146,6 +147,7 @@ func appendBatches(w *segment.Writer, b []byte) error {
 		if err := w.AppendBatch(b[:h.Size()]); err != nil {
 			return err
 		}
+		unmarked.Batch(&h)
 		b = b[h.Size():]
 	}
 	return nil

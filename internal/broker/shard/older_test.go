@@ -175,7 +175,7 @@ func TestBucketAloneRestoresEveryRecord(t *testing.T) {
 				}
 				fresh := meta.NewMem(meta.SystemClock())
 				r, err := backup.Restore(t.Context(), backup.Options{
-					Store: fresh, Objects: c.blob, Cluster: true, Open: func() (meta.Store, blob.Store, error) { return fresh, c.blob, nil },
+					Store: fresh, Objects: c.blob, Cluster: true, Now: time.Now(), Open: func() (meta.Store, blob.Store, error) { return fresh, c.blob, nil },
 				})
 				if err != nil || r.Whole != r.Shards || r.Shards != 6 {
 					t.Fatalf("restored %+v, %v; want six whole shards", r, err)

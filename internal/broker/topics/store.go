@@ -426,6 +426,19 @@ func ReadClusterID(ctx context.Context, m meta.Store) ([16]byte, error) {
 	return decodeClusterID(e.Value)
 }
 
+// ReadTopicID returns the id of a topic in the metadata that m holds; meta.ErrNotFound if there is none of that name.
+func ReadTopicID(ctx context.Context, m meta.Store, name string) (kafka.TopicID, error) {
+	e, err := m.Get(ctx, topicPrefix+name)
+	if err != nil {
+		return kafka.TopicID{}, fmt.Errorf("read topic %s: %w", name, err)
+	}
+	t, err := decodeTopic(name, e.Value)
+	if err != nil {
+		return kafka.TopicID{}, fmt.Errorf("read topic %s: %w", name, err)
+	}
+	return t.ID, nil
+}
+
 func (s *Store) loadClusterID(ctx context.Context) (kafka.TopicID, error) {
 	for {
 		e, err := s.meta.Get(ctx, clusterIDKey)

@@ -1,5 +1,10 @@
 package state
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Checkpoint is what a shard's partitions knew at one moment: with the write-ahead log from WALPosition on it gives
 // their whole state, without a look at any data.
 type Checkpoint struct {
@@ -29,6 +34,7 @@ type Partition struct {
 	Extents   []Extent     // still in the write-ahead log, ascending
 	Aborted   []Aborted    // transactions whose marker is in no run, by marker
 	Producers []Producer   // ascending by id
+	Unmarked  []Unmarked   // as of the end of the last run, by first offset
 }
 
 // EpochStart is an entry of the leader epoch cache: records from Start on are of Epoch, until the next entry's start.
@@ -92,4 +98,38 @@ type ProducerBatch struct {
 	FirstSequence, LastSequence int32 // the last is lower where sequences wrap at 2^31
 	BaseOffset, LastOffset      int64
 	Timestamp                   int64 // ms
+}
+
+// Unmarked is a transaction that has records in the runs and no marker there: it was open where the runs end. What became of it since lies in the
+// write-ahead log.
+type Unmarked struct {
+	ProducerID  int64
+	Epoch       int16
+	FirstOffset int64
+	// Uncertain says that a stretch behind FirstOffset was never looked at, damaged or deleted, which may hold its marker.
+	Uncertain bool
+}
+
+// impliedUnmarked is what a checkpoint that does not list them lets be known of unmarked transactions: those that went on or were aborted behind the runs,
+// not those that were committed.
+func (p *Partition) impliedUnmarked() (all []Unmarked) {
+	if len(p.Runs) == 0 {
+		return nil
+	}
+	end := p.Runs[len(p.Runs)-1].NextOffset
+	epochs := map[int64]int16{}
+	for i := range p.Producers {
+		q := &p.Producers[i]
+		epochs[q.ID] = q.Epoch
+		if q.TxnFirstOffset >= 0 && q.TxnFirstOffset < end {
+			all = append(all, Unmarked{ProducerID: q.ID, Epoch: q.Epoch, FirstOffset: q.TxnFirstOffset})
+		}
+	}
+	for _, a := range p.Aborted {
+		if a.FirstOffset < end && a.LastOffset >= end {
+			all = append(all, Unmarked{ProducerID: a.ProducerID, Epoch: epochs[a.ProducerID], FirstOffset: a.FirstOffset})
+		}
+	}
+	slices.SortFunc(all, func(a, b Unmarked) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	return all
 }

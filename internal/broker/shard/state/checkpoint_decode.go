@@ -12,10 +12,14 @@ const (
 	minAborted   = 4
 	minProducer  = 6
 	minBatch     = 5
+	minUnmarked  = 4
 )
 
 // versionAborted is the version from which runs tell of their aborted transactions. Those of version 1 have none.
 const versionAborted = 2
+
+// versionUnmarked is the version from which partitions list transactions without a marker in the runs. Of earlier ones it is guessed.
+const versionUnmarked = 3
 
 // arenas are the arrays behind all lists of a checkpoint.
 type arenas struct {
@@ -26,12 +30,13 @@ type arenas struct {
 	aborted   arena[Aborted]
 	producers arena[Producer]
 	batches   arena[ProducerBatch]
+	unmarked  arena[Unmarked]
 }
 
 // unused tells whether lists were shorter than their sum.
 func (a *arenas) unused() bool {
 	return len(a.epochs.free)+len(a.segments.free)+len(a.runs.free)+len(a.extents.free)+
-		len(a.aborted.free)+len(a.producers.free)+len(a.batches.free) != 0
+		len(a.aborted.free)+len(a.producers.free)+len(a.batches.free)+len(a.unmarked.free) != 0
 }
 
 // DecodeCheckpoint is the inverse of Encode. Errors: *CorruptError, ErrVersion.
@@ -58,6 +63,9 @@ func DecodeCheckpoint(b []byte) (*Checkpoint, error) {
 		aborted:   arena[Aborted]{make([]Aborted, d.count(minAborted))},
 		producers: arena[Producer]{make([]Producer, d.count(minProducer))},
 		batches:   arena[ProducerBatch]{make([]ProducerBatch, d.count(minBatch))},
+	}
+	if d.version >= versionUnmarked {
+		a.unmarked.free = make([]Unmarked, d.count(minUnmarked))
 	}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
@@ -159,6 +167,18 @@ func (d *decoder) partition(p *Partition, c *Checkpoint, a *arenas) {
 		p.Aborted[i] = x
 	}
 	d.producers(p, c, a)
+	if d.version < versionUnmarked {
+		p.Unmarked = p.impliedUnmarked()
+		return
+	}
+	p.Unmarked = a.unmarked.take(d, d.count(minUnmarked))
+	var first int64
+	for i := range p.Unmarked {
+		u := Unmarked{ProducerID: d.int(), Epoch: int16(d.small(math.MaxInt16))}
+		first = d.end(first, d.natural(math.MaxInt64))
+		u.FirstOffset, u.Uncertain = first, d.natural(1) == 1
+		p.Unmarked[i] = u
+	}
 }
 
 func (d *decoder) producers(p *Partition, c *Checkpoint, a *arenas) {

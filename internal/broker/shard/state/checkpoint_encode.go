@@ -7,12 +7,12 @@ import (
 	"math"
 )
 
-var checkpointKind = kind{name: "checkpoint", magic: [8]byte{'W', 'E', 'I', 'R', 'C', 'K', 'P', 0}, version: 2}
+var checkpointKind = kind{name: "checkpoint", magic: [8]byte{'W', 'E', 'I', 'R', 'C', 'K', 'P', 0}, version: 3}
 
 // totals are the lengths of all lists of one kind together. They precede the partitions, so that the decoder makes one
 // array of each kind.
 type totals struct {
-	epochs, segments, runs, extents, aborted, producers, batches int
+	epochs, segments, runs, extents, aborted, producers, batches, unmarked int
 }
 
 func (c *Checkpoint) totals() totals {
@@ -25,6 +25,7 @@ func (c *Checkpoint) totals() totals {
 		t.extents += len(p.Extents)
 		t.aborted += len(p.Aborted)
 		t.producers += len(p.Producers)
+		t.unmarked += len(p.Unmarked)
 		for j := range p.Producers {
 			t.batches += len(p.Producers[j].Batches)
 		}
@@ -42,13 +43,13 @@ func (c *Checkpoint) Encode() ([]byte, error) {
 	}
 	t := c.totals()
 	e := checkpointKind.encoder(128 + 48*len(c.Partitions) + 8*t.epochs + 16*t.segments + 28*t.runs + 24*t.extents +
-		20*t.aborted + 20*t.producers + 10*t.batches)
+		20*t.aborted + 20*t.producers + 10*t.batches + 10*t.unmarked)
 	e.uint(uint64(c.Shard))
 	e.uint(c.Epoch)
 	e.uint(c.ManifestVersion)
 	e.uint(uint64(c.WALPosition))
 	e.int(c.CreatedAt)
-	for _, n := range []int{len(c.Partitions), t.epochs, t.segments, t.runs, t.extents, t.aborted, t.producers, t.batches} {
+	for _, n := range []int{len(c.Partitions), t.epochs, t.segments, t.runs, t.extents, t.aborted, t.producers, t.batches, t.unmarked} {
 		e.count(n)
 	}
 	for i := range c.Partitions {
@@ -128,6 +129,15 @@ func (e *encoder) partition(p *Partition, c *Checkpoint) {
 		marker = a.LastOffset
 	}
 	e.producers(p, c)
+	e.count(len(p.Unmarked))
+	var first int64
+	for _, u := range p.Unmarked {
+		e.int(u.ProducerID)
+		e.int(int64(u.Epoch))
+		e.uint(uint64(u.FirstOffset - first))
+		e.flag(u.Uncertain)
+		first = u.FirstOffset
+	}
 }
 
 func (e *encoder) producers(p *Partition, c *Checkpoint) {
@@ -215,6 +225,13 @@ func (p *Partition) fault() string {
 			return fmt.Sprintf("aborted transaction [%d, %d], the one before ends at %d", a.FirstOffset, a.LastOffset, marker)
 		}
 		marker = a.LastOffset
+	}
+	var first int64
+	for _, u := range p.Unmarked {
+		if u.Epoch < -1 || u.FirstOffset < first {
+			return fmt.Sprintf("transaction without a marker of producer %d, epoch %d, from %d, the one before from %d", u.ProducerID, u.Epoch, u.FirstOffset, first)
+		}
+		first = u.FirstOffset
 	}
 	return p.producerFault()
 }

@@ -68,6 +68,14 @@ func (e *encoder) count(n int)    { e.uint(uint64(n)) }
 func (e *encoder) crc(x uint32)   { e.b = binary.BigEndian.AppendUint32(e.b, x) }
 func (e *encoder) bytes(p []byte) { e.b = append(e.b, p...) }
 
+func (e *encoder) flag(set bool) {
+	if set {
+		e.uint(1)
+	} else {
+		e.uint(0)
+	}
+}
+
 func (e *encoder) string(s string) {
 	e.count(len(s))
 	e.b = append(e.b, s...)
