@@ -14,6 +14,8 @@
 // A cluster that loses its etcd is restored, from the bucket alone and from snapshots; an etcd of three members loses some of them; and a
 // server that keeps its log on the local disk is left without S3.
 //
+// Kafka's own clients and tools (testdata/Clients.java; Java 17 and Maven are needed) must see nothing of a rolling restart, nor of kills.
+//
 // Three tests measure instead: how long partitions stay without acknowledgements after a kill and in a planned move, and that a
 // rolling restart is no error to any client.
 //
