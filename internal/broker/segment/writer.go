@@ -11,8 +11,9 @@ import (
 	"github.com/weir-stream/weir/internal/kafka/record"
 )
 
-// writeBufferBytes gathers small batches into writes of a useful size; larger ones pass by the buffer.
-const writeBufferBytes = 256 << 10
+// writeBufferBytes gathers small batches, so that each is not a write of its own; larger ones pass by the buffer. What an object is written to gathers them anyway: a
+// larger buffer would be one more copy of every byte.
+const writeBufferBytes = 16 << 10
 
 // Options describe an object to write.
 type Options struct {

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -182,14 +181,9 @@ func (s *Store) writeObject(ctx context.Context, sh *shardState, level segment.L
 }
 
 func (s *Store) fillObject(out blob.Writer, sh *shardState, level segment.Level, fill func(*segment.Writer) error) (segment.Footer, error) {
-	buffered := bufio.NewWriterSize(out, 16<<10) // for small batches: the object's writer gathers them anyway
-	w := segment.NewWriter(buffered, segment.Options{Shard: sh.id, Level: level, Epoch: uint64(sh.epoch), CreatedAt: s.o.Now()})
+	w := segment.NewWriter(out, segment.Options{Shard: sh.id, Level: level, Epoch: uint64(sh.epoch), CreatedAt: s.o.Now()})
 	if err := fill(w); err != nil {
 		return segment.Footer{}, err
 	}
-	footer, err := w.Finish()
-	if err != nil {
-		return segment.Footer{}, err
-	}
-	return footer, buffered.Flush()
+	return w.Finish()
 }
