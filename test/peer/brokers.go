@@ -29,7 +29,7 @@ func asOfOneBroker(t Transcript) Transcript {
 
 var (
 	replicaNumber = regexp.MustCompile(`- ReplicaID=[0-9]+`)
-	epochFields   = regexp.MustCompile(` (LeaderEpoch=<epoch>|CoordinatorEpoch=[0-9]+)`)
+	epochFields   = regexp.MustCompile(` (LeaderEpoch=(<epoch>|\$epoch1?|[0-9]+)|CoordinatorEpoch=[0-9]+)`)
 	markerEpochs  = regexp.MustCompile(`\[(0x0000000[01]=0x0000)[0-9a-f]{8}\]`) // a marker's version and kind, its version and the coordinator's epoch
 )
 
@@ -40,8 +40,12 @@ func withoutEpochs(t Transcript) Transcript {
 	for i := range t {
 		t[i].Answer = slices.Clone(t[i].Answer)
 		for j, line := range t[i].Answer {
-			t[i].Answer[j] = markerEpochs.ReplaceAllString(epochFields.ReplaceAllString(line, ""), "[$1]")
+			t[i].Answer[j] = withoutEpoch(line)
 		}
 	}
 	return t
+}
+
+func withoutEpoch(line string) string {
+	return markerEpochs.ReplaceAllString(epochFields.ReplaceAllString(line, ""), "[$1]")
 }

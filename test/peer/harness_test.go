@@ -257,17 +257,17 @@ func TestAnswersOfOneOfSeveralBrokersAreAsOfOne(t *testing.T) {
 	in := Transcript{{Answer: []string{
 		"Brokers:", broker, broker, broker, "Topics:", "  - Topic=a", "  - Topic=a",
 		"  CurrentVoters:", "    - ReplicaID=3 LogEndOffset=<hidden>", "  Observers:", "    - ReplicaID=1 LogEndOffset=<hidden>", "    - ReplicaID=2 LogEndOffset=<hidden>",
-		"    - Partition=0 LeaderEpoch=<epoch> Lag=3", "    - ProducerEpoch=1 CoordinatorEpoch=12", "batch 1..1 [0x00000001=0x00000000000c] [0x01=0x02]",
+		"    - Partition=0 LeaderEpoch=<epoch> Lag=3", "    - Partition=1 LeaderEpoch=$epoch1 EndOffset=5", "    - Partition=2 StartOffset=1 LeaderEpoch=2", "    - ProducerEpoch=1 CoordinatorEpoch=12", "batch 1..1 [0x00000001=0x00000000000c] [0x01=0x02]",
 	}}}
 	want := []string{
 		"Brokers:", broker, "Topics:", "  - Topic=a", "  - Topic=a",
 		"  CurrentVoters:", "    - ReplicaID=1 LogEndOffset=<hidden>",
-		"    - Partition=0 Lag=3", "    - ProducerEpoch=1", "batch 1..1 [0x00000001=0x0000] [0x01=0x02]",
+		"    - Partition=0 Lag=3", "    - Partition=1 EndOffset=5", "    - Partition=2 StartOffset=1", "    - ProducerEpoch=1", "batch 1..1 [0x00000001=0x0000] [0x01=0x02]",
 	}
 	if got := withoutEpochs(asOfOneBroker(in))[0].Answer; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(in[0].Answer) != 15 || !strings.Contains(in[0].Answer[12], "LeaderEpoch") {
+	if len(in[0].Answer) != 17 || !strings.Contains(in[0].Answer[12], "LeaderEpoch") {
 		t.Error("the answers that came in were changed")
 	}
 }
