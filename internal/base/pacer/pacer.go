@@ -18,6 +18,9 @@
 //	   0 ┼─────────┤
 //	     0      the room   of the limit that is nearest to its end
 //
+// A limit that was passed, since clients were faster than the work, presses as long as it moves. When it has stood still for half a second nothing gets worse by waiting: what is left
+// of the work is spread over an eighth of the limit more. Hard limits, which may stand still because there is no room, go on pressing.
+//
 // What follows: no limit is passed where full speed keeps it, but for a slice; a work ends, held or not, by the end of its time at the latest,
 // if full speed can; the more of a limit is used, the less is held; who asks for nothing holds nothing up.
 //
@@ -64,6 +67,8 @@ type Limit struct {
 	Used func() int64
 	// Room is by how much it may grow until the work has to be done; 0 or less: the work is late from the begin.
 	Room int64
+	// Hard limits press also when they were passed and stand still.
+	Hard bool
 }
 
 // Pacer holds work up. Make it with New.
@@ -123,15 +128,43 @@ type Work struct {
 	next        int64 // of done: the next look
 	began       time.Time
 	within      time.Duration
-	limits      []Limit
-	base        []int64 // what the limits had used at the begin
+	limits      []limit
+}
+
+// limit is a Limit, and its line: the part of the work that has to be done when it has used so much.
+type limit struct {
+	Limit
+	base int64 // what was used at the begin of the work
+	// The line goes from the part done at used, both counted from the begin, to all of the work when left more is used.
+	part       float64
+	used, left int64
+	// seen was used at moved, when it had last moved.
+	seen  int64
+	moved time.Time
+}
+
+// still is the part of its room by which a limit may move in a lull, and stand still all the same.
+const still = 1.0 / 100
+
+// due is the part of the work that has to be done by now, done being the part that is.
+func (l *limit) due(now time.Time, done float64) float64 {
+	used := l.Used() - l.base
+	switch {
+	case l.Hard || l.Room <= 0:
+	case float64(used-l.seen) > still*float64(l.Room):
+		l.seen, l.moved = used, now
+	case now.Sub(l.moved) >= lull && used-l.used >= l.left:
+		l.part, l.used, l.left = done, used, max(1, l.Room/8)
+		l.seen, l.moved = used, now
+	}
+	return l.part + (1-l.part)*part(used-l.used, l.left)
 }
 
 // Begin returns a work of total bytes, more or less, that has to be done in the time within, and before any of the limits is passed. End must be called.
 func (p *Pacer) Begin(total int64, within time.Duration, limits ...Limit) *Work {
-	w := &Work{p: p, total: total, next: sliceBytes, began: time.Now(), within: within, limits: limits, base: make([]int64, len(limits))}
-	for i, l := range limits {
-		w.base[i] = l.Used()
+	w := &Work{p: p, total: total, next: sliceBytes, began: time.Now(), within: within}
+	for _, l := range limits {
+		w.limits = append(w.limits, limit{Limit: l, base: l.Used(), left: l.Room, moved: w.began})
 	}
 	p.Look()
 	return w
@@ -186,9 +219,10 @@ func (w *Work) held() bool {
 
 // due is the part of the work that has to be done by now; 1 or more is all of it.
 func (w *Work) due() float64 {
-	due := part(int64(time.Since(w.began)), int64(w.within))
-	for i, l := range w.limits {
-		due = max(due, part(l.Used()-w.base[i], l.Room))
+	now, done := time.Now(), min(1, float64(w.done)/float64(max(1, w.total)))
+	due := part(int64(now.Sub(w.began)), int64(w.within))
+	for i := range w.limits {
+		due = max(due, w.limits[i].due(now, done))
 	}
 	return due
 }

@@ -176,6 +176,36 @@ func TestTheBoundIsKeptWhereFullSpeedKeepsIt(t *testing.T) {
 	}
 }
 
+// TestALimitThatStandsStillDoesNotPress writes past the room at once, and then reads only.
+func TestALimitThatStandsStillDoesNotPress(t *testing.T) {
+	t.Parallel()
+	for _, hard := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := begin(t, 10*mib, mib)
+			used := int64(0)
+			work := w.p.Begin(2000*mib, time.Minute, Limit{Used: func() int64 { return used }, Room: 10 * mib, Hard: hard})
+			used = 11 * mib
+			took, _ := w.run(t, 2000*mib, work)
+			if least := 2 * time.Second; hard && took != least {
+				t.Errorf("took %v beside a hard limit, %v at full speed", took, least)
+			}
+			if !hard && (took < 59*time.Second || took > time.Minute+pause) {
+				t.Errorf("took %v, want close to the minute that there was", took)
+			}
+			// What is written after a pause has to be made up for.
+			began := time.Now()
+			work = w.p.Begin(2000*mib, time.Minute, Limit{Used: func() int64 {
+				late := time.Since(began) - 20*time.Second
+				return used + max(0, int64(late/time.Millisecond))*mib/100
+			}, Room: 10 * mib, Hard: hard})
+			used += 11 * mib
+			if took, _ := w.run(t, 2000*mib, work); took > 23*time.Second {
+				t.Errorf("took %v, want all to be done soon after the 20s when more is written", took)
+			}
+		})
+	}
+}
+
 // TestLessRoomIsNeverSlower compares works that differ in how much of their room is left.
 func TestLessRoomIsNeverSlower(t *testing.T) {
 	t.Parallel()

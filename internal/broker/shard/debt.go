@@ -27,21 +27,27 @@ func (s *Store) within() time.Duration {
 // start replays. Extents: memory.
 func (s *Store) cutWork(l *life, end wal.Position) *pacer.Work {
 	total, held := int64(end-s.cutEnd), l.files.Bytes()
-	room := s.o.WALKeepBytes + s.o.WALKeepBytes/4 - held
+	limits := []pacer.Limit{
+		soft(s.durable.Load, s.o.WALKeepBytes+s.o.WALKeepBytes/4-held, s.o.WALKeepBytes),
+		soft(s.written.Load, checkpointFileFrames-s.written.Load(), checkpointFileFrames),
+		soft(l.env.Extents, int64(s.o.ExtentsMax)/4*5-l.env.Extents(), int64(s.o.ExtentsMax)),
+	}
 	if s.o.WALMaxBytes > 0 {
-		room = min(room, (s.o.WALMaxBytes-held)/2)
+		limits = append(limits, pacer.Limit{Used: s.durable.Load, Room: (s.o.WALMaxBytes - held) / 2, Hard: true})
 	}
 	if usage, err := s.Free(); err == nil {
 		free := int64(usage.FreeBytes)
 		if !s.o.Remote {
 			free -= total
 		}
-		room = min(room, free/2)
+		limits = append(limits, pacer.Limit{Used: s.durable.Load, Room: free / 2, Hard: true})
 	}
-	return s.pacer.Begin(min(total, held), s.within(),
-		pacer.Limit{Used: s.durable.Load, Room: room},
-		pacer.Limit{Used: s.written.Load, Room: checkpointFileFrames - s.written.Load()},
-		pacer.Limit{Used: l.env.Extents, Room: int64(s.o.ExtentsMax)/4*5 - l.env.Extents()})
+	return s.pacer.Begin(min(total, held), s.within(), limits...)
+}
+
+// soft is a limit that may be passed: nothing is lost if it is, and nothing more while it stands still. It has at least a sixteenth of its bound as room.
+func soft(used func() int64, room, bound int64) pacer.Limit {
+	return pacer.Limit{Used: used, Room: max(room, bound/16)}
 }
 
 // checkpointWork begins the cut of so many bytes, those since the last checkpoint, from a log of objects, as part of a checkpoint of all shards. They must be in memory until it ends,
@@ -52,9 +58,10 @@ func (s *Store) checkpointWork(bytes int64) *pacer.Work {
 		return nil
 	}
 	remembered := l.objects.Remembered()
-	room := s.o.Cluster.Log.Ring()/8*7 - (remembered - l.cutFrom)
+	ring := s.o.Cluster.Log.Ring()
+	room := ring/8*7 - (remembered - l.cutFrom)
 	l.cutFrom = remembered
-	return s.pacer.Begin(bytes, s.within(), pacer.Limit{Used: l.objects.Remembered, Room: room}, pacer.Limit{Used: s.written.Load, Room: checkpointObjectFrames / 4})
+	return s.pacer.Begin(bytes, s.within(), soft(l.objects.Remembered, room, ring), soft(s.written.Load, checkpointObjectFrames/4, checkpointObjectFrames))
 }
 
 // mergeWork begins a merge of so many bytes, which is to end before the next cut or checkpoint is due, and with the others of its round at until.
@@ -62,11 +69,12 @@ func (s *Store) mergeWork(bytes int64, until time.Time) *pacer.Work {
 	l, frames := s.present.Load(), int64(checkpointFileFrames)
 	var log pacer.Limit
 	if l.objects != nil {
-		frames, log = checkpointObjectFrames, pacer.Limit{Used: l.objects.Remembered, Room: cutAtBytes(s.o.Cluster.Log.Ring()) - (l.objects.Remembered() - l.cutFrom)}
+		frames = checkpointObjectFrames
+		log = soft(l.objects.Remembered, cutAtBytes(s.o.Cluster.Log.Ring())-(l.objects.Remembered()-l.cutFrom), s.o.Cluster.Log.Ring())
 	} else {
-		log = pacer.Limit{Used: s.durable.Load, Room: s.o.WALKeepBytes - l.files.Bytes()}
+		log = soft(s.durable.Load, s.o.WALKeepBytes-l.files.Bytes(), s.o.WALKeepBytes)
 	}
-	return s.pacer.Begin(bytes, time.Until(until), log, pacer.Limit{Used: s.written.Load, Room: frames - s.written.Load()})
+	return s.pacer.Begin(bytes, time.Until(until), log, soft(s.written.Load, frames-s.written.Load(), frames))
 }
 
 // cutAtBytes is how much is written to a log of objects before it is cut, whatever the time: five eighths of what is kept in memory.

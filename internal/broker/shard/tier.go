@@ -88,6 +88,9 @@ func (t *tier) before(at time.Time, done wal.Position) wal.Position {
 // tooOld returns the position below which the log in files is to be cut because some of it is older than UploadMaxAge, or 0.
 func (s *Store) tooOld(now time.Time) wal.Position {
 	limit := s.o.UploadMaxAge
+	if limit > 0 {
+		limit -= s.within() // which the cut may take
+	}
 	if limit <= 0 || s.tier.before(now.Add(-limit), s.cutEnd) <= s.cutEnd {
 		return 0
 	}
