@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -82,7 +81,8 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	first := time.AfterFunc(s.limit(r)-moving(r.bytes), func() { cancel(errSlow) })
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	res, keys, err := s.roundTrip(traced, r)
+	sent := &payload{bytes: r.body}
+	res, keys, err := s.roundTrip(traced, r, sent)
 	onTime := first.Stop()
 	if err == nil && !onTime {
 		_ = res.Body.Close() // the try is over
@@ -93,6 +93,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 			err = cause
 		}
 		cancel(nil)
+		sent.end()
 		s.metrics.requests.WithLabelValues(r.op, noAnswer(err)).Inc()
 		return nil, &sendError{err: err, sent: connected.Load()}
 	}
@@ -101,7 +102,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 	s.metrics.seconds.WithLabelValues(r.op).Observe(took.Seconds())
 	s.metrics.bytes.WithLabelValues("out").Add(float64(len(r.body)))
 	rest := time.AfterFunc(s.limit(r)-took, func() { cancel(errSlow) })
-	body := &timedBody{ReadCloser: res.Body, done: func() { rest.Stop(); cancel(nil) }, cause: func() error { return context.Cause(ctx) }}
+	body := &timedBody{ReadCloser: res.Body, done: func() { rest.Stop(); cancel(nil); sent.end() }, cause: func() error { return context.Cause(ctx) }}
 	if res.StatusCode/100 == 2 {
 		return &answer{status: res.StatusCode, header: res.Header, length: res.ContentLength, body: body}, nil
 	}
@@ -115,7 +116,7 @@ func (s *Store) send(ctx context.Context, r *request) (*answer, error) {
 }
 
 // roundTrip signs and sends. It also returns the keys that it signed with.
-func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, credentials.Value, error) {
+func (s *Store) roundTrip(ctx context.Context, r *request, sent *payload) (*http.Response, credentials.Value, error) {
 	keys, err := s.keys.get(ctx)
 	if err != nil {
 		return nil, keys, err
@@ -126,14 +127,11 @@ func (s *Store) roundTrip(ctx context.Context, r *request) (*http.Response, cred
 		u.Path += s.keyPrefix + r.key
 	}
 	u.RawQuery = r.query.Encode()
-	var body io.Reader
-	if len(r.body) > 0 {
-		body = bytes.NewReader(r.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), http.NoBody)
 	if err != nil {
 		return nil, keys, err
 	}
+	sent.attach(req)
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}

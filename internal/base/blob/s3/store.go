@@ -109,7 +109,7 @@ func newTransport(o *Options) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: connectLimit, KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            dialBodies(dialer),
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    2 * connectLimit,
 		Protocols:              &protocols,
