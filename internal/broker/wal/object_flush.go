@@ -50,7 +50,7 @@ func (l *ObjectLog) Run(ctx context.Context, ready func()) error {
 			puts.Go(func() { l.write(writing, g) })
 			continue
 		}
-		timer.Reset(wait)
+		timer.Reset(min(wait, l.tidy(time.Now())))
 		select {
 		case <-l.kick:
 		case <-timer.C:
@@ -101,6 +101,26 @@ func (l *ObjectLog) take(now time.Time) (g *group, wait time.Duration, done bool
 	l.seq++
 	g.block = l.ring.take(maxFrameBytes(g.body, g.footer))
 	return g, 0, false
+}
+
+// tidyTime is how long memory of the ring waits to be used again: a checkpoint, which is what trims the ring, comes at least as often under load.
+const tidyTime = time.Minute
+
+// tidy gives memory back that the ring has not needed in a while, and says when it wants to look again.
+func (l *ObjectLog) tidy(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ring.spares <= maxSpareBytes:
+		l.tidied = time.Time{}
+		return time.Hour
+	case l.tidied.IsZero():
+		l.tidied, l.ring.least = now, l.ring.spares
+	case now.Sub(l.tidied) >= tidyTime:
+		l.ring.shed()
+		l.tidied = now
+	}
+	return l.tidied.Add(tidyTime).Sub(now)
 }
 
 // layOut makes the bytes of the frame. Only the flusher does, one frame after the other.

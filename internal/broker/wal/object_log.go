@@ -100,6 +100,7 @@ type ObjectLog struct {
 	pending     []*group  // full ones, oldest first
 	inflight    []*group  // being written, oldest first, until complete
 	ring        ring
+	tidied      time.Time              // when the ring shed what it did not need; zero while it has no more than it always may
 	reading     map[string]*openObject // by key
 	groupNumber uint64
 	queuedBytes int64
@@ -135,7 +136,7 @@ const OwnStart Position = 1 << 60
 func NewObjectLog(o ObjectOptions) *ObjectLog {
 	o = o.withDefaults()
 	l := &ObjectLog{o: o, metrics: o.Metrics, durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond), reading: map[string]*openObject{}}
-	l.ring.limit = o.RingBytes
+	l.ring.limit, l.ring.whole = o.RingBytes, true
 	l.open = l.newGroup()
 	return l
 }
@@ -515,6 +516,9 @@ func (l *ObjectLog) Trim(before Position, adopted bool) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ring.trim(before)
+	if l.ring.spares > maxSpareBytes {
+		l.poke() // it has to tidy in a while
+	}
 	past := func(p place) bool { return p.pos+Position(p.bytes) > before }
 	if i := slices.IndexFunc(l.adopted, past); adopted && i != 0 {
 		l.adopted = trimPlaces(l.adopted, i)

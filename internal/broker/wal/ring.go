@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/weir-stream/weir/internal/base/invariant"
 	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
@@ -17,8 +18,11 @@ type ring struct {
 	blocks []*ringBlock  // complete frames, oldest first, ascending by position
 	spare  []spareBlocks // by size class
 	spares int64         // bytes of spare
+	least  int64         // that spares has been since shed was called
 	takes  int64         // blocks ever taken
 	added  int64         // bytes of blocks ever added
+	// whole says that spare blocks may have all that the limit leaves, for a ring that is trimmed by large pieces.
+	whole bool
 }
 
 // spareBlocks are blocks of one size class that are not in use.
@@ -35,7 +39,7 @@ type ringBlock struct {
 	out   bool // of the ring
 }
 
-// maxSpareBytes bounds the memory that waits to be used again.
+// maxSpareBytes bounds the memory that waits to be used again, unless the ring is whole. Larger blocks do not wait.
 const maxSpareBytes = 8 << 20
 
 // Size classes of blocks: powers of two from a page to half a MiB, then steps of a quarter MiB, so that a full group wastes
@@ -75,7 +79,22 @@ func (r *ring) take(n int64) *ringBlock {
 			return b
 		}
 	}
-	return &ringBlock{bytes: vfs.AlignedBuffer(blockBytes(c))[:0]}
+	size := blockBytes(c)
+	for r.spares > 0 && r.kept+r.spares+int64(size) > max(r.limit, maxSpareBytes) {
+		r.takeSpare(r.unwanted()) // of sizes that nobody asks for
+	}
+	return &ringBlock{bytes: vfs.AlignedBuffer(size)[:0]}
+}
+
+// unwanted is the class with spare blocks that was not asked for in the longest time, -1 if nothing is spare.
+func (r *ring) unwanted() int {
+	class := -1
+	for i := range r.spare {
+		if len(r.spare[i].blocks) > 0 && (class < 0 || r.spare[i].wanted < r.spare[class].wanted) {
+			class = i
+		}
+	}
+	return class
 }
 
 // takeSpare returns a spare block of a class; nil if there is none.
@@ -89,6 +108,7 @@ func (r *ring) takeSpare(class int) *ringBlock {
 	s.blocks[n-1] = nil
 	s.blocks = s.blocks[:n-1]
 	r.spares -= int64(cap(b.bytes))
+	r.least = min(r.least, r.spares)
 	return b
 }
 
@@ -125,22 +145,39 @@ func (r *ring) giveBack(b *ringBlock) {
 	if b.pins > 0 || size > maxSpareBytes {
 		return
 	}
+	most := int64(maxSpareBytes)
+	if r.whole {
+		most = max(most, r.limit-r.kept)
+	}
 	c := blockClass(size)
-	for r.spares+size > maxSpareBytes {
-		oldest := c
-		for i := range r.spare {
-			if len(r.spare[i].blocks) > 0 && r.spare[i].wanted < r.spare[oldest].wanted {
-				oldest = i
-			}
-		}
-		if oldest == c {
+	for r.spares+size > most {
+		oldest := r.unwanted()
+		if oldest < 0 || r.spare[c].wanted <= r.spare[oldest].wanted {
 			return
 		}
 		r.takeSpare(oldest)
 	}
+	if invariant.Enabled {
+		poison(b.bytes)
+	}
 	b.bytes, b.out = b.bytes[:0], false
 	r.spare[c].blocks = append(r.spare[c].blocks, b)
 	r.spares += size
+}
+
+// poison makes sure that who reads memory which he has released finds no batch in it.
+func poison(b []byte) {
+	for i := range b {
+		b[i] = 0xdb
+	}
+}
+
+// shed drops the blocks that were not needed since it was last called, but for some.
+func (r *ring) shed() {
+	for most := max(r.spares-r.least, maxSpareBytes); r.spares > most; {
+		r.takeSpare(r.unwanted())
+	}
+	r.least = r.spares
 }
 
 // find returns the block that holds [pos, pos+n).

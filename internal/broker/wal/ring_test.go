@@ -1,6 +1,10 @@
 package wal
 
-import "testing"
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
 
 func TestBlockClassesHoldWhatTheyAreFor(t *testing.T) {
 	t.Parallel()
@@ -89,5 +93,89 @@ func TestRingForgetsWhatNobodyCanAskFor(t *testing.T) {
 	}
 	if r.kept != 6*pageBytes || r.spares != 3*pageBytes || len(read.bytes) != pageBytes {
 		t.Errorf("%d bytes kept, %d to be used again, %d of what is read", r.kept, r.spares, len(read.bytes))
+	}
+}
+
+// A checkpoint trims most of the ring at once: what comes then needs no new memory, and what nobody needs is given back.
+func TestTrimmedMemoryOfAWholeRingIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	const frame = 512 << 10
+	r := ring{limit: 32 * frame, whole: true}
+	pos, blocks := Position(0), map[*ringBlock]bool{}
+	write := func(frames int) {
+		for range frames {
+			b := r.take(frame)
+			b.pos, b.bytes = pos, b.bytes[:frame]
+			pos += frame
+			blocks[b] = true
+			r.add(b)
+		}
+	}
+	for range 5 {
+		write(20)
+		r.trim(pos)
+		if r.spares != 20*frame || r.kept != 0 {
+			t.Fatalf("after a trim %d bytes are spare and %d kept, want %d and none", r.spares, r.kept, 20*frame)
+		}
+		r.shed()
+	}
+	if len(blocks) != 20 {
+		t.Errorf("100 frames took %d blocks, want 20", len(blocks))
+	}
+	write(4)
+	r.trim(pos)
+	r.shed() // 16 of them were not needed since the last time
+	if got := r.spares; got != maxSpareBytes {
+		t.Errorf("%d bytes are spare, want %d", got, maxSpareBytes)
+	}
+}
+
+// Random frames, readers and trims: the ring and what it keeps to use again stay below the limit, and what is read does not change.
+func TestRingBoundsItsMemoryAndKeepsWhatIsRead(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		r := ring{limit: int64(9+rng.IntN(24)) << 20, whole: seed%2 == 0}
+		type reading struct {
+			block *ringBlock
+			stamp byte
+		}
+		var readers []reading
+		pos := Position(0)
+		for range 400 {
+			switch n := int64(1 + rng.IntN(3<<20)); rng.IntN(8) {
+			case 0:
+				r.trim(pos - Position(rng.Int64N(4<<20)))
+			case 1:
+				r.shed()
+			case 2:
+				if len(r.blocks) > 0 {
+					b := r.blocks[rng.IntN(len(r.blocks))]
+					b.pins++
+					readers = append(readers, reading{b, b.bytes[0]})
+				}
+			case 3:
+				if len(readers) > 0 {
+					i := rng.IntN(len(readers))
+					b := readers[i].block
+					if first, last := b.bytes[0], b.bytes[len(b.bytes)-1]; first != readers[i].stamp || last != first {
+						t.Fatalf("seed %d: what is read became %d and %d, want %d", seed, first, last, readers[i].stamp)
+					}
+					readers = slices.Delete(readers, i, i+1)
+					if b.pins--; b.pins == 0 && b.out {
+						r.giveBack(b)
+					}
+				}
+			default:
+				b := r.take(n)
+				b.pos, b.bytes = pos, b.bytes[:n]
+				b.bytes[0], b.bytes[n-1] = byte(pos>>7), byte(pos>>7)
+				pos += Position(n)
+				r.add(b)
+			}
+			if most := max(r.limit, maxSpareBytes) + maxSpareBytes; r.kept > r.limit || r.kept+r.spares > most {
+				t.Fatalf("seed %d: %d bytes kept and %d spare, the limit is %d", seed, r.kept, r.spares, r.limit)
+			}
+		}
 	}
 }
