@@ -75,6 +75,19 @@ func OpenSized(ctx context.Context, s Store, key string, size int64) (Reader, er
 	return s.Open(ctx, key)
 }
 
+// Summed is a store that sends a checksum of a body along, which it need not compute if the caller knows it.
+type Summed interface {
+	PutSummed(ctx context.Context, key string, body []byte, crc uint32) error
+}
+
+// PutSummed is PutIfAbsent of a body whose CRC-32C the caller knows. A wrong one is an error, where the store can see it, or has no effect.
+func PutSummed(ctx context.Context, s Store, key string, body []byte, crc uint32) error {
+	if x, ok := s.(Summed); ok {
+		return x.PutSummed(ctx, key, body, crc)
+	}
+	return s.PutIfAbsent(ctx, key, body)
+}
+
 // Info describes an object.
 type Info struct {
 	Key  string

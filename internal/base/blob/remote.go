@@ -34,6 +34,11 @@ func (r *remote) PutIfAbsent(ctx context.Context, key string, body []byte) error
 	return mark(ctx, r.inner.PutIfAbsent(ctx, key, body))
 }
 
+// PutSummed implements Summed.
+func (r *remote) PutSummed(ctx context.Context, key string, body []byte, crc uint32) error {
+	return mark(ctx, PutSummed(ctx, r.inner, key, body, crc))
+}
+
 func (r *remote) Put(ctx context.Context, key string, body []byte) error {
 	return mark(ctx, r.inner.Put(ctx, key, body))
 }

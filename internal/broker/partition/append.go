@@ -82,7 +82,10 @@ func (l *Log) AppendInspected(b []byte, v *Verification, inspect Inspector) (App
 		record.ClearLogAppendTime(b)
 		h.Attributes &^= record.AttributeLogAppendTime
 	}
-	a, err := l.append(b, infoOf(&h), c, origin{client: true, verification: v})
+	info := infoOf(&h)
+	crc, start := record.Checksum(b) // it fits: check looked, and what changed the batch renewed it
+	info.CRC, info.CRCStart = crc, int32(start)
+	a, err := l.append(b, info, c, origin{client: true, verification: v})
 	if err != nil {
 		return Appended{}, err
 	}

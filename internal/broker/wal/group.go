@@ -1,8 +1,10 @@
 package wal
 
 import (
-	"hash/crc32"
 	"slices"
+
+	"github.com/weir-stream/weir/internal/base/crc32c"
+	"github.com/weir-stream/weir/internal/base/invariant"
 )
 
 // group gathers what will be one frame. While open it is guarded by Log.mu; from take until it is recycled it belongs
@@ -29,9 +31,23 @@ type group struct {
 
 // entry is a batch; next is the index of the next entry of its run, or -1.
 type entry struct {
-	batch []byte
-	info  BatchInfo
-	next  int32
+	batch    []byte
+	info     BatchInfo
+	next     int32
+	crc      uint32 // of batch[crcStart:], unless crcStart is 0
+	crcStart int32
+}
+
+// joinBytes is the length from which a checksum that is known is joined, rather than computed once more.
+const joinBytes = 2 << 10
+
+// checksum is that of what has the checksum crc, followed by the batch.
+func (e *entry) checksum(crc uint32) uint32 {
+	known := int64(len(e.batch)) - int64(e.crcStart)
+	if e.crcStart <= 0 || known < joinBytes {
+		return crc32c.Update(crc, e.batch)
+	}
+	return crc32c.Join(crc32c.Update(crc, e.batch[:e.crcStart]), e.crc, known)
 }
 
 // openRun is the chain of entries of one partition.
@@ -68,7 +84,9 @@ func (g *group) add(s *Stream, batch []byte, info BatchInfo) {
 	g.footer += g.batchFooterBytes(s)
 	g.body += int64(len(batch))
 	at := int32(len(g.entries))
-	g.entries = append(g.entries, entry{batch: batch, info: info, next: -1})
+	e := entry{batch: batch, info: info, next: -1, crc: info.CRC, crcStart: info.CRCStart}
+	e.info.CRC, e.info.CRCStart = 0, 0
+	g.entries = append(g.entries, e)
 	if s.group != g.number {
 		s.group, s.run = g.number, int32(len(g.runs))
 		g.runs = append(g.runs, openRun{stream: s, first: at, last: at, batches: 1})
@@ -146,11 +164,28 @@ func (g *group) gather(r *openRun, out []byte) (Run, []byte) {
 	for i := r.first; i >= 0; i = g.entries[i].next {
 		e := &g.entries[i]
 		out = append(out, e.batch...)
+		run.CRC = e.checksum(run.CRC)
 		g.infos = append(g.infos, e.info)
 	}
 	run.Bytes = int64(len(out) - begin)
-	run.CRC = crc32.Checksum(out[begin:], castagnoli)
+	if invariant.Enabled {
+		invariant.Check(run.CRC == checksum(out[begin:]), "the checksum %#x of a run does not come of its batches", run.CRC)
+	}
 	run.Batches = g.infos[first:len(g.infos):len(g.infos)]
 	run.summarise()
 	return run, out
+}
+
+// checksum is the CRC-32C of all bytes of the frame that was built, joined from those of its parts.
+func (g *group) checksum() uint32 {
+	crc, end := checksum(g.block.bytes[:headerBytes]), int64(headerBytes)
+	for i := range g.frame.Runs {
+		crc = crc32c.Join(crc, g.frame.Runs[i].CRC, g.frame.Runs[i].Bytes)
+		end += g.frame.Runs[i].Bytes
+	}
+	crc = crc32c.Update(crc, g.block.bytes[end:])
+	if invariant.Enabled {
+		invariant.Check(crc == checksum(g.block.bytes), "the checksum %#x of a frame does not come of its parts", crc)
+	}
+	return crc
 }

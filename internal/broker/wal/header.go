@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+
+	"github.com/weir-stream/weir/internal/base/crc32c"
 )
 
 // Sizes of the fixed parts, in bytes. A page is the unit in which devices tear writes.
@@ -37,9 +38,7 @@ const (
 	knownFlags         = flagMark | flagClose | flagSeal | flagHandoff
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+func checksum(b []byte) uint32 { return crc32c.Sum(b) }
 
 // Decoding errors say what is wrong with a piece; whether that is corruption or a torn tail is judged by the scan.
 var (

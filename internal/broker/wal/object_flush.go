@@ -217,9 +217,9 @@ const (
 func (l *ObjectLog) put(ctx context.Context, key string, g *group) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.o.GiveUp, errGivenUp)
 	defer cancel()
-	pause := firstPutPause
+	pause, crc := firstPutPause, g.checksum()
 	for {
-		err := l.o.Blob.PutIfAbsent(ctx, key, g.block.bytes)
+		err := blob.PutSummed(ctx, l.o.Blob, key, g.block.bytes, crc)
 		if errors.Is(err, blob.ErrExists) {
 			err = l.judge(ctx, key, g)
 		}

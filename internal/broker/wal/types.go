@@ -52,6 +52,11 @@ type BatchInfo struct {
 	// does not name a control batch.
 	ControlType      int16
 	CoordinatorEpoch int32
+
+	// CRC is for Append alone: the CRC-32C of the batch's bytes from CRCStart on, which the caller has seen to be right. With CRCStart 0
+	// nothing is known. The log takes it for granted, and need not go over these bytes again.
+	CRC      uint32
+	CRCStart int32
 }
 
 // The types of control records that end a transaction.

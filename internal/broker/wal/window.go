@@ -3,11 +3,11 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"path/filepath"
 	"slices"
 
+	"github.com/weir-stream/weir/internal/base/crc32c"
 	"github.com/weir-stream/weir/internal/base/vfs"
 )
 
@@ -156,7 +156,7 @@ func (f *chainFile) verifyBody(fr *Frame, buf []byte) error {
 			if err := f.read(p, off); err != nil {
 				return err
 			}
-			crc = crc32.Update(crc, castagnoli, p)
+			crc = crc32c.Update(crc, p)
 			off += int64(len(p))
 			left -= int64(len(p))
 		}

@@ -159,6 +159,13 @@ func CheckCRC(b []byte) bool {
 	return crc32.Checksum(batch[crcStart:], castagnoli) == binary.BigEndian.Uint32(batch[crcOffset:])
 }
 
+// Checksum returns the CRC-32C that the batch at the start of b names, and the first byte that it covers; it covers all from there on. Whether
+// it fits is for CheckCRC to say. b must hold at least the header.
+func Checksum(b []byte) (crc uint32, start int) {
+	_ = b[HeaderBytes-1]
+	return binary.BigEndian.Uint32(b[crcOffset:]), crcStart
+}
+
 // cut returns the first batch of b alone, by its length field.
 func cut(b []byte) ([]byte, bool) {
 	if len(b) < HeaderBytes {

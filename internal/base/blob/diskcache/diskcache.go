@@ -20,6 +20,7 @@ package diskcache
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -131,6 +132,11 @@ func Open(inner blob.Store, o Options) (*Store, error) {
 	s.buffers.New = func() any { b := vfs.AlignedBuffer(vfs.RangeBytes(BlockBytes)); return &b }
 	s.writer.Go(s.write)
 	return s, nil
+}
+
+// PutSummed implements blob.Summed.
+func (s *Store) PutSummed(ctx context.Context, key string, body []byte, crc uint32) error {
+	return blob.PutSummed(ctx, s.Store, key, body, crc)
 }
 
 // Close stops keeping, and removes the file. Readers go on without it.

@@ -7,12 +7,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"net/http"
 	"net/url"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/crc32c"
 )
 
 // A body travels with a checksum that the service looks at before it keeps the body. That is the SHA-256 which the signature holds, or, where
@@ -26,11 +26,11 @@ const (
 	unsigned        = "UNSIGNED-PAYLOAD"
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // crcOf is the CRC-32C of a body as the header has it.
-func crcOf(body []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, castagnoli)))
+func crcOf(body []byte) string { return crcText(crc32c.Sum(body)) }
+
+func crcText(crc uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc))
 }
 
 // checksum is what body travels with: its CRC-32C, or nothing if the hash in the signature is enough.

@@ -2,10 +2,14 @@ package s3
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync/atomic"
 	"testing"
+
+	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/crc32c"
 )
 
 func TestBodiesTravelWithWhatTheServiceChecks(t *testing.T) {
@@ -92,5 +96,29 @@ func TestBodiesStaySignedOnAnOpenWay(t *testing.T) {
 		if err != nil || private(u) != want {
 			t.Errorf("%s: %v, %v", text, private(u), err)
 		}
+	}
+}
+
+// The caller's checksum is what the service compares: nobody computes another one on the way, through all that wraps the store.
+func TestPutSummedTravelsWithTheChecksumOfTheCaller(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	s := f.open(t, func(o *Options) { o.RetryFor = 1 })
+	if _, err := Probe(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	wrapped := blob.NewRemote(s)
+	body := []byte("a body")
+	if err := blob.PutSummed(t.Context(), wrapped, "wrong", body, crc32c.Sum(body)+1); err == nil {
+		t.Error("a body with a wrong checksum was taken")
+	}
+	if err := blob.PutSummed(t.Context(), wrapped, "right", body, crc32c.Sum(body)); err != nil {
+		t.Error(err)
+	}
+	if err := blob.PutSummed(t.Context(), wrapped, "right", body, crc32c.Sum(body)); !errors.Is(err, blob.ErrExists) {
+		t.Errorf("got %v, want %v", err, blob.ErrExists)
+	}
+	if err := (&probe{store: s}).holds(t.Context(), "right", body); err != nil {
+		t.Error(err)
 	}
 }

@@ -32,13 +32,24 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte) error 
 	if err := s.check(ctx, key); err != nil {
 		return err
 	}
-	return s.put(ctx, key, body, newNonce())
+	return s.put(ctx, key, body, newNonce(), s.checksum(body))
 }
 
-// put is PutIfAbsent of a key that has been checked.
-func (s *Store) put(ctx context.Context, key string, body []byte, nonce string) error {
+// PutSummed implements blob.Summed.
+func (s *Store) PutSummed(ctx context.Context, key string, body []byte, crc uint32) error {
+	if err := s.check(ctx, key); err != nil {
+		return err
+	}
+	sum := ""
+	if s.crc.Load() {
+		sum = crcText(crc)
+	}
+	return s.put(ctx, key, body, newNonce(), sum)
+}
+
+// put is PutIfAbsent of a key that has been checked. crc is what checksum returns for body.
+func (s *Store) put(ctx context.Context, key string, body []byte, nonce, crc string) error {
 	unsure := false // an earlier try may have made the object
-	crc := s.checksum(body)
 	err := s.retry(ctx, opPut, func() error {
 		_, err := s.exchange(ctx, request{
 			op: opPut, method: http.MethodPut, key: key, body: body, crc: crc,

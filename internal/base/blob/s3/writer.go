@@ -224,7 +224,7 @@ func (w *writer) Commit(ctx context.Context) error {
 	}
 	if w.id == "" && w.direct {
 		w.finish()
-		return w.store.put(ctx, w.key, w.buf, w.nonce)
+		return w.store.put(ctx, w.key, w.buf, w.nonce, w.store.checksum(w.buf))
 	}
 	err := w.commitParts(ctx)
 	if err != nil {
