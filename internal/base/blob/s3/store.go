@@ -37,6 +37,9 @@ type Store struct {
 	private   bool          // what is sent cannot be changed on its way
 	crc       atomic.Bool   // bodies travel with a CRC-32C; set by Probe
 
+	// parts are buffers of PartBytes that no writer has.
+	parts sync.Pool // of *[]byte
+
 	// background are the ends of requests that lost a race, and of uploads given up.
 	background sync.WaitGroup
 }

@@ -19,6 +19,7 @@ const (
 	maxParts     = 10_000
 	abortLimit   = 10 * time.Second
 	firstBuffer  = 64 << 10 // a small object needs no more
+	smallBuffer  = 8 << 20  // a larger object gets a whole part's
 	maxUploadID  = 4096
 	maxETagBytes = 1024
 )
@@ -104,10 +105,39 @@ func (w *writer) grow(n int) {
 		}
 	}
 	size := max(cap(w.buf)*2, firstBuffer, len(w.buf)+n)
-	if w.next > 1 {
-		size = w.store.o.PartBytes // not a small object
+	if w.next > 1 || size > smallBuffer {
+		w.buf = append(w.store.takePart(), w.buf...)
+		return
 	}
 	w.buf = append(make([]byte, 0, min(size, w.store.o.PartBytes)), w.buf...)
+}
+
+// takePart returns an empty buffer of PartBytes: one that was used before, if there is one, since new memory costs as much as what is done with it.
+func (s *Store) takePart() []byte {
+	if b, ok := s.parts.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, s.o.PartBytes)
+}
+
+// dropBuffers gives up the buffers. No request reads them any more.
+func (w *writer) dropBuffers() {
+	w.give(w.buf)
+	w.buf = nil
+	for {
+		select {
+		case b := <-w.free:
+			w.give(b)
+		default:
+			return
+		}
+	}
+}
+
+func (w *writer) give(b []byte) {
+	if cap(b) == w.store.o.PartBytes {
+		w.store.parts.Put(&b)
+	}
 }
 
 // sendPart hands the buffer to a goroutine of its own.
@@ -224,6 +254,7 @@ func (w *writer) Commit(ctx context.Context) error {
 	}
 	if w.id == "" && w.direct {
 		w.finish()
+		defer w.dropBuffers()
 		return w.store.put(ctx, w.key, w.buf, w.nonce, w.store.checksum(w.buf))
 	}
 	err := w.commitParts(ctx)
@@ -231,6 +262,7 @@ func (w *writer) Commit(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("put %s: %w", w.key, err), w.Abort()) //nolint:contextcheck // As above.
 	}
 	w.finish()
+	w.dropBuffers()
 	return nil
 }
 
@@ -321,7 +353,7 @@ func (w *writer) Abort() error {
 	}
 	w.finish()
 	w.group.Wait()
-	w.buf = nil
+	w.dropBuffers()
 	if w.id == "" {
 		return nil
 	}

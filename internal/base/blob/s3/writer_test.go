@@ -85,7 +85,8 @@ func TestUploadSurvivesWhatPasses(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			f.intercept = intercept
-			if err := begin(t, f.open(t, smallParts), body).Commit(t.Context()); err != nil {
+			s := f.open(t, smallParts, func(o *Options) { o.RetryFor = time.Minute }) // a slow machine takes its time for some MiB
+			if err := begin(t, s, body).Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			wantObject(t, f, body)
