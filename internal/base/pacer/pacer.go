@@ -21,7 +21,8 @@
 // A limit that was passed, since clients were faster than the work, presses as long as it moves. When it has stood still for half a second nothing gets worse by waiting: what is left
 // of the work is spread over an eighth of the limit more. Hard limits, which may stand still because there is no room, go on pressing.
 //
-// What follows: no limit is passed where full speed keeps it, but for a slice; a work ends, held or not, by the end of its time at the latest,
+// What follows: where full speed keeps a limit while clients use it up as fast as they can, the limit is kept, but for a slice, also when they do so after a pause (what is left of the work
+// and of the limit are in the proportion that they had at the begin); a work ends, held or not, by the end of its time at the latest,
 // if full speed can; the more of a limit is used, the less is held; who asks for nothing holds nothing up.
 //
 // A Pacer and the Works it begins belong to one goroutine; Clients and Hurry are anybody's. Time is package time's, so tests run in a bubble of testing/synctest.

@@ -176,6 +176,35 @@ func TestTheBoundIsKeptWhereFullSpeedKeepsIt(t *testing.T) {
 	}
 }
 
+// TestBurstsDoNotPassTheBound lets clients write at rates that change, below one at which full speed keeps the room.
+func TestBurstsDoNotPassTheBound(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 2))
+			speed, total := 64<<10+rng.Int64N(2*mib), 20*mib+rng.Int64N(400*mib)
+			room := mib + rng.Int64N(400*mib)
+			most := max(1, room*9/10*speed/total) // in a millisecond
+			w := begin(t, most, speed)
+			for at := time.Duration(0); at < 30*time.Second; at += time.Duration(rng.Int64N(int64(2 * time.Second))) {
+				rate := rng.Int64N(most + 1)
+				switch rng.IntN(3) {
+				case 0:
+					rate = most
+				case 1:
+					rate = most / 1000
+				}
+				time.AfterFunc(at, func() { w.rate.Store(rate) })
+			}
+			_, written := w.run(t, total, w.p.Begin(total, 30*time.Second, Limit{Used: w.written.Load, Room: room}))
+			slack := most * (int64(pause/time.Millisecond) + 2*sliceBytes/speed + 2)
+			if written > room+slack {
+				t.Errorf("seed %d: %d bytes written meanwhile, the room was %d", seed, written, room)
+			}
+		})
+	}
+}
+
 // TestALimitThatStandsStillDoesNotPress writes past the room at once, and then reads only.
 func TestALimitThatStandsStillDoesNotPress(t *testing.T) {
 	t.Parallel()
