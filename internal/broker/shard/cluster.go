@@ -527,11 +527,11 @@ func (s *Store) seal(ctx context.Context, incarnation uint64) (uint64, error) {
 		if l.Sealed >= 0 {
 			return uint64(l.Sealed), nil
 		}
-		if err := s.checkTrim(ctx, incarnation, l); err != nil {
-			return 0, err
-		}
 		k, err := wal.SealObjects(ctx, wal.ObjectSeal{Blob: s.o.Blob, ClusterID: s.o.ClusterID, Incarnation: incarnation, From: l.Trim, Nonce: s.o.Nonce()})
 		if err != nil {
+			return 0, err
+		}
+		if err := s.checkTrim(ctx, incarnation, l); err != nil {
 			return 0, err
 		}
 		l.Sealed = int64(k)

@@ -36,7 +36,7 @@ func (s *Store) highest(ctx context.Context, prefix string) (top uint64, found b
 	return top, found, lower, err
 }
 
-// putStamp writes a stamp. One that is there already is as good.
+// putStamp writes a stamp of which it matters only that it is there: another's is as good.
 func (s *Store) putStamp(ctx context.Context, key string, body []byte) error {
 	if err := s.o.Blob.PutIfAbsent(ctx, key, body); err != nil && !errors.Is(err, blob.ErrExists) {
 		return fmt.Errorf("write %s: %w", key, err)
@@ -59,8 +59,11 @@ func (s *Store) bear(ctx context.Context, number uint64) error {
 			return fmt.Errorf("incarnation %d was given out before, the counter gave out %d: %w", top, number, ErrOlderMetadata)
 		}
 	}
-	if err := s.putStamp(ctx, ownership.BirthKey(number), s.stampBody()); err != nil {
-		return err
+	switch err := s.o.Blob.PutIfAbsent(ctx, ownership.BirthKey(number), s.stampBody()); {
+	case errors.Is(err, blob.ErrExists): // whoever has it got it from the metadata store that this one has replaced
+		return fmt.Errorf("incarnation %d was given out before: %w", number, ErrOlderMetadata)
+	case err != nil:
+		return fmt.Errorf("write %s: %w", ownership.BirthKey(number), err)
 	}
 	if found && top < number {
 		lower = append(lower, ownership.BirthKey(top))
@@ -86,8 +89,25 @@ func (s *Store) checkClaim(ctx context.Context, sh *shardState) error {
 }
 
 // claim stamps the epoch in which this incarnation has taken a shard, with the pointer. What the pointer leads to was read: a restore rests on that.
+// ErrOlderMetadata if another incarnation has claimed the epoch: it was given the shard by a metadata store that this one has replaced, or the other way round.
 func (s *Store) claim(ctx context.Context, sh *shardState) error {
-	return s.putStamp(ctx, ownership.ClaimKey(sh.id, sh.pointer.Epoch), sh.pointer.Encode())
+	key := ownership.ClaimKey(sh.id, sh.pointer.Epoch)
+	err := s.o.Blob.PutIfAbsent(ctx, key, sh.pointer.Encode())
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, blob.ErrExists) {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	b, err := readObject(ctx, s.o.Blob, key)
+	if err != nil {
+		return err
+	}
+	p, err := ownership.DecodePointer(meta.Entry{Key: key, Value: b})
+	if err != nil || p.Owner == sh.pointer.Owner {
+		return err
+	}
+	return s.unlessMoved(ctx, sh, fmt.Sprintf("incarnation %d has taken it in the same epoch", p.Owner))
 }
 
 // checkShards compares the pointers of all shards with what the object store has of them, before an incarnation does anything. ErrOlderMetadata if a shard was
@@ -180,7 +200,8 @@ func (s *Store) sweepClaims(ctx context.Context, sh *shardState) error {
 	return nil
 }
 
-// checkTrim refuses a Life whose trim is below what was stamped for the incarnation, and has not moved since it was read.
+// checkTrim refuses a Life whose trim is below what was stamped for the incarnation, and has not moved since it was read. It is called after the end of the log was
+// looked for: a frame that was missed then was stamped before it was deleted.
 func (s *Store) checkTrim(ctx context.Context, incarnation uint64, l ownership.Life) error {
 	top, found, _, err := s.highest(ctx, ownership.TrimsOf(incarnation))
 	if err != nil || !found || top <= l.Trim {

@@ -9,6 +9,7 @@ var stepNames = [stepKinds]string{
 	"release sent", "hand-over sent", "hand-over applies", "hand-over given up", "renewed",
 	"checkpoint prepared", "checkpoint applies", "checkpoint given up", "late checkpoint",
 	"trim computed", "trim noted", "object deleted", "closed unsealed",
+	"snapshot taken", "metadata set back", "claim written", "claims compared", "trim compared", "trim stamped",
 }
 
 // describe says what a step does in the state before it. Incarnations are A, B, C, D; A/1 is the object of A with seq 1.
@@ -130,6 +131,36 @@ func (p *protocol) describeGarbage(s *state, st step, who func(uint8) string, ke
 		return fmt.Sprintf("store deletes %s: %s", key(a, b), objectNames[s.incs[a].objects[b]])
 	case closedUnsealed:
 		return fmt.Sprintf("%s drops its state and notes inc/%s = sealed@%d", who(a), who(a), s.incs[a].acked)
+	}
+	return p.describeSetBack(s, st, who)
+}
+
+func (p *protocol) describeSetBack(s *state, st step, who func(uint8) string) string {
+	a, b := st.a, st.b
+	ends := func() string {
+		after := *s
+		p.take(&after, st)
+		if after.incs[a].dropped != 0 {
+			return ": the metadata is older; it ends"
+		}
+		return ""
+	}
+	switch st.kind {
+	case snapshotTaken:
+		return "a snapshot of the metadata is saved"
+	case metadataSetBack:
+		if a == 1 {
+			return "the metadata store is made anew from the snapshot; manifests that were replaced since are gone"
+		}
+		return "the metadata store is made anew from the snapshot"
+	case claimWritten:
+		return fmt.Sprintf("%s writes its claim of shard %d, epoch %d", who(a), b, s.incs[a].owns[b].epoch) + ends()
+	case claimsCompared:
+		return fmt.Sprintf("%s looks for claims of shard %d", who(a), b) + ends()
+	case trimCompared:
+		return fmt.Sprintf("%s compares the stamp of the trim of %s", who(a), who(b)) + ends()
+	case trimStamped:
+		return fmt.Sprintf("the trim of %s is stamped: %d", who(a), max(s.incs[a].trim, s.incs[a].trimLate))
 	}
 	return stepNames[st.kind]
 }

@@ -37,6 +37,9 @@ func (p *protocol) publish(s *state, shard int, from *checkpoint) {
 	epoch := ptr.epoch == ck.epoch || p.lacks(CheckpointUncompared|CheckpointVersionOnly)
 	version := ptr.version == ck.version || p.lacks(CheckpointUncompared|CheckpointEpochOnly)
 	if epoch && version {
+		if p.SetBack {
+			s.manifests[shard]++
+		}
 		*ptr = pointer{
 			epoch: ptr.epoch, version: ptr.version + 1, owner: ptr.owner, from: ck.from, gone: ck.gone,
 			length: ck.length, cut: ck.cut, log: ck.log,
@@ -52,7 +55,7 @@ func (p *protocol) publish(s *state, shard int, from *checkpoint) {
 // incarnation only that itself asks, and goes no further than what it knows to be durable.
 func (p *protocol) trimOf(s *state, i int) int {
 	inc := &s.incs[i]
-	if inc.dropped != 0 && inc.sealedAt == 0 {
+	if (inc.dropped != 0 || inc.cut != 0) && inc.sealedAt == 0 {
 		return 0
 	}
 	to := p.tailOf(inc)
@@ -120,7 +123,11 @@ func (p *protocol) deletable(s *state, i, n int) bool {
 	sealedAt := int(inc.sealedAt) - 1
 	switch inc.objects[n] {
 	case data:
-		return n < int(inc.trim) || sealedAt >= 0 && n > sealedAt || p.lacks(DeleteByAge) && n < int(inc.acked) ||
+		trim := inc.trim
+		if p.SetBack { // the stamp comes before the deletion
+			trim = min(trim, inc.trimStamp)
+		}
+		return n < int(trim) || sealedAt >= 0 && n > sealedAt || p.lacks(DeleteByAge) && n < int(inc.acked) ||
 			p.lacks(TrimNotRecorded) && n < int(inc.trimWanted)
 	case seal:
 		// As if it were an object of the log that is no longer needed: no pointer names the incarnation.

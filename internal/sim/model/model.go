@@ -44,6 +44,9 @@ type Bounds struct {
 	// StaleGC and StaleController let an operator's read and its transaction lie apart, with anything between them.
 	StaleGC         bool
 	StaleController bool
+	// SetBack lets the metadata store be replaced, once, by what it held at some moment before. Stamps are written and compared then. With
+	// Stopped those who lived before take no step afterwards, as an operator sees to; else they do what they can without the metadata.
+	SetBack, Stopped bool
 }
 
 // validate refuses bounds that a state has no room for.
@@ -90,6 +93,13 @@ const (
 	EpochKept                                  // a take-over leaves the epoch as it is
 	CheckpointForgets                          // it covers what the incarnation knows from answers, not what it has recovered
 
+	StampsIgnored    // whatever the bucket says of the metadata, nobody compares
+	BeginUncompared  // an incarnation begins without comparing the claims of shards with the pointers
+	ClaimsUncompared // who has taken a shard looks for no claim of others
+	ClaimShared      // who finds the claim of an epoch written takes it for its own
+	TrimUncompared   // a sealer compares no stamp of the trim
+	TrimLookedBefore // it does so before it looks for the gap
+
 	// Relaxations: the protocol holds without these, too.
 
 	CloseWithoutSeal // a broker that has dropped its state notes inc/<i> = sealed@acked by itself and writes no seal
@@ -99,6 +109,7 @@ const (
 	MissingIsEnd     // a recovery takes an object that is gone for the end of the log
 	SealByAnyone     // any process seals any incarnation at any time, whether it owns a shard of it or not
 	EpochIgnored     // readers do not compare the epoch of a section with that of the entry
+	CollectsUnowned  // logs are collected while shards have no owner that has compared the claims
 )
 
 var mutationNames = []string{
@@ -109,8 +120,10 @@ var mutationNames = []string{
 	"take-over compares nothing", "checkpoint compares nothing", "checkpoint compares the epoch only", "checkpoint compares the version only",
 	"checkpoint ahead of the durable prefix", "objects of an undecided checkpoint deleted", "take-over keeps the epoch",
 	"checkpoint leaves out what was recovered",
+	"no stamp is compared", "an incarnation begins without comparing claims", "claims of others are not looked for", "a claim that is there is one's own",
+	"trim stamps are not compared", "trim stamps are compared before the gap is looked for",
 	"own incarnation closed without a seal", "412 and then 404 is success", "hand-over without an end, intake stopped",
-	"hand-over without RELEASE", "recovery takes a missing object for the end", "anyone may seal", "readers do not look at the epoch of a section",
+	"hand-over without RELEASE", "recovery takes a missing object for the end", "anyone may seal", "readers do not look at the epoch of a section", "collection while a shard has no owner",
 }
 
 // String names the first rule of the set.

@@ -41,7 +41,7 @@ func (p *protocol) takeOverStep(s *state, st step) {
 	case sealChosen:
 		target := &s.incs[b]
 		first := p.sealAt(target, int(p.sealFrom(s, i, b)))
-		inc.sealing = sealing{active: 1, target: st.b, at: uint8(first), trim: target.trim}
+		inc.sealing = sealing{active: 1, target: st.b, at: uint8(first), trim: target.trim, compared: inc.sealing.compared}
 		if target.objects[first] == seal {
 			inc.sealing.placed = 1
 		}
@@ -111,6 +111,10 @@ func (p *protocol) recover(s *state, i, shard int) {
 	own := &s.incs[i].owns[shard]
 	var found [maxOffsets]recordID
 	length, problem := p.read(s, shard, &own.seen, false, &found)
+	if problem != "" && s.setBack != 0 {
+		s.incs[i].dropped = 1 // what the metadata names is gone, and it says so
+		return
+	}
 	if problem != "" && !p.lacks(MissingIsEnd) {
 		*own = ownership{}
 		return
@@ -147,6 +151,9 @@ func (p *protocol) handOverStep(s *state, st step) {
 		p.changeOwner(s, shard, i, own.epoch+1, inc.acked)
 		ptr := &s.pointers[shard]
 		*own = ownership{phase: serving, epoch: ptr.epoch, version: ptr.version, length: own.length, recovered: own.length, log: own.log}
+		if p.SetBack { // the new epoch is claimed like another's
+			*own = ownership{phase: recovering, epoch: ptr.epoch, version: ptr.version, seen: *ptr}
+		}
 		s.moves++
 	}
 }

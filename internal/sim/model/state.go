@@ -109,6 +109,18 @@ type assignment struct {
 	epoch, version uint8
 }
 
+// claim is the stamp that a shard was taken: its highest epoch, and 1 + the incarnation that wrote it.
+type claim struct{ epoch, by uint8 }
+
+// saved is what the metadata store held at the moment of a snapshot.
+type saved struct {
+	taken     uint8
+	pointers  [maxShards]pointer
+	manifests [maxShards]uint8
+	sealedAt  [maxIncarnations]uint8
+	trim      [maxIncarnations]uint8
+}
+
 // ownership is what an incarnation believes of a shard.
 type ownership struct {
 	phase          phase
@@ -117,6 +129,7 @@ type ownership struct {
 	recovered      uint8                // offsets below were read from the stores, not written under this epoch
 	log            [maxOffsets]recordID // what it has in memory: [0, length)
 	end            uint8                // releasing: the seq behind RELEASE
+	claimed        uint8                // recovering: 1: has written its claim, 2: has looked for others
 	seen           pointer              // recovering: the pointer as it was read
 	publishing     checkpoint
 }
@@ -126,6 +139,7 @@ type sealing struct {
 	active, placed uint8
 	target, at     uint8
 	trim           uint8 // of the target when the attempt began
+	compared       uint8 // 1: the stamp of the trim was compared
 }
 
 // incarnation is one life of a broker: its process, its PUTs, its objects, and its key inc/<i>.
@@ -141,6 +155,9 @@ type incarnation struct {
 	sealedAt   uint8 // inc/<i>: 0 open, 1+k sealed@k
 	trim       uint8 // inc/<i>: objects below may be gone
 	trimWanted uint8 // a deleter's calculation, 0: none
+	cut        uint8 // 1: began before the metadata was set back, and reaches it no more
+	trimStamp  uint8 // in the bucket: objects below may be gone
+	trimLate   uint8 // a trim that was noted in the metadata of before, and of which the stamp is still to come
 	sealing    sealing
 	owns       [maxShards]ownership
 }
@@ -154,6 +171,11 @@ type state struct {
 	acked       [maxShards][maxOffsets]recordID // what producers were told
 	used        uint8                           // bit per incarnation that ever was an owner
 
+	claims    [maxShards]claim
+	manifests [maxShards]uint8 // how many were published
+	snapshot  saved
+	setBack   uint8 // 1: the metadata is older than the bucket, or was
+
 	produces, moves, faults, published uint8
 
 	incs [maxIncarnations]incarnation // last, since the hash ends with those that there are
@@ -166,6 +188,9 @@ func initial(p *protocol) state {
 	for shard := range p.Shards {
 		s.pointers[shard].epoch = 1
 		s.incs[0].owns[shard] = ownership{phase: serving, epoch: 1}
+		if p.SetBack {
+			s.claims[shard] = claim{1, 1}
+		}
 	}
 	return s
 }

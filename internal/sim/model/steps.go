@@ -31,6 +31,12 @@ const (
 	trimNoted                          // i
 	objectDeleted                      // i, n
 	closedUnsealed                     // i
+	snapshotTaken                      //
+	metadataSetBack                    // 1: manifests that were replaced since the snapshot are gone
+	claimWritten                       // i, s
+	claimsCompared                     // i, s
+	trimCompared                       // i, target
+	trimStamped                        // i
 	stepKinds
 )
 
@@ -53,10 +59,15 @@ func (p *protocol) steps(s *state, list []step) []step {
 	for i := range p.Incarnations {
 		list = p.networkSteps(s, i, list)
 		list = p.garbageSteps(s, i, list)
-		if s.incs[i].dropped == 0 {
+		switch {
+		case s.incs[i].dropped != 0:
+		case s.incs[i].cut != 0:
+			list = p.cutOffSteps(s, i, list)
+		default:
 			list = p.brokerSteps(s, i, list)
 		}
 	}
+	list = p.setBackSteps(s, list)
 	for shard := range p.Shards {
 		list = p.metadataSteps(s, shard, list)
 	}
@@ -115,6 +126,8 @@ func (p *protocol) brokerSteps(s *state, i int, list []step) []step {
 	switch sl := &inc.sealing; {
 	case sl.active != 0 && sl.placed == 0:
 		list = append(list, at(sealPut, i))
+	case sl.active != 0 && p.comparesTrim(sl):
+		list = append(list, at(trimCompared, i, int(sl.target)))
 	case sl.active != 0:
 		list = append(list, at(sealNoted, i))
 	case p.lacks(SealByAnyone):
@@ -167,13 +180,17 @@ func (p *protocol) recoverySteps(s *state, i, shard int, list []step) []step {
 			continue
 		}
 		resolved = false
-		if s.incs[i].sealing.active == 0 {
+		switch sl := &s.incs[i].sealing; {
+		case sl.active != 0:
+		case p.lacks(TrimLookedBefore) && sl.compared == 0:
+			list = append(list, at(trimCompared, i, int(e.inc)))
+		default:
 			list = append(list, at(sealChosen, i, int(e.inc)))
 		}
 		break
 	}
 	if resolved || p.lacks(ReadBeforeSeal) {
-		list = append(list, at(recovered, i, shard))
+		list = p.claimSteps(s, i, shard, list)
 	}
 	return list
 }
@@ -228,7 +245,7 @@ func (p *protocol) metadataSteps(s *state, shard int, list []step) []step {
 // mayOwn says whether a shard may be given to an incarnation. Of those that have never owned any, only the first is
 // tried: they are alike.
 func (p *protocol) mayOwn(s *state, i int) bool {
-	if s.incs[i].dropped != 0 || s.incs[i].sealedAt != 0 {
+	if s.incs[i].dropped != 0 || s.incs[i].sealedAt != 0 || s.incs[i].cut != 0 || s.used&(1<<i) == 0 && p.refusesToBegin(s) {
 		return false
 	}
 	return s.used&(1<<i) != 0 || s.used&(1<<(i-1)) != 0
@@ -236,6 +253,9 @@ func (p *protocol) mayOwn(s *state, i int) bool {
 
 func (p *protocol) garbageSteps(s *state, i int, list []step) []step {
 	inc := &s.incs[i]
+	if !p.collects(s) {
+		return p.lateDeletions(s, i, list)
+	}
 	if inc.trimWanted != 0 && !p.lacks(TrimNotRecorded) {
 		list = append(list, at(trimNoted, i))
 	} else if p.trimOf(s, i) > int(max(inc.trim, inc.trimWanted)) {
@@ -246,5 +266,5 @@ func (p *protocol) garbageSteps(s *state, i int, list []step) []step {
 			list = append(list, at(objectDeleted, i, n))
 		}
 	}
-	return list
+	return p.lateDeletions(s, i, list)
 }

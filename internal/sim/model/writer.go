@@ -58,6 +58,8 @@ func (p *protocol) take(s *state, st step) violation {
 	case closedUnsealed:
 		s.incs[a].dropped = 1
 		s.incs[a].sealedAt = 1 + s.incs[a].acked
+	default:
+		p.setBackStep(s, st)
 	}
 	return ""
 }
