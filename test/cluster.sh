@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A cluster on this machine: etcd, an S3 server and brokers, on loopback. It runs until it is interrupted, or for as long as a command:
-#   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [COMMAND...]
+#   test/cluster.sh [-n BROKERS] [-d DIR] [-p FIRST_PORT] [-s SETTINGS_FILE] [-b BLOB_URL] [COMMAND...]
+# With -b the brokers use an object store that is there, s3://BUCKET/PREFIX?endpoint=..., with keys from the environment, and no S3 server is started.
 # A node.id among the settings is the first broker's; the others count on from it. In a broker.rack, % is the broker's number.
 # The command finds BOOTSTRAP, the addresses of all brokers, ADMIN, the URLs of their admin ports, REGISTRY, the URL of the first one's Schema Registry, CLUSTER_DIR, and S3_URL, the
 # S3 server itself, in its environment. Broker i serves Kafka on FIRST_PORT + i - 1 and writes DIR/broker-i.log; DIR/*.pid has the processes. S3_OPTIONS are more options of the S3 server's
@@ -9,13 +10,14 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 weir=${WEIR:-$root/dist/weir}
-brokers=3 dir= first=19092 settings=
-while getopts n:d:p:s: o; do
+brokers=3 dir= first=19092 settings= blob=
+while getopts n:d:p:s:b: o; do
   case $o in
     n) brokers=$OPTARG ;;
     d) dir=$OPTARG ;;
     p) first=$OPTARG ;;
     s) settings=$OPTARG ;;
+    b) blob=$OPTARG ;;
     *) exit 2 ;;
   esac
 done
@@ -43,8 +45,12 @@ etcd_port=$((first + 100)) peer_port=$((first + 101)) s3_port=$((first + 102))
   --listen-peer-urls "http://127.0.0.1:$peer_port" --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" \
   --initial-cluster "default=http://127.0.0.1:$peer_port" --log-level error >"$dir/etcd.log" 2>&1 &
 pids+=($!)
-export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
-"$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet --keep-alive posix ${S3_OPTIONS:-} "$dir/s3" >"$dir/s3.log" 2>&1 &
+if [[ $blob ]]; then
+  sleep infinity & # in the place of the S3 server
+else
+  export AWS_ACCESS_KEY_ID=cluster AWS_SECRET_ACCESS_KEY=cluster-secret
+  "$s3" --port "127.0.0.1:$s3_port" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" --quiet --keep-alive posix ${S3_OPTIONS:-} "$dir/s3" >"$dir/s3.log" 2>&1 &
+fi
 pids+=($!)
 echo $! >"$dir/s3.pid"
 
@@ -55,7 +61,7 @@ if [[ ${S3_FRONT:-} ]]; then
   front=$!
 fi
 
-options=(--blob "s3://weir/data?endpoint=http://127.0.0.1:$front_port&region=us-east-1&path_style=true" --meta "etcd://127.0.0.1:$etcd_port/weir"
+options=(--blob "${blob:-s3://weir/data?endpoint=http://127.0.0.1:$front_port&region=us-east-1&path_style=true}" --meta "etcd://127.0.0.1:$etcd_port/weir"
   --set cluster.balance.settle.ms=0) # the first broker gives to the others at once
 node= rack=
 if [[ $settings ]]; then
@@ -67,7 +73,7 @@ if [[ $settings ]]; then
   done <"$settings"
 fi
 for _ in $(seq 1200); do
-  (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$front_port") 2>/dev/null && break
+  (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && { [[ $blob ]] || (exec 3<>"/dev/tcp/127.0.0.1/$front_port") 2>/dev/null; } && break
   sleep 0.05
 done
 start() { # NUMBER

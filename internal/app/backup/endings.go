@@ -103,11 +103,14 @@ func outcomeOf(p *state.Partition, u *state.Unmarked) (commit, open bool) {
 	if u.Uncertain {
 		return false, false // whatever was seen of the producer later may be of another transaction
 	}
-	if slices.ContainsFunc(p.Aborted, func(a state.Aborted) bool { return a.ProducerID == u.ProducerID && a.FirstOffset == u.FirstOffset }) {
+	// Its first batch may have been deleted before anything was moved, so what is known is an offset in it.
+	if slices.ContainsFunc(p.Aborted, func(a state.Aborted) bool {
+		return a.ProducerID == u.ProducerID && a.FirstOffset <= u.FirstOffset && a.LastOffset > u.FirstOffset
+	}) {
 		return false, false
 	}
 	i, ok := slices.BinarySearchFunc(p.Producers, u.ProducerID, func(q state.Producer, id int64) int { return cmp.Compare(q.ID, id) })
-	if ok && p.Producers[i].TxnFirstOffset == u.FirstOffset {
+	if ok && p.Producers[i].TxnFirstOffset >= 0 && p.Producers[i].TxnFirstOffset <= u.FirstOffset {
 		return false, true
 	}
 	return true, false

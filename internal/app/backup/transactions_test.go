@@ -16,6 +16,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/vfs"
 	"github.com/weir-stream/weir/internal/broker/partition"
 	"github.com/weir-stream/weir/internal/broker/shard"
+	"github.com/weir-stream/weir/internal/broker/shard/state"
 	"github.com/weir-stream/weir/internal/broker/topics"
 	"github.com/weir-stream/weir/internal/kafka"
 	"github.com/weir-stream/weir/internal/kafka/record"
@@ -269,4 +270,29 @@ func TestRestoreEndsTransactions(t *testing.T) {
 			t.Errorf("after the second restore a reader gets\n%q, want\n%q", got, want)
 		}
 	})
+}
+
+// The first batches of a transaction may have been deleted before any was uploaded: what the checkpoint lists of it begins behind the transaction.
+func TestOutcomeOfATransactionWhoseStartIsGone(t *testing.T) {
+	t.Parallel()
+	u := &state.Unmarked{ProducerID: 7, FirstOffset: 10}
+	for name, row := range map[string]struct {
+		p            state.Partition
+		commit, open bool
+	}{
+		"still open":                {state.Partition{Producers: []state.Producer{{ID: 7, TxnFirstOffset: 8}}}, false, true},
+		"aborted":                   {state.Partition{Aborted: []state.Aborted{{ProducerID: 7, FirstOffset: 8, LastOffset: 30}}}, false, false},
+		"another's was aborted":     {state.Partition{Aborted: []state.Aborted{{ProducerID: 8, FirstOffset: 8, LastOffset: 30}}}, true, false},
+		"the next one was aborted":  {state.Partition{Aborted: []state.Aborted{{ProducerID: 7, FirstOffset: 20, LastOffset: 30}}}, true, false},
+		"the next one is open":      {state.Partition{Producers: []state.Producer{{ID: 7, TxnFirstOffset: 20}}}, true, false},
+		"nothing of it any more":    {state.Partition{Producers: []state.Producer{{ID: 7, TxnFirstOffset: -1}}}, true, false},
+		"the producer is forgotten": {state.Partition{}, true, false},
+	} {
+		if commit, open := outcomeOf(&row.p, u); commit != row.commit || open != row.open {
+			t.Errorf("%s: committed %v, open %v, want %v, %v", name, commit, open, row.commit, row.open)
+		}
+	}
+	if commit, open := outcomeOf(&state.Partition{}, &state.Unmarked{ProducerID: 7, Uncertain: true}); commit || open {
+		t.Error("what is uncertain is taken for committed")
+	}
 }

@@ -228,6 +228,21 @@ func (r *Reader) Touch(off, n int64) error {
 	return nil
 }
 
+// Forget drops the blocks with the n bytes at off: they are not what was written, and who looks again reads them anew. Views of them stay valid.
+func (r *Reader) Forget(off, n int64) {
+	c := r.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for number := off / BlockBytes; number*BlockBytes < off+n; number++ {
+		if b := c.blocks[key{r.id, number}]; b != nil {
+			c.removeLocked(b)
+			if b.users == 0 {
+				c.recycleLocked(b.buf)
+			}
+		}
+	}
+}
+
 // bypass reads what is not to be kept.
 func (r *Reader) bypass(off int64, n int) ([]byte, func(), error) {
 	buf := r.cache.buffer()

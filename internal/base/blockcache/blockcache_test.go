@@ -259,3 +259,37 @@ func TestAFailedReadOfSeveralBlocksIsToldOfEach(t *testing.T) {
 		t.Errorf("after the failure: %v", err)
 	}
 }
+
+// flaky gives other bytes at its first read.
+type flaky struct{ reads int }
+
+func (f *flaky) ReadRange(buf []byte, _ int64, n int) ([]byte, error) {
+	f.reads++
+	for i := range buf[:n] {
+		buf[i] = byte(f.reads)
+	}
+	return buf[:n], nil
+}
+
+func TestForgottenBlocksAreReadAnew(t *testing.T) {
+	t.Parallel()
+	c := New(8 * BlockBytes)
+	defer c.Close()
+	f := &flaky{}
+	r := c.Object("o", f, BlockBytes/2, func() (func(), bool) { return func() {}, true })
+	first, release, err := r.View(10, 5)
+	if err != nil || first[0] != 1 {
+		t.Fatalf("%v, %v", first, err)
+	}
+	r.Forget(12, 1)
+	p := make([]byte, 5)
+	if _, err := r.ReadAt(p, 10); err != nil || p[0] != 2 || first[0] != 1 {
+		t.Errorf("after Forget: %v, %v, and the view of before %v; want what is read anew, and the view as it was", p, err, first)
+	}
+	release()
+	r.Forget(0, 1)
+	r.Forget(0, 1)
+	if _, err := r.ReadAt(p, 10); err != nil || p[0] != 3 {
+		t.Errorf("after Forget of a block that nobody uses: %v, %v", p, err)
+	}
+}

@@ -419,10 +419,21 @@ func (s *source) verify(pos, n int64) error {
 		return s.log.quarantineError(&s.span.extent)
 	}
 	b := make([]byte, s.size)
-	if err := s.readAt(b, 0); err != nil {
-		return fmt.Errorf("read WAL position %d for %s: %w", s.span.pos, s.log.id, err)
+	sum := func() (uint32, error) {
+		if err := s.readAt(b, 0); err != nil {
+			return 0, fmt.Errorf("read WAL position %d for %s: %w", s.span.pos, s.log.id, err)
+		}
+		return crc32.Checksum(b, castagnoli), nil
 	}
-	if crc32.Checksum(b, castagnoli) != s.span.crc {
+	found, err := sum()
+	if err == nil && found != s.span.crc && s.blocks != nil { // it may have been damaged on the way from an object store
+		s.blocks.Forget(s.base, s.size)
+		found, err = sum()
+	}
+	if err != nil {
+		return err
+	}
+	if found != s.span.crc {
 		s.log.mark(s.span.base, extentCorrupt)
 		return s.log.corrupt(fmt.Errorf("WAL position %d, offsets [%d, %d): checksum mismatch", s.span.pos, s.span.base, s.span.next))
 	}

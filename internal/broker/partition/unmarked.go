@@ -12,7 +12,7 @@ type Unmarked struct {
 	ProducerID int64
 	// Epoch is that of its records.
 	Epoch int16
-	// First is the offset of its first batch.
+	// First is the offset of its first batch that was moved: those before it may have been deleted.
 	First int64
 	// Uncertain says that a stretch behind First was never seen, damaged or deleted, which may hold the marker.
 	Uncertain bool

@@ -216,6 +216,9 @@ func (c *Cache) openReader(ctx context.Context, key string) (*Reader, error) {
 		return nil, fmt.Errorf("open %s: %w", key, err)
 	}
 	r, err := Open(key, obj)
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt { // it may have been damaged on the way from an object store
+		r, err = Open(key, obj)
+	}
 	if err != nil {
 		_ = obj.Close() // nothing was written; the first error is the one that matters
 		return nil, err

@@ -260,6 +260,10 @@ func (r *Reader) checkBlock(e *entry, s *section, i int64, buf []byte) error {
 	start := i * size
 	n := int(min(size, e.Bytes-start))
 	sum, err := r.sumOf(buf, e.Pos+start, n)
+	if err == nil && sum != s.blocks[i] {
+		r.forget(e.Pos+start, int64(n))
+		sum, err = r.sumOf(buf, e.Pos+start, n)
+	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return r.corrupt(e.Pos+start, fmt.Sprintf("object ends inside %d bytes", n))
 	}
@@ -328,6 +332,12 @@ func (r *Reader) loadSection(e *entry) (*section, error) {
 		return nil, err
 	}
 	if crc32.Checksum(raw, castagnoli) != e.sectionCRC {
+		r.forget(e.sectionPos, e.sectionBytes)
+		if err := r.readAt(raw, e.sectionPos); err != nil {
+			return nil, err
+		}
+	}
+	if crc32.Checksum(raw, castagnoli) != e.sectionCRC {
 		return nil, r.corrupt(e.sectionPos, fmt.Sprintf("section checksum of %x-%d does not match", e.Topic, e.Partition))
 	}
 	s, reason := parseSection(raw, e, r.dir.indexBytes)
@@ -355,6 +365,13 @@ func (r *Reader) readAtOf(p []byte, pos int64) (int, error) {
 		return r.blocks.ReadAt(p, pos)
 	}
 	return r.obj.ReadAt(p, pos)
+}
+
+// forget has the next read of the n bytes at pos ask for them anew: they are not what was written, maybe since they were damaged on the way from an object store.
+func (r *Reader) forget(pos, n int64) {
+	if r.blocks != nil {
+		r.blocks.Forget(pos, n)
+	}
 }
 
 func (r *Reader) corrupt(pos int64, reason string) error {

@@ -129,7 +129,7 @@ func checkUnmarked(l *partition.Log, all []simTxn) error {
 		}
 	}
 	for _, o := range u.Open {
-		if !o.Uncertain && !slices.ContainsFunc(all, func(t simTxn) bool { return open(&t) && t.producer == o.ProducerID && t.first == o.First }) {
+		if !o.Uncertain && !slices.ContainsFunc(all, func(t simTxn) bool { return open(&t) && t.producer == o.ProducerID && t.first <= o.First }) {
 			return fmt.Errorf("objects end at %d: %+v is not open there, transactions are %+v", u.Next, o, all)
 		}
 	}

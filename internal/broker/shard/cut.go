@@ -107,7 +107,7 @@ func (s *Store) copyCut(ctx context.Context, sh *shardState, w *segment.Writer, 
 }
 
 // readExtent returns the bytes of e, checked, in buf, which it makes larger, or in a cluster from where they are in memory: a request to the store costs more than
-// the look at a disk, by which damage is found there. They stay valid until release. A device that fails is asked twice: a second failure in a row is taken for damage.
+// the look at a disk, by which damage is found there. They stay valid until release. A device that fails, or gives other bytes than were written, is asked twice: a second time in a row is taken for damage.
 func (s *Store) readExtent(ctx context.Context, sh *shardState, buf *[]byte, e partition.CutExtent) (b []byte, release func(), err error) {
 	inMemory := false
 	if sh.life.objects != nil {
@@ -119,7 +119,7 @@ func (s *Store) readExtent(ctx context.Context, sh *shardState, buf *[]byte, e p
 		}
 		release = func() {}
 		b, err = sh.life.wal.Read(ctx, *buf, e.Pos, int(e.Bytes))
-		if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) {
+		if err != nil && !errors.Is(err, wal.ErrTrimmed) && !errors.Is(err, wal.ErrClosed) || err == nil && crc32.Checksum(b, castagnoli) != e.CRC {
 			b, err = sh.life.wal.Read(ctx, *buf, e.Pos, int(e.Bytes))
 		}
 	}
