@@ -10,7 +10,7 @@ import (
 )
 
 // Expel takes a broker out of the cluster before its lease ends, if its record still is that of the process; false means that it is not. It is for
-// whoever has seen that process end (docs/design/0037). If it lives all the same nothing is lost: its log is sealed like a dead one's, and it comes back
+// whoever has seen that process end (docs/design/0038). If it lives all the same nothing is lost: its log is sealed like a dead one's, and it comes back
 // with its next renewal.
 func (m *Member) Expel(ctx context.Context, id int32, process string) (bool, error) {
 	key := brokerKey(id)

@@ -29,7 +29,7 @@ const (
 )
 
 // Watch finds out that the process of another broker has ended, long before its lease does: a connection to it broke, and its host refuses others on
-// that port. Silence says nothing, a stalled broker or one behind a broken network is left to its lease (docs/design/0037). Dial is asked with the
+// that port. Silence says nothing, a stalled broker or one behind a broken network is left to its lease (docs/design/0038). Dial is asked with the
 // options of Client.
 type Watch struct {
 	client *Client
