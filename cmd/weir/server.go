@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/config"
+	"github.com/weir-stream/weir/internal/base/systemd"
 )
 
 func newServerCommand(s *session) *cobra.Command {
@@ -87,7 +89,13 @@ func runServer(ctx context.Context, s *session, values *config.Values) error {
 	}
 	logger := newLogger(s.errOut, app.LogFormat.Get(values), level)
 	a := app.New(app.Options{Values: values, Version: readBuildInfo().Version, Logger: logger, Level: level})
-	err := a.Run(ctx, func() {
+	manager, err := manage(ctx, logger)
+	if err != nil {
+		return withFix(err, "the variable comes from who started this process, systemd with Type=notify or a container engine: start it without")
+	}
+	defer manager.end()
+	err = a.Run(ctx, func() {
+		manager.tell(systemd.Ready)
 		if err := releaseImage(); err != nil {
 			logger.Debug("pages of the program not released", "err", err)
 		}
@@ -96,6 +104,54 @@ func runServer(ctx context.Context, s *session, values *config.Values) error {
 		return withFix(err, "stop that server, or give this one a directory of its own with --data DIR and other addresses")
 	}
 	return err
+}
+
+// managed tells a service manager, if one started this process, how the server is. What cannot be told is logged: the server goes on, and
+// the manager does what it does with a process that says nothing.
+type managed struct {
+	manager *systemd.Manager
+	logger  *slog.Logger
+	cancel  context.CancelFunc
+	tellers sync.WaitGroup
+}
+
+// manage begins to keep the watchdog satisfied, and tells when ctx ends.
+func manage(ctx context.Context, logger *slog.Logger) (*managed, error) {
+	manager, err := systemd.Dial(ctx, os.Getenv, os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	m := &managed{manager: manager, logger: logger}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a server that stops is still to be seen alive
+	m.cancel = cancel
+	m.tellers.Go(func() {
+		if err := manager.KeepAlive(running); err != nil {
+			logger.Warn("service manager not told that the server lives", "err", err)
+		}
+	})
+	m.tellers.Go(func() {
+		select {
+		case <-ctx.Done():
+			m.tell(systemd.Stopping)
+		case <-running.Done():
+		}
+	})
+	return m, nil
+}
+
+func (m *managed) tell(state string) {
+	if err := m.manager.Tell(state); err != nil {
+		m.logger.Warn("service manager not told", "state", state, "err", err)
+	}
+}
+
+// end stops telling; the server has ended.
+func (m *managed) end() {
+	m.cancel()
+	m.tellers.Wait()
+	if err := m.manager.Close(); err != nil {
+		m.logger.Debug("connection to the service manager not closed", "err", err)
+	}
 }
 
 func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
@@ -142,7 +198,7 @@ func (f *settingFlags) load(cmd *cobra.Command) (*config.Values, error) {
 }
 
 // otherVariables are the WEIR_ variables that are no settings of a server: those of clients, and the login at etcd.
-var otherVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", passwordVariable, adminVariable, "WEIR_ETCD_USERNAME", "WEIR_ETCD_PASSWORD"}
+var otherVariables = []string{"WEIR_BOOTSTRAP", "WEIR_KAFKA_CONFIG", "WEIR_SCHEMA_REGISTRY", passwordVariable, adminVariable, "WEIR_ETCD_USERNAME", "WEIR_ETCD_PASSWORD"}
 
 // startEmbedded starts a throw-away server on free ports of this machine, whose data goes with it.
 func startEmbedded(ctx context.Context) (addr string, stop func(), err error) {
