@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/blob/s3"
 	"github.com/weir-stream/weir/internal/cli/table"
 )
@@ -121,6 +122,9 @@ func (s *session) doctorBlob(ctx context.Context, o *doctorBlobOptions) error {
 		}
 	}
 	d.took = time.Since(begin)
+	if unfit != nil {
+		unfit = withFix(unfit, "%s", storeFix(app.Blob.Name(), unfit))
+	}
 	return errors.Join(s.printDocument(d, d.write), unfit, measured)
 }
 

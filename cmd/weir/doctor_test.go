@@ -56,8 +56,8 @@ func TestDoctorBlobFailsOnAnUnfitStore(t *testing.T) {
 			t.Errorf("output has no %s:\n%s", want, out)
 		}
 	}
-	if !strings.Contains(errOut.String(), "Known to work") {
-		t.Errorf("got %q, want what is known to work", errOut)
+	if !strings.Contains(errOut.String(), "cannot be used") || !strings.Contains(errOut.String(), "fix: these keys may not do it") {
+		t.Errorf("got %q, want that the keys may not", errOut)
 	}
 }
 
@@ -82,5 +82,34 @@ s3://bucket/p is fit for a cluster. All checks took 1.2 s.
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestServerNamesTheStoreThatDoesNotOpenAndTheWayOut(t *testing.T) {
+	t.Parallel()
+	for code, fix := range map[string]string{
+		"NoSuchBucket": "make the bucket", "SignatureDoesNotMatch": "check AWS_ACCESS_KEY_ID", "RequestTimeTooSkewed": "set the clock", "AccessDenied": "these keys may not",
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(map[bool]int{true: http.StatusNotFound, false: http.StatusForbidden}[code == "NoSuchBucket"])
+				fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
+			}))
+			t.Cleanup(server.Close)
+			file := filepath.Join(t.TempDir(), "keys")
+			if err := os.WriteFile(file, []byte("[default]\naws_access_key_id=a\naws_secret_access_key=s\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, _, errOut := testSession("")
+			if got := run(t.Context(), s, []string{"server", "--data", t.TempDir(), "--blob", "s3://bucket/data?endpoint=" + server.URL + "&credentials_file=" + file}); got != exitFailed {
+				t.Errorf("exit code %d, want %d", got, exitFailed)
+			}
+			for _, want := range []string{"setting blob, s3://bucket/data?", code, "fix: " + fix} {
+				if !strings.Contains(errOut.String(), want) {
+					t.Errorf("got %q, want %q in it", errOut, want)
+				}
+			}
+		})
 	}
 }

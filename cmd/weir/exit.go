@@ -13,6 +13,9 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weir-stream/weir/internal/app"
+	"github.com/weir-stream/weir/internal/base/blob/s3"
 )
 
 // Exit codes of every command.
@@ -74,12 +77,15 @@ func fixFor(err error, s *session) string {
 	if ke, ok := errors.AsType[*kerr.Error](err); ok {
 		return kafkaFixes[ke.Code]
 	}
+	if e, ok := errors.AsType[*app.StoreError](err); ok {
+		return storeFix(e.Setting, err)
+	}
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("start a server with 'weir server', or name another with --bootstrap host:port (tried %s)", strings.Join(s.seeds(), ","))
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: stop it, or choose another address with --kafka-listen or --admin-listen (port 0 takes a free one)"
+		return "another program listens there: stop it, or choose another address with --kafka-listen, --admin-listen, --registry-listen or --rest-listen (port 0 takes a free one)"
 	case errors.As(err, &dns):
 		return "check the name in --bootstrap, or a name that the broker advertises"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -88,6 +94,27 @@ func fixFor(err error, s *session) string {
 		return "use what the listener asks for: -X security.protocol=PLAINTEXT or SSL, or with a login SASL_PLAINTEXT or SASL_SSL, -X sasl.mechanism and -X sasl.jaas.config"
 	}
 	return ""
+}
+
+// storeFix is the way out where the store that a setting names, blob or meta, does not open.
+func storeFix(setting string, err error) string {
+	if setting != app.Blob.Name() {
+		return "check the addresses in the setting meta, http or TLS (?ca_file=), and the login at etcd if it asks for one (WEIR_ETCD_USERNAME, WEIR_ETCD_PASSWORD): docs/ops/etcd.md"
+	}
+	e, _ := errors.AsType[*s3.Error](err)
+	switch {
+	case e != nil && e.Code == "NoSuchBucket":
+		return "make the bucket, or correct its name in the setting blob"
+	case e != nil && (e.Code == "RequestTimeTooSkewed" || e.Code == "RequestExpired"):
+		return "set the clock of this machine: the store checks the time in signatures"
+	case e != nil && e.Code == "AccessDenied":
+		return "these keys may not do it: docs/ops/object-store.md lists the rights that are needed"
+	case s3.IsRefusal(err):
+		return "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or where else the keys come from: docs/ops/object-store.md"
+	case s3.IsAway(err):
+		return "check endpoint= in the setting blob, host, port, and http or https"
+	}
+	return "'weir doctor blob' makes the same checks one by one: docs/ops/object-store.md"
 }
 
 // isFirstRead tells whether a broker closed the connection at its first request, as it does where it expects TLS or a login.

@@ -145,13 +145,17 @@ func (a *App) joinCluster(ctx context.Context, store meta.Store, shards int32) (
 		id = int32(NodeID.Get(v))
 	}
 	n := nonce()
-	return cluster.Join(ctx, cluster.Options{
+	m, err := cluster.Join(ctx, cluster.Options{
 		Meta: store, Nonce: hex.EncodeToString(n[:]), ID: id, Rack: Rack.Get(v), Shards: shards, Lease: ClusterLease.Get(v), Now: a.o.Now, Logger: a.o.Logger,
 		Loads: a.loads, Stuck: func() []int32 { return a.storage.Stuck() },
 		Placement: func() placement.Settings {
 			return placement.Settings{Settle: atLeastSome(BalanceSettle.Get(v)), Cooldown: atLeastSome(BalanceCooldown.Get(v))}
 		},
 	})
+	if errors.Is(err, cluster.ErrTaken) {
+		return nil, fmt.Errorf("setting %s is %d: %w: stop that one, give this one another, or leave the setting out for one that is free", NodeID.Name(), id, cluster.ErrTaken)
+	}
+	return m, err
 }
 
 // atLeastSome makes a time of none one that is not taken for the default.

@@ -46,11 +46,11 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 	c.add(lock)
 	s = stores{files: a.o.FS, objects: a.o.Blob, meta: a.o.Meta}
 	if s.meta == nil && a.inCluster() {
-		told := a.tellIfSlow("metadata store")
+		told := a.tellIfSlow("metadata store", Meta)
 		store, err := a.openEtcd(ctx, registry)
 		told()
 		if err != nil {
-			return s, fmt.Errorf("open the metadata store: %w", err)
+			return s, &StoreError{Setting: Meta.Name(), Value: Meta.Get(a.o.Values), err: err}
 		}
 		c.add(store)
 		s.meta = store
@@ -62,11 +62,11 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 		c.add(s.meta)
 	}
 	if s.objects == nil && strings.HasPrefix(Blob.Get(a.o.Values), "s3://") {
-		told := a.tellIfSlow("object store")
+		told := a.tellIfSlow("object store", Blob)
 		store, err := a.openS3(ctx, registry)
 		told()
 		if err != nil {
-			return s, fmt.Errorf("open the object store: %w", err)
+			return s, &StoreError{Setting: Blob.Name(), Value: Blob.Get(a.o.Values), err: err}
 		}
 		c.add(store)
 		s.objects = a.cached(blob.NewRemote(store), c, registry)
@@ -99,10 +99,21 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 // slowStore is after how long a start that waits for a store says so.
 const slowStore = 3 * time.Second
 
+// StoreError is the error of an object store or an etcd that was not opened.
+type StoreError struct {
+	Setting, Value string // what names the store; no secret stands in it
+	err            error
+}
+
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("setting %s, %s: %v", e.Setting, e.Value, e.err)
+}
+func (e *StoreError) Unwrap() error { return e.err }
+
 // tellIfSlow logs once that a store does not answer yet, unless what it returns is called before.
-func (a *App) tellIfSlow(store string) (done func()) {
+func (a *App) tellIfSlow(store string, setting config.Key[string]) (done func()) {
 	t := time.AfterFunc(slowStore, func() {
-		a.o.Logger.Warn("a store has not answered yet; the start waits for it", "store", store)
+		a.o.Logger.Warn("a store has not answered yet; the start waits for it: is it up, and is its address right?", "store", store, "setting", setting.Name(), "address", setting.Get(a.o.Values))
 	})
 	return func() { t.Stop() }
 }

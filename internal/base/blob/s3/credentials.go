@@ -124,7 +124,7 @@ func (k *keyring) refresh(ctx context.Context) (credentials.Value, error) {
 		k.mu.Unlock()
 		return value, nil
 	}
-	return credentials.Value{}, fmt.Errorf("no keys for the object store (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a credentials_file): %w", errors.Join(errs...))
+	return credentials.Value{}, fmt.Errorf("%w: %w", ErrNoKeys, errors.Join(errs...))
 }
 
 // replaced is called when the service did not take the keys that a request was signed with. It asks the sources anew, unless another call has, and reports

@@ -15,6 +15,9 @@ import (
 // ErrReplaced is returned by a Reader whose object was replaced after it was opened.
 var ErrReplaced = errors.New("object was replaced since it was opened")
 
+// ErrNoKeys is in the error of a request for which there were no keys to sign it with.
+var ErrNoKeys = errors.New("no keys for the object store (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a credentials_file)")
+
 // errAnswer marks an answer that does not hold what the protocol says; another try may bring a better one.
 var errAnswer = errors.New("unfit answer of the object store")
 
@@ -54,6 +57,22 @@ func (e *Error) Error() string {
 		b.WriteString(" (request " + e.RequestID + ")")
 	}
 	return b.String()
+}
+
+// IsRefusal reports whether the service does not let the caller in: it does not know the keys, finds the signature or its time wrong, has
+// no such bucket, or does not allow what was asked.
+func IsRefusal(err error) bool {
+	if errors.Is(err, ErrNoKeys) {
+		return true
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Code == "NoSuchBucket" || e.Code == "XAdminUserNotFound")
+}
+
+// IsAway reports whether no answer came: nobody listens, the name is not known, or what answers speaks something else.
+func IsAway(err error) bool {
+	_, ok := errors.AsType[*sendError](err)
+	return ok && !errors.Is(err, ErrNoKeys)
 }
 
 // sendError is a try that brought no answer, or no whole one.

@@ -63,7 +63,7 @@ func Probe(ctx context.Context, store blob.Store) (Report, error) {
 		err := c.run(ctx)
 		report = append(report, Check{c.name, time.Since(begin), err})
 		if err != nil {
-			return report, fmt.Errorf("the object store is not fit, at check %q: %w. %s", c.name, err, KnownToWork)
+			return report, unfit(c.name, err)
 		}
 	}
 	if s, ok := store.(*Store); ok {
@@ -71,6 +71,14 @@ func Probe(ctx context.Context, store blob.Store) (Report, error) {
 		report = append(report, Check{Name: p.chooseChecksum(ctx, s), Took: time.Since(begin)})
 	}
 	return report, nil
+}
+
+// unfit says what a check that failed means: a store that does not let us in, or is not there, may be as good as any.
+func unfit(check string, err error) error {
+	if IsRefusal(err) || IsAway(err) {
+		return fmt.Errorf("the object store cannot be used, at check %q: %w", check, err)
+	}
+	return fmt.Errorf("the object store is not fit, at check %q: %w. %s", check, err, KnownToWork)
 }
 
 type probe struct {
@@ -120,8 +128,10 @@ func (p *probe) holds(ctx context.Context, key string, want []byte) error {
 
 func (p *probe) readAfterWrite(ctx context.Context) error {
 	key := p.key("a")
-	if _, err := p.store.Open(ctx, key); !errors.Is(err, blob.ErrNotFound) {
-		return fmt.Errorf("a key that was never written: got %w, want %w", orNil(err), blob.ErrNotFound)
+	if _, err := p.store.Open(ctx, key); err == nil {
+		return errors.New("a key that was never written is there")
+	} else if !errors.Is(err, blob.ErrNotFound) {
+		return fmt.Errorf("look for a key that was never written: %w", err)
 	}
 	if err := p.store.PutIfAbsent(ctx, key, p.body); err != nil {
 		return err

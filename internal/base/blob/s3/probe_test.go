@@ -29,6 +29,24 @@ func TestProbeFindsNothingWrongWithStoresThatWork(t *testing.T) {
 	}
 }
 
+func TestProbeTellsAStoreThatDoesNotLetUsInFromAnUnfitOne(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"AccessDenied", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "NoSuchBucket"} {
+		f := newFake(t)
+		f.intercept = func(w http.ResponseWriter, _ *http.Request, _ string, _ int, _ http.HandlerFunc) bool {
+			refuse(w, map[bool]int{true: http.StatusNotFound, false: http.StatusForbidden}[code == "NoSuchBucket"], code)
+			return true
+		}
+		report, err := Probe(t.Context(), f.open(t))
+		if err == nil || !strings.Contains(err.Error(), code) || strings.Contains(err.Error(), KnownToWork) || !IsRefusal(err) || IsAway(err) {
+			t.Errorf("got %v, want a refusal with %s that says nothing of the store's fitness", err, code)
+		}
+		if len(report) != 1 || report[0].Err == nil {
+			t.Errorf("the report is %+v", report)
+		}
+	}
+}
+
 func TestProbeNamesWhatAStoreDoesNotDo(t *testing.T) {
 	t.Parallel()
 	type intercept = func(w http.ResponseWriter, r *http.Request, op string, n int, next http.HandlerFunc) bool
@@ -67,10 +85,6 @@ func TestProbeNamesWhatAStoreDoesNotDo(t *testing.T) {
 			}
 			return op == opDelete
 		}, "gone after delete"},
-		"anything": {func(w http.ResponseWriter, _ *http.Request, _ string, _ int, _ http.HandlerFunc) bool {
-			refuse(w, http.StatusForbidden, "AccessDenied")
-			return true
-		}, "read after write"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
