@@ -100,11 +100,18 @@ for i in $(seq "$brokers"); do
 done
 ADMIN=$(for i in $(seq "$brokers"); do sed -n 's/.*"admin":"\([^"]*\)".*/http:\/\/\1/p' "$dir/broker-$i/run.json"; done | paste -sd,)
 export BOOTSTRAP ADMIN CLUSTER_DIR=$dir S3_URL=http://127.0.0.1:$s3_port
-registry=$(sed -n 's/.*"registry":"\([^"]*\)".*/\1/p' "$dir/broker-1/run.json")
+value() { # NAME: the first broker's address of a service
+  sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' "$dir/broker-1/run.json"
+}
+registry=$(value registry)
 [[ -z $registry ]] || export REGISTRY=http://$registry
 if (($# > 0)); then
   "$@"
   exit
 fi
-echo "a cluster of $brokers brokers is up: $BOOTSTRAP (logs in $dir; interrupt to stop it)"
+cat <<EOF
+a cluster of $brokers brokers is up, until this is interrupted. For the terminal from which you use it:
+  export WEIR_BOOTSTRAP=$BOOTSTRAP CLUSTER_DIR=$dir
+  export WEIR_ADMIN=$(value admin) WEIR_SCHEMA_REGISTRY=http://$(value registry) REST=http://$(value rest)
+EOF
 wait
