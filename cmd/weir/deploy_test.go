@@ -345,6 +345,11 @@ func TestHelmChartRendersWhatAServerTakes(t *testing.T) {
 			basic(v)
 			v["zones"] = []any{"a", "b", "c"}
 		}, 3, 7},
+		"outside": {func(v map[string]any) {
+			basic(v)
+			v["outside"] = map[string]any{"enabled": true, "port": 19092, "protocol": "SSL"}
+			v["registry"], v["rest"] = map[string]any{"enabled": true, "port": 8081}, map[string]any{"enabled": true, "port": 8082}
+		}, 1, 5},
 		"everything": {func(v map[string]any) {
 			basic(v)
 			v["rackFromPodLabel"], v["credentialsSecret"], v["priorityClassName"] = true, "keys", "high"
@@ -392,7 +397,7 @@ func checkPod(t *testing.T, d map[string]any) {
 		if value == "" {
 			value = "zone-a" // comes from the pod
 		}
-		env[at(t, e, "name").(string)] = strings.ReplaceAll(value, "$(POD_IP)", "10.1.2.3")
+		env[at(t, e, "name").(string)] = strings.NewReplacer("$(POD_IP)", "10.1.2.3", "$(HOST_IP)", "10.4.5.6").Replace(value)
 	}
 	var args []string
 	words, _ := at(t, container, "args").([]any)
