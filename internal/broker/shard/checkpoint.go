@@ -28,17 +28,18 @@ func objectKey(kind string, shard int32, epoch int32, number uint64) string {
 }
 
 // checkpointIfChanged writes a checkpoint of a shard. In a cluster, where each costs requests, a shard to which nothing was
-// written gets none; its pointer is moved on once it holds back too much of the log.
+// written gets none; its pointer is moved on once it holds back too much of the log, or something for heldBackMax.
 func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState) error {
 	if sh.life.objects == nil {
 		return s.checkpoint(ctx, sh)
 	}
-	if sh.changed.Swap(false) {
+	mark := sh.life.mark() // first: of all frames below it changedTo tells
+	from, _ := sh.pointer.Needs(sh.life.incarnation)
+	if sh.changed.Swap(false) || sh.changedTo.Load() > from {
 		return s.checkpoint(ctx, sh)
 	}
-	mark := sh.life.mark()
-	from, _ := sh.pointer.Needs(sh.life.incarnation)
-	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 {
+	long := mark.Seq > from && s.o.Now().Sub(sh.movedAt) >= heldBackMax
+	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 && !long {
 		return nil
 	}
 	return s.publish(ctx, sh, sh.pointer.Publish(sh.version, sh.pointer.Manifest, sh.pointer.Checkpoint, mark.Seq))

@@ -158,10 +158,10 @@ func (s *Store) newLife(number uint64) *life {
 	o.Blob, o.ClusterID, o.Incarnation, o.Nonce, o.Logger, o.Metrics = s.o.Blob, s.o.ClusterID, number, s.o.Nonce(), s.o.Logger, s.logMetrics
 	o.OnDurable = func(f *wal.Frame) {
 		for i := range f.Runs {
-			s.noteChange(f.Runs[i].Shard, f.Runs[i].Bytes)
+			s.noteChange(f.Runs[i].Shard, f.Runs[i].Bytes, f.Seq)
 		}
 		for _, c := range f.Controls {
-			s.noteChange(c.Shard, 0)
+			s.noteChange(c.Shard, 0, f.Seq)
 		}
 		s.apply(f)
 		l.applied.Store(&wal.Mark{Pos: f.End(), Seq: f.Seq + 1})
@@ -173,9 +173,10 @@ func (s *Store) newLife(number uint64) *life {
 	return l
 }
 
-func (s *Store) noteChange(id int32, bytes int64) {
+// noteChange notes that the frame seq has something of a shard, before the frame becomes part of the life's mark.
+func (s *Store) noteChange(id int32, bytes int64, seq uint64) {
 	if sh := s.shard(id); sh != nil {
-		sh.changed.Store(true)
+		sh.changedTo.Store(seq + 1)
 		sh.bytesIn.Add(bytes)
 	}
 }

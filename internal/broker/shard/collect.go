@@ -43,7 +43,11 @@ func (s *Store) collect(ctx context.Context, l *life) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := s.collectOnce(ctx, l, silent); err != nil && ctx.Err() == nil {
+		err := s.moveIdle(ctx)
+		if err == nil {
+			err = s.collectOnce(ctx, l, silent)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.o.Logger.Warn("frames that are not needed any more were not deleted; that is tried again", "err", err)
 		}
 	}
@@ -171,4 +175,24 @@ func (s *Store) sweep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// heldBackMax is for how long a shard that nobody writes to may hold back frames that others need no more: what is in them may be of a topic that was deleted.
+const heldBackMax = 10 * time.Minute
+
+// moveIdle moves the pointers of shards that hold back frames for long. Checkpoints do that too, but there are none while nobody writes to the broker. What has
+// something for a checkpoint waits for it.
+func (s *Store) moveIdle(ctx context.Context) error {
+	for _, sh := range s.owned() {
+		err := s.onShard(ctx, sh, nil, func(ctx context.Context) error {
+			if from, _ := sh.pointer.Needs(sh.life.incarnation); sh.changed.Load() || sh.changedTo.Load() > from {
+				return nil
+			}
+			return s.checkpointIfChanged(ctx, sh)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ func (s *Store) publish(ctx context.Context, sh *shardState, p ownership.Pointer
 	if !r.Succeeded {
 		return fmt.Errorf("move pointer of shard %d: %w", sh.id, errLostShard)
 	}
-	sh.pointer, sh.revision = p, r.Revision
+	sh.pointer, sh.revision, sh.movedAt = p, r.Revision, s.o.Now()
 	sh.published.Store(r.Revision)
 	return nil
 }

@@ -171,8 +171,11 @@ type shardState struct {
 	pace *pacer.Work
 	// interrupt ends the work that is being done.
 	interrupt atomic.Pointer[context.CancelFunc]
-	// changed says that something was written since the last checkpoint.
+	// changed says that there is something for a checkpoint beside what was written: frames that were replayed, or a checkpoint that failed.
 	changed atomic.Bool
+	// changedTo is the sequence number behind the last frame with something of the shard that this incarnation wrote. A checkpoint is due if the pointer's own
+	// is below it. A mere flag would not do: a checkpoint that begins while a frame is being applied would take it back and not have the frame.
+	changedTo atomic.Uint64
 	// bytesIn counts what was written to the shard.
 	bytesIn atomic.Int64
 	// published is revision, for those who do not hold busy.
@@ -180,6 +183,7 @@ type shardState struct {
 	pointer   ownership.Pointer
 	// revision of the pointer in the metadata store, for the next compare-and-swap.
 	revision int64
+	movedAt  time.Time // when this broker moved the pointer last
 	// objects of the manifest, oldest data first.
 	objects []*partition.Object
 	// damaged are the keys of objects that could not be read: they are left as they are.
