@@ -2,7 +2,10 @@ package s3
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -76,6 +79,50 @@ func TestProbeNamesWhatAStoreDoesNotDo(t *testing.T) {
 				q := r.URL.Query()
 				q.Del("start-after")
 				r.URL.RawQuery = q.Encode()
+			}
+			return false
+		}, "list after write, sorted, in pages"},
+		"conditions that are answered and not kept": {func(w http.ResponseWriter, r *http.Request, op string, _ int, next http.HandlerFunc) bool {
+			if op != opPut || !strings.Contains(r.URL.Path, "/taken") || r.ContentLength == probeBody {
+				return false
+			}
+			r.Header.Del(ifNoneMatch)
+			next(httptest.NewRecorder(), r) // it is overwritten all the same
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+			return true
+		}, "write to a taken key is refused"},
+		"the last writer wins": {func(w http.ResponseWriter, r *http.Request, op string, _ int, next http.HandlerFunc) bool {
+			if op != opPut || !strings.Contains(r.URL.Path, "/race-") {
+				return false
+			}
+			r.Header.Del(ifNoneMatch)
+			next(w, r)
+			return true
+		}, "one of 16 racing writers wins"},
+		"metadata after a write": {func(w http.ResponseWriter, _ *http.Request, op string, _ int, _ http.HandlerFunc) bool {
+			if op == opHead {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			return op == opHead
+		}, "read after write"},
+		"ranges that begin a byte late": {func(_ http.ResponseWriter, r *http.Request, op string, _ int, _ http.HandlerFunc) bool {
+			if from, rest, ok := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-"); ok && op == opGet && from != "0" {
+				n, err := strconv.Atoi(from)
+				if err != nil {
+					return false
+				}
+				end, err := strconv.Atoi(rest)
+				if err != nil {
+					return false
+				}
+				r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", n+1, end+1))
+			}
+			return false
+		}, "read after write"},
+		"lists that come late": {func(w http.ResponseWriter, _ *http.Request, op string, n int, _ http.HandlerFunc) bool {
+			if op == opList && n == 1 {
+				_, _ = w.Write([]byte("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"))
+				return true
 			}
 			return false
 		}, "list after write, sorted, in pages"},
