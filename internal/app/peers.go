@@ -153,6 +153,9 @@ func (p *peers) listener(a *App, first listenerSpec) (broker.Listener, error) {
 		l.AdvertisedHost = host
 	}
 	l.Address = address
+	if p.tls == nil && beyondThisMachine(address) {
+		a.o.Logger.Warn("brokers speak to each other without encryption: keep the address inside a network that you trust, or set cluster.tls", "listener", l.Name, "address", address)
+	}
 	login, err := auth.NewBrokerAuthenticator(auth.AuthenticatorOptions{
 		Values: a.o.Values, Users: a.authn.users, Passwords: a.authn.passwords, Tokens: a.authn.tokens, Metrics: a.authn.metrics, Logger: a.o.Logger, Now: a.o.Now, Observe: a.authn.observe,
 	}, p.password())
@@ -161,6 +164,13 @@ func (p *peers) listener(a *App, first listenerSpec) (broker.Listener, error) {
 	}
 	l.Login = func() *auth.Authenticator { return login }
 	return l, nil
+}
+
+// beyondThisMachine reports whether others than this machine can connect to an address that is listened on, as far as it tells.
+func beyondThisMachine(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // password is what brokers log in with on each other's listener.

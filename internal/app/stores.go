@@ -27,6 +27,9 @@ type stores struct {
 
 // openStores takes the data directory and opens what keeps metadata, objects and the log.
 func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Registerer) (s stores, err error) {
+	if a.o.Blob == nil && a.inCluster() && Blob.Get(a.o.Values) == "" {
+		return s, fmt.Errorf("setting %s is empty: the brokers of a cluster share an object store, s3://BUCKET/PREFIX or, on one machine, file:DIR", Blob.Name())
+	}
 	dirs := []string{a.data}
 	if !a.inCluster() {
 		dirs = append(dirs, filepath.Join(a.data, "wal"))
@@ -70,9 +73,6 @@ func (a *App) openStores(ctx context.Context, c *closers, registry prometheus.Re
 		}
 		c.add(store)
 		s.objects = a.cached(blob.NewRemote(store), c, registry)
-	}
-	if s.objects == nil && a.inCluster() && Blob.Get(a.o.Values) == "" {
-		return s, fmt.Errorf("setting %s is empty: the brokers of a cluster share an object store, s3://BUCKET/PREFIX or, on one machine, file:DIR", Blob.Name())
 	}
 	if s.objects == nil {
 		root := filepath.Join(a.data, "segments")
