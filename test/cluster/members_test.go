@@ -45,6 +45,41 @@ func TestClusterOutlivesMembersOfEtcd(t *testing.T) {
 		}
 		members[victim].Restart()
 	}
+	p.allThere(t)
+}
+
+// Without a majority of its members etcd answers nobody. Brokers go on with what they own, and with everything when it is back.
+func TestClusterOutlivesTheQuorumOfEtcd(t *testing.T) {
+	endpoints, members := servertest.StartEtcdMembers(t, 3)
+	c := startOn(t, 3, "etcd://"+strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")+"/weir", endpoints[0], restless()...)
+	p := c.beat("quorum", everyShard)
+	c.settled(p)
+	c.rest(2 * time.Second)
+	everything := make([]int32, len(p.acks))
+	for i := range everything {
+		everything[i] = int32(i)
+	}
+	leader := leaderOf(t, endpoints)
+	other := (leader + 1) % len(members)
+	at := time.Now()
+	members[leader].Kill()
+	members[other].Kill()
+	c.note("members %d and %d of etcd are killed", leader, other)
+	c.rest(30 * time.Second)
+	away, _ := p.gap(at, everything)
+	members[leader].Restart()
+	back := time.Now()
+	took := c.changes(p, "back")
+	p.flowing(time.Now(), time.Minute)
+	t.Logf("FIGURE two of three members of etcd are away for 30 s: longest gap of acknowledgements %.2f s; a topic was made %.2f s after they were back", away.Seconds(), took.Seconds())
+	c.note("all goes on %v after a majority was there again", time.Since(back))
+	members[other].Restart()
+	p.allThere(t)
+}
+
+// allThere ends the producers, and compares what was acknowledged with what is there.
+func (p *pulse) allThere(t *testing.T) {
+	t.Helper()
 	sent, failed := p.end()
 	for _, err := range failed {
 		t.Errorf("a record failed: %v", err)

@@ -3,6 +3,7 @@
 package servertest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ type S3 struct {
 	Dir string
 }
 
-// StartS3 starts an S3 server over a temporary folder. Its file system must have extended attributes.
+// StartS3 starts an S3 server over a temporary folder. Its file system must have extended attributes. TEST_VERSITYGW may name a script that starts another
+// server by the same arguments, whose buckets are folders; TEST_S3_HEALTH is the path by which that one says that it is up.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
 	const bucket = "weir-test"
@@ -35,7 +37,7 @@ func StartS3(t testing.TB) *S3 {
 	res.Server = run(t, "TEST_VERSITYGW", filepath.Join(root, "log"), 1, func(s *Server, ports []string) {
 		address := "127.0.0.1:" + ports[0]
 		res.Endpoint = "http://" + address
-		s.health = res.Endpoint + "/health"
+		s.health = res.Endpoint + cmp.Or(os.Getenv("TEST_S3_HEALTH"), "/health")
 		s.env = []string{"ROOT_ACCESS_KEY=" + res.AccessKey, "ROOT_SECRET_KEY=" + res.SecretKey}
 		s.args = []string{
 			"--port", address, "--region", res.Region, "--health", "/health", "--quiet", "--keep-alive",
