@@ -475,10 +475,11 @@ func (s *Store) take(ctx context.Context, sh *shardState) error {
 	}
 	sh.published.Store(sh.revision)
 	sh.epoch, sh.version, sh.idle = sh.pointer.Epoch, sh.pointer.Version, sh.pointer.Epoch
+	tenures := len(sh.pointer.History) - 1 // the pointer is maintenance's once the shard is served
 	if err := s.load(ctx, sh); err != nil {
 		return fmt.Errorf("load shard %d: %w", sh.id, err)
 	}
-	s.o.Logger.Info("shard taken", "shard", sh.id, "epoch", sh.epoch, "tenures", len(sh.pointer.History)-1, "duration", s.o.Now().Sub(started))
+	s.o.Logger.Info("shard taken", "shard", sh.id, "epoch", sh.epoch, "tenures", tenures, "duration", s.o.Now().Sub(started))
 	return nil
 }
 
