@@ -473,3 +473,22 @@ func TestEpochEndFollowsTheLeaderEpochs(t *testing.T) {
 		t.Errorf("epochs of offsets 1 and 2 = %d, %d, want 0, 3", h.log.EpochAt(1), h.log.EpochAt(2))
 	}
 }
+
+// A consumer that waits in an empty partition knows it by the epoch of its owner. When that changes, it asks whether it has lost something.
+func TestEpochEndOfAnEmptyLogIsNoLoss(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.log.SetLeaderEpoch(3)
+	for _, c := range []struct {
+		ask, epoch int32
+		end        int64
+	}{{0, 0, 0}, {2, 2, 0}, {3, 3, 0}, {4, -1, -1}, {-1, -1, -1}} {
+		if e, end := h.log.EpochEnd(c.ask); e != c.epoch || end != c.end {
+			t.Errorf("end of epoch %d = %d, %d, want %d, %d", c.ask, e, end, c.epoch, c.end)
+		}
+	}
+	h.append(batch(t, "a", 1000, 2, nil))
+	if e, end := h.log.EpochEnd(2); e != 2 || end != 0 {
+		t.Errorf("end of epoch 2, in which nothing was written = %d, %d, want 2, 0", e, end)
+	}
+}

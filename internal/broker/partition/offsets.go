@@ -15,8 +15,10 @@ type EpochStart struct {
 	Start int64
 }
 
-// EpochEnd returns the largest epoch at most epoch in which something was written, and the end offset of it. It
-// returns -1, -1 where the log knows none, and for the current epoch the high watermark.
+// EpochEnd returns the largest epoch at most epoch in which something was written, and the end offset of it: for the current epoch the
+// high watermark. Where nothing was written up to epoch it is epoch itself, and where the first record begins: a consumer of an empty
+// partition whose owner has changed must not take that for a loss, and look for a new place to read from. It returns -1, -1 for an epoch
+// that the log has not had.
 func (l *Log) EpochEnd(epoch int32) (int32, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -25,8 +27,10 @@ func (l *Log) EpochEnd(epoch int32) (int32, int64) {
 	}
 	i := sort.Search(len(l.epochs), func(i int) bool { return l.epochs[i].Epoch > epoch })
 	switch {
-	case epoch < 0 || epoch > l.leaderEpoch || len(l.epochs) == 0:
+	case epoch < 0 || epoch > l.leaderEpoch:
 		return -1, -1
+	case len(l.epochs) == 0:
+		return epoch, l.highWatermark
 	case i == 0:
 		return epoch, l.epochs[0].Start
 	case i == len(l.epochs):

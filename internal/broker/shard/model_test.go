@@ -317,10 +317,10 @@ func (m *modelLog) retain(most int64) {
 
 func (m *modelLog) epochEnd(ask, now int32) string {
 	switch {
-	case ask == now:
-		return fmt.Sprint(ask, " ends at ", m.end)
-	case ask > now || len(m.epochs) == 0:
+	case ask > now:
 		return "-1 ends at -1"
+	case ask == now || len(m.epochs) == 0:
+		return fmt.Sprint(ask, " ends at ", m.end)
 	case ask < m.epochs[0].Epoch:
 		return fmt.Sprint(ask, " ends at ", m.epochs[0].Start)
 	}
