@@ -11,10 +11,12 @@ export CGO_ENABLED := 0
 BINARY := $(CURDIR)/dist/weir
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(TEST_CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+HELM_VERSION := v3.22.0
+HELM := $(TEST_CACHE)/bin/helm-$(HELM_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: cluster build test race check lint vet fuzz generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
+.PHONY: deploy-check cluster build test race check lint vet fuzz generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -111,6 +113,15 @@ registry-bench: build
 ## torture: transactions and groups under kills, with zombies, for TORTURE_SECONDS (300)
 torture: build
 	TEST_BINARY=$(BINARY) $(GO) test -tags torture -count=1 -v -timeout 60m ./test/torture
+
+## deploy-check: the Helm chart by Helm itself, the unit by systemd
+deploy-check: build $(HELM)
+	HELM=$(HELM) test/deploy/check.sh
+
+$(HELM):
+	mkdir -p $(dir $@)
+	GOBIN=$(dir $@)build $(GO) install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+	mv $(dir $@)build/helm $@
 
 ## cluster-test: tests against a real S3 server and a real etcd, which test/servers builds. CLUSTER_PACKAGES=./x runs only those
 CLUSTER_PACKAGES ?= $$(grep -rlE '^//go:build .*\bcluster\b' --include='*_test.go' cmd internal test | xargs -n1 dirname | sort -u | sed 's|^|./|')
