@@ -80,8 +80,8 @@ func (r *ring) take(n int64) *ringBlock {
 		}
 	}
 	size := blockBytes(c)
-	for r.spares > 0 && r.kept+r.spares+int64(size) > max(r.limit, maxSpareBytes) {
-		r.takeSpare(r.unwanted()) // of sizes that nobody asks for
+	for r.whole && r.spares > 0 && r.spares+int64(size) > r.mostSpare() {
+		r.takeSpare(r.unwanted()) // or what is spare and what is new would be more than the limit
 	}
 	return &ringBlock{bytes: vfs.AlignedBuffer(size)[:0]}
 }
@@ -145,12 +145,8 @@ func (r *ring) giveBack(b *ringBlock) {
 	if b.pins > 0 || size > maxSpareBytes {
 		return
 	}
-	most := int64(maxSpareBytes)
-	if r.whole {
-		most = max(most, r.limit-r.kept)
-	}
 	c := blockClass(size)
-	for r.spares+size > most {
+	for r.spares+size > r.mostSpare() {
 		oldest := r.unwanted()
 		if oldest < 0 || r.spare[c].wanted <= r.spare[oldest].wanted {
 			return
@@ -163,6 +159,14 @@ func (r *ring) giveBack(b *ringBlock) {
 	b.bytes, b.out = b.bytes[:0], false
 	r.spare[c].blocks = append(r.spare[c].blocks, b)
 	r.spares += size
+}
+
+// mostSpare bounds the bytes of spare blocks.
+func (r *ring) mostSpare() int64 {
+	if r.whole {
+		return max(maxSpareBytes, r.limit-r.kept)
+	}
+	return maxSpareBytes
 }
 
 // poison makes sure that who reads memory which he has released finds no batch in it.
