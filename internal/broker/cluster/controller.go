@@ -15,6 +15,7 @@ type known struct {
 	joined                                 map[int32]time.Time      // by broker
 	drains                                 []int32                  // brokers that an operator drains, there or not, ascending
 	assignmentRevision, controllerRevision int64
+	selfRevision                           int64 // of this broker's record
 }
 
 // decideInterval is how often the controller looks at the balance if nothing happens.
@@ -43,10 +44,8 @@ func (m *Member) control(ctx context.Context) {
 			err = m.assign(ctx, v, k, moved)
 		case Nobody:
 			clear(moved)
-			if !m.Named() { // it was expelled, or is only about to be known
-				continue
-			}
-			_, err = m.o.Meta.Txn(ctx, []meta.Compare{{Key: controllerKey}}, []meta.Op{{Kind: meta.Put, Key: controllerKey, Value: encode(v.Self), Lease: m.lease.Load().ID()}})
+			// Whoever was expelled is not to take what it was just deprived of.
+			_, err = m.o.Meta.Txn(ctx, []meta.Compare{{Key: controllerKey}, {Key: brokerKey(m.o.ID), Revision: k.selfRevision}}, []meta.Op{{Kind: meta.Put, Key: controllerKey, Value: encode(v.Self), Lease: m.lease.Load().ID()}})
 		}
 		if err != nil && ctx.Err() == nil {
 			m.o.Logger.Warn("the controller could not decide", "err", err)

@@ -641,7 +641,7 @@ func (m *Member) publish(s *state) {
 		joined[id] = time.UnixMilli(r.Joined)
 	}
 	drains := slices.Sorted(maps.Keys(s.drains))
-	m.known.Store(&known{loads: loads, joined: joined, drains: drains, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey]})
+	m.known.Store(&known{loads: loads, joined: joined, drains: drains, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey], selfRevision: s.revisions[brokerKey(m.o.ID)]})
 	m.directory.Publish(v)
 	select {
 	case m.decide <- struct{}{}:

@@ -49,6 +49,7 @@ func join(t *testing.T, store meta.Store, nonce string, id int32, change ...func
 	ready := make(chan struct{})
 	go func() { s.done <- s.Run(ctx, func() { close(ready) }) }()
 	<-ready
+	synctest.Wait() // the first one is the controller before the next one joins
 	return s
 }
 
