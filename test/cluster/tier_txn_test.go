@@ -73,11 +73,12 @@ func (x *transactor) run(ctx context.Context, address, id, label string) error {
 	return nil
 }
 
+// ignoreEnd returns err, unless ctx has ended, which is why there is one then.
 func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // check reads what is committed, up to the end of each partition, and returns how many transactions it saw.

