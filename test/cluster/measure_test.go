@@ -15,7 +15,6 @@ import (
 // Goals. A test fails at twice a goal: on a machine with other work a figure says less, and what it prints is to be looked at.
 const (
 	failOverGoal = 6500 * time.Millisecond
-	killGoal     = 6500 * time.Millisecond // a second or two, unless the machine is so busy that leases end
 	moveGoal     = 500 * time.Millisecond
 )
 
@@ -40,21 +39,10 @@ func (c *nodes) settled(p *pulse) {
 	c.t.Fatal("the partitions do not come to rest")
 }
 
-// A process that has ended is found by the brokers that watch it.
+// A process that has ended is found by the brokers that watch it, without a lease that ends. One whose host is silent is not measured by clients: they wait
+// for its answers for as long as they have patience.
 func TestMeasureFailOverAfterKill(t *testing.T) {
 	c := start(t, 3, restless()...)
-	c.failOver("kill -9", killGoal, func(b *node) { b.broker.Kill() }, c.restart)
-}
-
-// One that stands still, like one whose host is gone, is dead when its lease has ended.
-func TestMeasureFailOverAfterSilence(t *testing.T) {
-	c := start(t, 3, restless()...)
-	c.failOver("SIGSTOP", failOverGoal, func(b *node) { c.stop(b, true) }, func(b *node) { c.stop(b, false) })
-}
-
-// failOver measures how long each broker's partitions are not served after it dies.
-func (c *nodes) failOver(how string, goal time.Duration, die, revive func(*node)) {
-	c.t.Helper()
 	p, stock := c.beat("failover", everyShard, eager()...), c.beat("stock", everyShard)
 	var longest, longestStock time.Duration
 	var each []string
@@ -63,19 +51,19 @@ func (c *nodes) failOver(how string, goal time.Duration, die, revive func(*node)
 		c.rest(2 * time.Second)
 		mine, others := p.led(b.id), stock.led(b.id)
 		at := time.Now()
-		die(b)
+		b.broker.Kill()
 		p.flowing(at.Add(2*lease), time.Minute)
 		stock.flowing(at.Add(2*lease), time.Minute)
 		gap, _ := p.gap(at, mine)
 		gapStock, _ := stock.gap(at, others)
 		each = append(each, fmt.Sprintf("%.2f", gap.Seconds()))
 		longest, longestStock = max(longest, gap), max(longestStock, gapStock)
-		revive(b)
+		c.restart(b)
 	}
-	c.t.Logf("FIGURE fail-over after %s, lease %v, longest gap of acknowledgements: %.2f s (each: %v), with the retries of a stock client %.2f s; goal %v",
-		how, lease, longest.Seconds(), each, longestStock.Seconds(), goal)
-	if longest > 2*goal {
-		c.t.Errorf("fail-over took %v", longest)
+	t.Logf("FIGURE fail-over after kill -9, lease %v, longest gap of acknowledgements: %.2f s (each kill: %v), with the retries of a stock client %.2f s; goal %v",
+		lease, longest.Seconds(), each, longestStock.Seconds(), failOverGoal)
+	if longest > 2*failOverGoal {
+		t.Errorf("fail-over took %v", longest)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,31 +29,16 @@ func (m *Member) Expel(ctx context.Context, id int32, process string) (bool, err
 	if process == "" || there.Nonce != process {
 		return false, nil
 	}
-	r, err := m.o.Meta.Txn(ctx, []meta.Compare{{Key: key, Revision: e.Revision}}, []meta.Op{{Kind: meta.Delete, Key: key}})
-	if err != nil || !r.Succeeded {
-		return false, err
+	compares, ops := []meta.Compare{{Key: key, Revision: e.Revision}}, []meta.Op{{Kind: meta.Delete, Key: key}}
+	// The controller's key goes with it, in one transaction: without a controller nobody is given its shards.
+	switch c, err := m.o.Meta.Get(ctx, controllerKey); {
+	case err == nil && bytes.Equal(c.Value, encode(id)):
+		compares, ops = append(compares, meta.Compare{Key: controllerKey, Revision: c.Revision}), append(ops, meta.Op{Kind: meta.Delete, Key: controllerKey})
+	case err != nil && !errors.Is(err, meta.ErrNotFound):
+		return false, fmt.Errorf("read the controller: %w", err)
 	}
-	return true, m.depose(ctx, id)
-}
-
-// depose takes the controller's key from a broker that was expelled, so that another takes it.
-func (m *Member) depose(ctx context.Context, id int32) error {
-	e, err := m.o.Meta.Get(ctx, controllerKey)
-	if errors.Is(err, meta.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the controller: %w", err)
-	}
-	var controller int32
-	if err := json.Unmarshal(e.Value, &controller); err != nil {
-		return fmt.Errorf("metadata key %s: %w", controllerKey, err)
-	}
-	if controller != id {
-		return nil
-	}
-	_, err = m.o.Meta.Txn(ctx, []meta.Compare{{Key: controllerKey, Revision: e.Revision}}, []meta.Op{{Kind: meta.Delete, Key: controllerKey}})
-	return err
+	r, err := m.o.Meta.Txn(ctx, compares, ops)
+	return err == nil && r.Succeeded, err
 }
 
 // Named reports whether this broker's record is there, as far as the view tells: if not, others take it for dead.

@@ -26,6 +26,7 @@ const (
 	refusalWait   = 500 * time.Millisecond // for the answer to an attempt
 	watchAgain    = time.Second
 	severalWithin = 2 * time.Second
+	expelWait     = 2 * time.Second
 )
 
 // Watch finds out that the process of another broker has ended, long before its lease does: a connection to it broke, and its host refuses others on
@@ -158,9 +159,12 @@ func (w *Watch) look(ctx context.Context, l life) {
 		rest(ctx, watchAgain)
 		return
 	}
-	done, err := w.expel(ctx, l.broker, l.process)
+	// Once it is expelled nobody wants to follow it any more, which ends ctx.
+	expelling, cancel := context.WithTimeout(context.WithoutCancel(ctx), expelWait)
+	defer cancel()
+	done, err := w.expel(expelling, l.broker, l.process)
 	switch {
-	case err != nil && ctx.Err() == nil:
+	case err != nil:
 		w.log.Warn("a broker whose process has ended could not be expelled, its lease decides", "broker", l.broker, "err", err)
 	case done:
 		w.log.Info("the process of a broker has ended, it is expelled", "broker", l.broker, "host", l.endpoint.Host, "port", l.endpoint.Port)

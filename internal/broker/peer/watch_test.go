@@ -22,6 +22,7 @@ type neighbours struct {
 	dials    map[string]error // by host: what an attempt to connect gives
 	up       map[string]chan struct{}
 	expelled []string
+	during   func(context.Context) error // an expulsion
 }
 
 var errRefused = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
@@ -69,7 +70,12 @@ func (n *neighbours) breaks(err error, hosts ...string) {
 	}
 }
 
-func (n *neighbours) expel(_ context.Context, broker int32, process string) (bool, error) {
+func (n *neighbours) expel(ctx context.Context, broker int32, process string) (bool, error) {
+	if n.during != nil {
+		if err := n.during(ctx); err != nil {
+			return false, err
+		}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.expelled = append(n.expelled, fmt.Sprintf("%d %s", broker, process))
@@ -128,6 +134,22 @@ func TestWatchExpelsWhoRefusesConnections(t *testing.T) {
 		<-time.After(time.Minute)
 		if got := n.list(); got != "[2 p]" {
 			t.Errorf("expelled %s, want broker 2 once", got)
+		}
+	})
+}
+
+// That a broker is gone from the view, which ends the watch on it, does not interrupt its expulsion.
+func TestWatchFinishesAnExpulsion(t *testing.T) {
+	watching(t, func(t *testing.T, n *neighbours, d *cluster.Directory) {
+		n.during = func(ctx context.Context) error {
+			d.Publish(among(1, 1, 3))
+			<-time.After(time.Second)
+			return ctx.Err()
+		}
+		n.breaks(errRefused, host(2))
+		<-time.After(2 * time.Second)
+		if got := n.list(); got != "[2 p]" {
+			t.Errorf("expelled %s, want broker 2", got)
 		}
 	})
 }
