@@ -130,6 +130,7 @@ func Join(ctx context.Context, o Options) (*Member, error) {
 	if err := m.grant(ctx); err != nil {
 		return nil, err
 	}
+	m.renewed.Store(o.Now().UnixNano())
 	if o.ID >= 0 {
 		if err := m.waitForID(ctx); err != nil {
 			return nil, err
@@ -156,7 +157,6 @@ func (m *Member) grant(ctx context.Context) error {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
 	m.lease.Store(&leased{l})
-	m.renewed.Store(m.o.Now().UnixNano())
 	return nil
 }
 
@@ -369,25 +369,28 @@ func (m *Member) tellStuck(ctx context.Context) {
 	}
 }
 
+// renew renews the lease. One that had ended, and a record that others have deleted, are made anew, but do not count as renewed before the next time: others may
+// have taken this broker's shards meanwhile, which it hears of by its watches, and it must not answer for them as if nothing had happened (see Alone).
 func (m *Member) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.o.Lease)
 	defer cancel()
 	at := m.o.Now().UnixNano()
 	err := m.lease.Load().KeepAlive(ctx)
-	if errors.Is(err, meta.ErrLeaseNotFound) {
+	switch {
+	case errors.Is(err, meta.ErrLeaseNotFound):
 		m.o.Logger.Warn("the lease has ended, taking another")
-		if err = m.grant(ctx); err == nil {
-			err = m.write(ctx)
+		if err := m.grant(ctx); err != nil {
+			return err
 		}
-	}
-	if err == nil && m.known.Load() != nil && !m.Named() {
+		return m.write(ctx)
+	case err != nil:
+		return err
+	case m.known.Load() != nil && !m.Named():
 		m.o.Logger.Warn("others took this broker for dead, which it is not: it comes back")
-		err = m.write(ctx)
+		return m.write(ctx)
 	}
-	if err == nil {
-		m.renewed.Store(at)
-	}
-	return err
+	m.renewed.Store(at)
+	return nil
 }
 
 // reportInterval is how often a broker tells what its shards cause.

@@ -113,9 +113,18 @@ func TestMembersShareTheShards(t *testing.T) {
 		if got := b.assigned(); got[2] != testShards {
 			t.Errorf("without a: %v", got)
 		}
-		// It comes back under its id, with its incarnation.
+		// It comes back under its id, with its incarnation, and is sure of what it has only when it has heard of what happened meanwhile.
 		a.fault.Inject(nil)
+		for back := false; !back; _, back = b.Directory().View().Broker(1) {
+			<-time.After(10 * time.Millisecond)
+		}
+		if a.Alone() < a.Lease() {
+			t.Errorf("a is back this moment and counts its lease as renewed %v ago", a.Alone())
+		}
 		<-time.After(5 * time.Second)
+		if a.Alone() >= a.Lease() {
+			t.Errorf("a is back for 5s and says that it is alone for %v", a.Alone())
+		}
 		if v := b.Directory().View(); len(v.Brokers) != 2 || v.Brokers[0].Incarnation != 11 {
 			t.Errorf("view with a again: %+v", v)
 		}
