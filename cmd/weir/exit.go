@@ -112,7 +112,7 @@ func storeFix(setting string, err error) string {
 	case s3.IsRefusal(err):
 		return "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or where else the keys come from: docs/ops/object-store.md"
 	case s3.IsAway(err):
-		return "check endpoint= in the setting blob, host, port, and http or https"
+		return "check endpoint= in the setting blob, host, port, and http or https; ca_file=, and cert_file= and key_file= if the store asks for certificates: docs/ops/object-store.md"
 	}
 	return "'weir doctor blob' makes the same checks one by one: docs/ops/object-store.md"
 }

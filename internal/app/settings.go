@@ -27,7 +27,7 @@ var (
 	Roles = config.List("roles", []string{roleBroker, roleRegistry, roleRest}, config.Unique, config.OneOf(roleBroker, roleRegistry, roleRest), config.Common,
 		"Parts of Weir that run in this process. Without broker among them they serve the Kafka cluster that bootstrap.servers names.")
 	Blob = config.String("blob", "", config.Check("empty, file:DIR, or s3://BUCKET/PREFIX?endpoint=URL", checkBlob), config.Common,
-		"Where segments are kept, and in a cluster the write-ahead log: file:DIR, by default a folder of the data directory, or s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=true. Credentials come from the environment or files.")
+		"Where segments are kept, and in a cluster the write-ahead log: file:DIR, by default a folder of the data directory, or s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=true, with ca_file=, cert_file= and key_file= for TLS. Credentials come from the environment or files.")
 	Meta = config.String("meta", "embedded", config.Check("embedded, or etcd://HOST:PORT,…/PREFIX", checkMeta), config.Common,
 		"Where metadata is kept: embedded is a store in the data directory; etcd://HOST:PORT,…/PREFIX makes this broker one of a cluster, whose data lies in blob.")
 	EncryptionKey = config.String("encryption.key", "", config.Check("empty, or "+kms.Form, checkKeyURL), config.Common,

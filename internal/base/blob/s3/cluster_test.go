@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,7 +23,7 @@ import (
 )
 
 // openReal opens a store on a real server, as the probe leaves one behind.
-func openReal(t *testing.T, server *servertest.S3, prefix string) *Store {
+func openReal(t *testing.T, server *servertest.S3, prefix string, change ...func(*Options)) *Store {
 	t.Helper()
 	o, err := ParseURL(server.URL(prefix))
 	if err != nil {
@@ -31,6 +33,9 @@ func openReal(t *testing.T, server *servertest.S3, prefix string) *Store {
 	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", server.AccessKey, server.SecretKey)
 	if err := os.WriteFile(o.CredentialsFile, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&o)
 	}
 	s, err := Open(t.Context(), o)
 	if err != nil {
@@ -71,6 +76,46 @@ func TestRealStorePassesTheProbe(t *testing.T) {
 	left, err := s.List(t.Context(), "", "", 0)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left after the probe: %v, %v", left, err)
+	}
+}
+
+// TestRealStoreBehindAFrontThatWantsCertificates has the certificate renewed again and again, one file after the other, while objects are
+// written, each over a connection of its own.
+func TestRealStoreBehindAFrontThatWantsCertificates(t *testing.T) {
+	t.Parallel()
+	server := servertest.StartS3(t)
+	to, err := url.Parse(server.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAuthority(t)
+	front := a.front(t, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host // it is signed
+	}})
+	a.write(t, "own", a.issue(t, "0"))
+	s := openReal(t, server, "p", func(o *Options) {
+		o.Endpoint, o.CAFile, o.CertFile, o.KeyFile = front.URL, a.file("ca.pem"), a.file("own.pem"), a.file("own.key")
+	})
+	if _, err := Probe(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	var writing sync.WaitGroup
+	for i := 1; i <= 20; i++ {
+		writing.Go(func() {
+			for j := range 10 {
+				s.client.CloseIdleConnections()
+				if err := s.PutIfAbsent(t.Context(), fmt.Sprintf("%d/%d", i, j), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		a.write(t, "own", a.issue(t, fmt.Sprint(i)))
+	}
+	writing.Wait()
+	s.client.CloseIdleConnections()
+	if err := s.PutIfAbsent(t.Context(), "last", nil); err != nil || front.requests("20") == 0 {
+		t.Errorf("%v, %d requests with the last certificate", err, front.requests("20"))
 	}
 }
 

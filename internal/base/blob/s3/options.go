@@ -44,6 +44,8 @@ type Options struct {
 	Profile string
 	// CAFile holds PEM certificates that are trusted in place of the system's.
 	CAFile string
+	// CertFile and KeyFile, in PEM, are shown to the service. They are read again for every connection.
+	CertFile, KeyFile string
 
 	// PartBytes is the size of the parts of a streamed object; one up to this size is written with one request. Default
 	// 32 MiB, from 5 to 256 MiB.
@@ -128,6 +130,12 @@ func (o *Options) validate() (*url.URL, error) {
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("object store: endpoint %s://%s has a path or query; only host and port belong there", u.Scheme, u.Host)
 	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return nil, errors.New("object store: cert_file and key_file go together")
+	}
+	if o.CertFile != "" && u.Scheme != "https" {
+		return nil, fmt.Errorf("object store: cert_file and key_file are for https, and the endpoint is %s://%s", u.Scheme, u.Host)
+	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
@@ -137,7 +145,7 @@ func noSecrets(where string) error {
 		"in the environment, or write them to a file that ?credentials_file= names, or give the machine a role", where)
 }
 
-// ParseURL reads s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=BOOL&credentials_file=FILE&profile=P&ca_file=FILE, of
+// ParseURL reads s3://BUCKET/PREFIX?endpoint=URL&region=R&path_style=BOOL&credentials_file=FILE&profile=P&ca_file=FILE&cert_file=FILE&key_file=FILE, of
 // which all after the bucket may be left out. With an endpoint path style is the default, without one it is not. Nothing
 // but the URL is looked at. Errors do not repeat what may be a secret.
 func ParseURL(text string) (Options, error) {
@@ -186,6 +194,10 @@ func (o *Options) fromQuery(query url.Values) error {
 			o.Profile = v
 		case "ca_file":
 			o.CAFile = v
+		case "cert_file":
+			o.CertFile = v
+		case "key_file":
+			o.KeyFile = v
 		case "path_style":
 		default:
 			lower := strings.ToLower(name)
@@ -194,7 +206,7 @@ func (o *Options) fromQuery(query url.Values) error {
 					return noSecrets("the URL")
 				}
 			}
-			return fmt.Errorf("object store: unknown parameter %q; there are endpoint, region, path_style, credentials_file, profile and ca_file", name)
+			return fmt.Errorf("object store: unknown parameter %q; there are endpoint, region, path_style, credentials_file, profile, ca_file, cert_file and key_file", name)
 		}
 	}
 	o.PathStyle = o.Endpoint != ""

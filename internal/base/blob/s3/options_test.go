@@ -21,6 +21,7 @@ func TestURLSaysAllThereIs(t *testing.T) {
 		"s3://bucket/a?region=eu-west-1":             {Bucket: "bucket", Prefix: "a", Region: "eu-west-1"},
 		"s3://bucket?endpoint=http://127.0.0.1:9000": {Bucket: "bucket", Endpoint: "http://127.0.0.1:9000", PathStyle: true},
 		"s3://bucket?endpoint=https://s3.example.com&path_style=false":       {Bucket: "bucket", Endpoint: "https://s3.example.com"},
+		"s3://bucket?cert_file=/c&key_file=/k":                               {Bucket: "bucket", CertFile: "/c", KeyFile: "/k"},
 		"s3://bucket?path_style=1&ca_file=/c&credentials_file=/f&profile=pr": {Bucket: "bucket", PathStyle: true, CAFile: "/c", CredentialsFile: "/f", Profile: "pr"},
 	}
 	for text, want := range tests {
@@ -39,21 +40,24 @@ func TestBadURLsAreRefusedAndSecretsNotRepeated(t *testing.T) {
 		"s3://b":           "bucket",
 		"s3://bucket/a//b": "prefix",
 		"s3://bucket/../b": "prefix",
-		"s3://bucket/" + strings.Repeat("a", 300):         "prefix",
-		"s3://bucket?regoin=x":                            "regoin",
-		"s3://bucket?region=a&region=b":                   "2 times",
-		"s3://bucket?region=a/b":                          "region",
-		"s3://bucket?path_style=maybe":                    "path_style",
-		"s3://bucket?endpoint=127.0.0.1:9000":             "endpoint",
-		"s3://bucket?endpoint=http://h/path":              "path",
-		"s3://bucket#x":                                   "s3://BUCKET",
-		"s3://user:hunter2@bucket/p":                      "AWS_ACCESS_KEY_ID",
-		"s3://hunter2@bucket/p":                           "AWS_ACCESS_KEY_ID",
-		"s3://bucket?secret_key=hunter2":                  "AWS_ACCESS_KEY_ID",
-		"s3://bucket?AccessKey=hunter2":                   "AWS_ACCESS_KEY_ID",
-		"s3://bucket?endpoint=http://u:hunter2@h:1":       "AWS_ACCESS_KEY_ID",
-		"s3://user:hunter2@bucket\x7f":                    "parsed",
-		"s3://bucket?endpoint=http://u:hunter2@h:1:2\x7f": "parsed",
+		"s3://bucket/" + strings.Repeat("a", 300):                "prefix",
+		"s3://bucket?regoin=x":                                   "regoin",
+		"s3://bucket?region=a&region=b":                          "2 times",
+		"s3://bucket?region=a/b":                                 "region",
+		"s3://bucket?path_style=maybe":                           "path_style",
+		"s3://bucket?endpoint=127.0.0.1:9000":                    "endpoint",
+		"s3://bucket?endpoint=http://h/path":                     "path",
+		"s3://bucket?cert_file=/c":                               "key_file",
+		"s3://bucket?key_file=/k":                                "cert_file",
+		"s3://bucket?cert_file=/c&key_file=/k&endpoint=http://h": "https",
+		"s3://bucket#x":                                          "s3://BUCKET",
+		"s3://user:hunter2@bucket/p":                             "AWS_ACCESS_KEY_ID",
+		"s3://hunter2@bucket/p":                                  "AWS_ACCESS_KEY_ID",
+		"s3://bucket?secret_key=hunter2":                         "AWS_ACCESS_KEY_ID",
+		"s3://bucket?AccessKey=hunter2":                          "AWS_ACCESS_KEY_ID",
+		"s3://bucket?endpoint=http://u:hunter2@h:1":              "AWS_ACCESS_KEY_ID",
+		"s3://user:hunter2@bucket\x7f":                           "parsed",
+		"s3://bucket?endpoint=http://u:hunter2@h:1:2\x7f":        "parsed",
 	}
 	for text, want := range tests {
 		_, err := ParseURL(text)
@@ -71,7 +75,7 @@ func FuzzParseURL(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, err := Open(t.Context(), func() Options { o.CAFile = ""; return o }())
+		s, err := Open(t.Context(), func() Options { o.CAFile, o.CertFile, o.KeyFile = "", "", ""; return o }())
 		if err != nil {
 			t.Fatalf("%q was parsed and then refused: %v", text, err)
 		}

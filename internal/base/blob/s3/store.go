@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/base/certstore"
 )
 
 const (
@@ -46,7 +47,7 @@ type Store struct {
 
 var _ blob.Store = (*Store)(nil)
 
-// Open returns the store that o names. It reads the CA file and makes no request: whether the store can be reached and does
+// Open returns the store that o names. It reads the files with certificates and makes no request: whether the store can be reached and does
 // what it must is for Probe to find out.
 func Open(_ context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
@@ -106,6 +107,13 @@ func newTransport(o *Options) (*http.Transport, error) {
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("object store: CA file %s holds no certificate in PEM", o.CAFile)
 		}
+	}
+	if o.CertFile != "" {
+		shown, err := certstore.NewShown("object store", o.CertFile, o.KeyFile, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = shown.Get
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // S3 speaks no other, and one connection for all requests would make each wait for all

@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,7 +91,8 @@ func (l Location) Credentials(getenv func(string) string) (user string, password
 }
 
 // tlsConfig is nil without TLS. Own certificates are read again for each connection, so renewed files need no restart.
-func (l Location) tlsConfig() (*tls.Config, error) {
+func (o Options) tlsConfig() (*tls.Config, error) {
+	l := o.Location
 	if !l.TLS {
 		return nil, nil //nolint:nilnil // no configuration is what says that there is no TLS
 	}
@@ -109,51 +108,13 @@ func (l Location) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	if l.CertFile != "" {
-		if _, err := l.keyPair(); err != nil {
+		shown, err := certstore.NewShown("etcd", l.CertFile, l.KeyFile, o.Logger)
+		if err != nil {
 			return nil, err
 		}
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := l.keyPair()
-			if err != nil {
-				return nil, err
-			}
-			return &pair, nil
-		}
+		c.GetClientCertificate = shown.Get
 	}
 	return c, nil
-}
-
-func (l Location) keyPair() (tls.Certificate, error) {
-	var texts [2]secret.Text
-	for i, name := range []string{l.CertFile, l.KeyFile} {
-		text, err := readBounded(name)
-		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("certificate for etcd: %w", err)
-		}
-		texts[i] = secret.New(text)
-	}
-	pair, err := certstore.Store{Type: "PEM", Chain: texts[0], Key: texts[1]}.KeyPair()
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("cert_file and key_file of etcd: %w", err)
-	}
-	return pair, nil
-}
-
-func readBounded(name string) (string, error) {
-	const most = 1 << 20
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return "", err
-	}
-	if len(b) > most {
-		return "", fmt.Errorf("%s is longer than %d bytes", name, most)
-	}
-	return string(b), nil
 }
 
 // dial makes one client, which connects when it is first used. life ends its background work.
