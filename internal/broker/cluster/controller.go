@@ -12,10 +12,16 @@ import (
 // known is what the controller knows beside the view.
 type known struct {
 	loads                                  map[int32]placement.Load // by shard, as its owner told last, or the one before it
-	joined                                 map[int32]time.Time      // by broker
+	joined                                 map[int32]joining        // by broker
 	drains                                 []int32                  // brokers that an operator drains, there or not, ascending
 	assignmentRevision, controllerRevision int64
 	selfRevision                           int64 // of this broker's record
+}
+
+// joining is when the process of a broker came.
+type joining struct {
+	process string
+	at      time.Time
 }
 
 // decideInterval is how often the controller looks at the balance if nothing happens.
@@ -59,7 +65,7 @@ func (m *Member) snapshot(v *View, k *known, moved map[int32]time.Time) placemen
 	for i := range v.Brokers {
 		b := &v.Brokers[i]
 		if b.serves() {
-			s.Brokers = append(s.Brokers, placement.Broker{ID: b.ID, Rack: b.Rack, Draining: b.Draining, Joined: k.joined[b.ID]})
+			s.Brokers = append(s.Brokers, placement.Broker{ID: b.ID, Rack: b.Rack, Draining: b.Draining, Joined: k.joined[b.ID].at})
 		}
 	}
 	for id := range m.o.Shards {

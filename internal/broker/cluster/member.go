@@ -108,8 +108,14 @@ type Member struct {
 	decide  chan struct{} // asks the controller to look again
 	last    atomic.Pointer[placement.Decision]
 	known   atomic.Pointer[known]
-	renewed atomic.Int64 // when the lease was renewed last, in ns of the clock
+	renewed atomic.Pointer[instant] // when the lease was renewed last
 }
+
+// instant is a moment on two clocks: the process's own, which nobody sets but which may rest while the machine is suspended, and the wall's,
+// which goes on then and may be set.
+type instant struct{ own, wall time.Time }
+
+func (m *Member) instant() *instant { return &instant{own: time.Now(), wall: m.o.Now().Round(0)} }
 
 type leased struct{ meta.Lease }
 
@@ -130,7 +136,7 @@ func Join(ctx context.Context, o Options) (*Member, error) {
 	if err := m.grant(ctx); err != nil {
 		return nil, err
 	}
-	m.renewed.Store(o.Now().UnixNano())
+	m.renewed.Store(m.instant())
 	if o.ID >= 0 {
 		if err := m.waitForID(ctx); err != nil {
 			return nil, err
@@ -299,8 +305,12 @@ func (m *Member) write(ctx context.Context) error {
 	}
 }
 
-// Alone reports for how long the lease has not been renewed: past the lease's time others may take this broker for dead.
-func (m *Member) Alone() time.Duration { return time.Duration(m.o.Now().UnixNano() - m.renewed.Load()) }
+// Alone reports for how long the lease has not been renewed: past the lease's time others may take this broker for dead. It is what the clock says by which more time
+// has passed, so that a clock that is set back hides nothing; one that is set forward makes the broker unsure until the next renewal.
+func (m *Member) Alone() time.Duration {
+	last, now := m.renewed.Load(), m.instant()
+	return max(now.own.Sub(last.own), now.wall.Sub(last.wall))
+}
 
 // Lease is how long after its last sign of life a broker is taken for dead.
 func (m *Member) Lease() time.Duration { return m.o.Lease }
@@ -374,7 +384,7 @@ func (m *Member) tellStuck(ctx context.Context) {
 func (m *Member) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.o.Lease)
 	defer cancel()
-	at := m.o.Now().UnixNano()
+	at := m.instant() // before it is asked for
 	err := m.lease.Load().KeepAlive(ctx)
 	switch {
 	case errors.Is(err, meta.ErrLeaseNotFound):
@@ -625,6 +635,19 @@ func (m *Member) Load(shard int32) placement.Load {
 	return k.loads[shard]
 }
 
+// joining says when a broker came. One that came later than it is now has a clock that is ahead of this one, and came when it was seen first.
+func (m *Member) joining(id int32, r *record) joining {
+	j, now := joining{process: r.Nonce, at: time.UnixMilli(r.Joined)}, m.o.Now()
+	if !j.at.After(now) {
+		return j
+	}
+	j.at = now
+	if k := m.known.Load(); k != nil && k.joined[id].process == r.Nonce && k.joined[id].at.Before(now) {
+		j.at = k.joined[id].at
+	}
+	return j
+}
+
 // publish makes a view of what is known. It is called by one goroutine.
 func (m *Member) publish(s *state) {
 	v := s.view(m.o.ID, m.o.Shards)
@@ -639,9 +662,9 @@ func (m *Member) publish(s *state) {
 			}
 		}
 	}
-	joined := map[int32]time.Time{}
+	joined := map[int32]joining{}
 	for id, r := range s.records {
-		joined[id] = time.UnixMilli(r.Joined)
+		joined[id] = m.joining(id, &r)
 	}
 	drains := slices.Sorted(maps.Keys(s.drains))
 	m.known.Store(&known{loads: loads, joined: joined, drains: drains, assignmentRevision: s.revisions[assignmentKey], controllerRevision: s.revisions[controllerKey], selfRevision: s.revisions[brokerKey(m.o.ID)]})
