@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -83,7 +85,8 @@ func pause(n int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// retry calls try until it succeeds, fails for good, or RetryFor is over. What try returns last is returned.
+// retry calls try until it succeeds, fails for good, or RetryFor is over. What try returns last is returned, with the cause of ctx's end if that is why there was no
+// other try: what went wrong with the last one would have passed.
 func (s *Store) retry(ctx context.Context, op string, try func() error) error {
 	begin := time.Now()
 	for n := 1; ; n++ {
@@ -92,10 +95,13 @@ func (s *Store) retry(ctx context.Context, op string, try func() error) error {
 			s.retries.earn(retryPerGood)
 			return nil
 		}
-		if !passing(err) || ctx.Err() != nil {
+		if !passing(err) {
 			return err
 		}
-		d := pause(n)
+		if ctx.Err() != nil {
+			return givenUp(ctx, err)
+		}
+		d := max(pause(n), told(err))
 		left := s.o.RetryFor - time.Since(begin) - d
 		wait, ok := s.retries.reserve(left) // never with a negative limit
 		if !ok {
@@ -107,7 +113,25 @@ func (s *Store) retry(ctx context.Context, op string, try func() error) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return err
+			return givenUp(ctx, err)
 		}
 	}
+}
+
+// givenUp is the error of an operation whose caller wants it no more.
+func givenUp(ctx context.Context, last error) error {
+	cause := context.Cause(ctx)
+	if errors.Is(last, cause) {
+		return last
+	}
+	return fmt.Errorf("%w: %w", cause, last)
+}
+
+// told is how long the service asks to be left alone, within bounds.
+func told(err error) time.Duration {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return 0
+	}
+	return min(e.after, longPause)
 }

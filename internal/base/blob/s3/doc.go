@@ -16,8 +16,8 @@
 //
 // # Tries, hedges and bounds
 //
-// A try that failed in a way that may pass (no connection, time-out, 408, 409, 429, 5xx) is followed by another after a
-// pause that doubles, with jitter, for [Options].RetryFor. All tries after a first one draw on one budget of the store, so
+// A try that failed in a way that may pass (no connection, time-out, 307, 408, 409, 429, 5xx) is followed by another after a
+// pause that doubles, with jitter, or that the service asks for, up to 5 s, for [Options].RetryFor. All tries after a first one draw on one budget of the store, so
 // an overloaded service gets at most a tenth more requests, and some per second, however many callers there are. A range
 // that is read and has no first byte after the 95th percentile of recent ones is asked for a second time, for at most one
 // request in twenty; the first answer is taken. Each try has its own time limit, which grows with the bytes it moves. What an

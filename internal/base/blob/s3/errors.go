@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
 )
@@ -31,7 +33,8 @@ type Error struct {
 	Message   string
 	RequestID string
 
-	newKeys bool // the keys that it refuses have been replaced since
+	newKeys bool          // the keys that it refuses have been replaced since
+	after   time.Duration // which it wants to pass before another try
 }
 
 // forKeys reports whether a refusal may be for the keys. An answer to HEAD has no body that could say so.
@@ -97,6 +100,9 @@ func refusal(status int, header http.Header, body []byte) *Error {
 		RequestID string `xml:"RequestId"`
 	}
 	e := &Error{Status: status, RequestID: header.Get("X-Amz-Request-Id")}
+	if seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31); err == nil { // else there is none, or a date, which nobody sends
+		e.after = time.Duration(seconds) * time.Second
+	}
 	if err := xml.Unmarshal(body, &parsed); err == nil { // else it is some proxy's page, which tells nothing
 		e.Code, e.Message = clip(parsed.Code), clip(parsed.Message)
 		if e.RequestID == "" {
@@ -153,6 +159,8 @@ func passing(err error) bool {
 	}
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return true
+	case http.StatusTemporaryRedirect: // the bucket's name leads elsewhere for now; a signature holds for the one it was made for
 		return true
 	case http.StatusNotImplemented:
 		return false
