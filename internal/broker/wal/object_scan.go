@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,7 +46,7 @@ type ObjectScan struct {
 	Cache *FrameCache
 }
 
-// scanParallel is how many objects are read at the same time.
+// scanParallel is how many objects are read, or looked at, at the same time.
 const scanParallel = 32
 
 // ScanObjects reads headers and footers of the frames and calls visit for each, in order. A frame that is missing or is not what it
@@ -93,7 +93,10 @@ func (s *ObjectScan) readObject(ctx context.Context, key string, seq uint64) (*O
 	}
 	defer r.Close() //nolint:errcheck // it is only read
 	f := &ObjectFrame{Key: key}
-	if err := f.decode(r, s, seq); err != nil {
+	switch err := f.decode(r, s, seq); {
+	case errors.Is(err, errUnread): // of which nothing is known; it is no damage
+		return nil, fmt.Errorf("frame %s: %w", key, err)
+	case err != nil:
 		return nil, &CorruptError{File: key, Reason: err.Error()}
 	}
 	return f, nil
@@ -140,15 +143,19 @@ func (f *ObjectFrame) decode(r blob.Reader, s *ObjectScan, seq uint64) error {
 	return nil
 }
 
+// errUnread marks that bytes could not be read.
+var errUnread = errors.New("could not be read")
+
+// readFull fills p. Its error is errShort if the object ends before, or wraps errUnread.
 func readFull(r blob.Reader, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)
-	if n == len(p) {
+	switch {
+	case n == len(p):
 		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fmt.Errorf("read %d bytes at %d: %w", len(p), off, errShort)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = errShort
-	}
-	return fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
+	return fmt.Errorf("%w: %d bytes at %d: %w", errUnread, len(p), off, err)
 }
 
 // readObjectHeader reads and checks the header of a frame or seal.
@@ -192,6 +199,8 @@ type ObjectSeal struct {
 // SealObjects ends an incarnation: it puts a seal where the first frame is missing, and returns that sequence number. Whoever wrote
 // the incarnation can acknowledge nothing from there on, and everything below is there. Any number of callers may do it at the
 // same time, again and again; all get the same answer. Seals are never deleted.
+//
+// It lists nothing, but asks for one object after the other: where the log ends must not depend on how soon a store lists what was written.
 func SealObjects(ctx context.Context, s ObjectSeal) (uint64, error) {
 	barrier := uint64(0)
 	k, err := s.near(ctx)
@@ -199,11 +208,9 @@ func SealObjects(ctx context.Context, s ObjectSeal) (uint64, error) {
 		return 0, err
 	}
 	for {
-		if k, err = s.firstGap(ctx, k); err != nil {
-			return 0, err
-		}
-		if sealed, found, err := s.find(ctx, max(s.From, k-min(k, sealLookBack)), k); found || err != nil {
-			return sealed, err
+		var sealed bool
+		if k, sealed, err = s.walk(ctx, k); err != nil || sealed {
+			return k, err
 		}
 		switch placed, err := s.place(ctx, k); {
 		case err != nil:
@@ -272,31 +279,24 @@ func (s *ObjectSeal) exists(ctx context.Context, k uint64) (bool, error) {
 	return true, r.Close()
 }
 
-// firstGap returns the first sequence number from k on at which no object is listed.
-func (s *ObjectSeal) firstGap(ctx context.Context, k uint64) (uint64, error) {
-	prefix := IncarnationPrefix(s.Incarnation)
+// walk goes from k on to the first sequence number at which no object is, or to a seal, and says which of them it is. What lies beyond does not matter.
+func (s *ObjectSeal) walk(ctx context.Context, k uint64) (end uint64, sealed bool, err error) {
 	for {
-		after := prefix
-		if k > 0 {
-			after = ObjectKey(s.Incarnation, k-1)
+		var there [scanParallel]standing
+		var errs [scanParallel]error
+		var looking sync.WaitGroup
+		for i := range there {
+			looking.Go(func() { there[i], errs[i] = s.look(ctx, k+uint64(i)) })
 		}
-		infos, err := s.Blob.List(ctx, prefix, after, listPage)
-		if err != nil {
-			return 0, fmt.Errorf("seal incarnation %d: list its frames: %w", s.Incarnation, err)
-		}
-		for _, i := range infos {
-			if i.Key != ObjectKey(s.Incarnation, k) {
-				return k, nil
+		looking.Wait()
+		for i := range there {
+			if errs[i] != nil || there[i] != standsFrame {
+				return k, there[i] == standsSeal, errs[i]
 			}
 			k++
 		}
-		if len(infos) < listPage {
-			return k, nil
-		}
 	}
 }
-
-const listPage = 1000
 
 // place puts a seal at k unless something is there.
 func (s *ObjectSeal) place(ctx context.Context, k uint64) (bool, error) {
@@ -307,34 +307,30 @@ func (s *ObjectSeal) place(ctx context.Context, k uint64) (bool, error) {
 	return err == nil, nil
 }
 
-// find looks for the lowest seal among the frames [from, to), which were listed.
-func (s *ObjectSeal) find(ctx context.Context, from, to uint64) (sealed uint64, found bool, err error) {
-	var seals [sealLookBack]bool
-	g, gctx := errgroup.WithContext(ctx)
-	for k := from; k < to; k++ {
-		g.Go(func() (err error) {
-			seals[k-from], err = s.look(gctx, k)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return 0, false, err
-	}
-	i := slices.Index(seals[:], true)
-	return from + uint64(max(i, 0)), i >= 0, nil
-}
+// standing is what stands at a sequence number.
+type standing uint8
 
-// look tells whether the object at k, which is there, is a seal.
-func (s *ObjectSeal) look(ctx context.Context, k uint64) (bool, error) {
+const (
+	standsNothing standing = iota
+	standsFrame
+	standsSeal
+)
+
+// look tells what stands at k.
+func (s *ObjectSeal) look(ctx context.Context, k uint64) (standing, error) {
 	key := ObjectKey(s.Incarnation, k)
 	h, err := readObjectHeader(ctx, s.Blob, key)
 	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return standsNothing, nil
 	case err != nil:
-		return false, fmt.Errorf("seal incarnation %d: look at %s: %w", s.Incarnation, key, err)
+		return 0, fmt.Errorf("seal incarnation %d: look at %s: %w", s.Incarnation, key, err)
 	case h.Cluster != s.ClusterID || h.Incarnation != s.Incarnation || h.Seq != k:
-		return false, &CorruptError{File: key, Reason: fmt.Sprintf("frame %d of incarnation %d in its place", h.Seq, h.Incarnation)}
+		return 0, &CorruptError{File: key, Reason: fmt.Sprintf("frame %d of incarnation %d in its place", h.Seq, h.Incarnation)}
+	case h.Flags&flagSeal != 0:
+		return standsSeal, nil
 	}
-	return h.Flags&flagSeal != 0, nil
+	return standsFrame, nil
 }
 
 // encode returns the bytes of a seal: a frame without content.
