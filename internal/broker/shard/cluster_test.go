@@ -37,6 +37,7 @@ type testCluster struct {
 	keep   time.Duration // CheckpointInterval
 	gaps   *gaps         // nil: nobody looks
 	ring   int64         // RingBytes
+	clocks bool          // brokers begin with clocks that are off by minutes
 
 	mu      sync.Mutex
 	members []*testMember
@@ -55,8 +56,22 @@ type testMember struct {
 	meta   *meta.Fault
 	member *cluster.Member
 	store  *Store
+	off    atomic.Int64 // by how much the broker's clock is ahead
 	cancel context.CancelFunc
 	done   chan error
+}
+
+// now is the broker's clock, which may be set.
+func (m *testMember) now() time.Time {
+	if !m.c.clocks {
+		return time.Now()
+	}
+	return time.Now().Add(time.Duration(m.off.Load())).Round(0)
+}
+
+// setClock sets the broker's clock to something within a quarter of an hour.
+func (m *testMember) setClock(rng *rand.Rand) {
+	m.off.Store(int64(time.Duration(rng.IntN(1800)-900) * time.Second))
 }
 
 var errCut = errors.New("connection cut")
@@ -86,16 +101,17 @@ func (c *testCluster) start() *testMember {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	m.cancel = cancel
 	n := c.nonces.Add(1)
+	m.setClock(rand.New(rand.NewPCG(uint64(n), 9)))
 	var err error
 	m.member, err = cluster.Join(ctx, cluster.Options{
-		Meta: m.meta, Nonce: fmt.Sprint(n), ID: -1, Shards: c.shards, Logger: c.log, Stuck: func() []int32 { return m.store.Stuck() },
+		Meta: m.meta, Nonce: fmt.Sprint(n), ID: -1, Shards: c.shards, Logger: c.log, Now: m.now, Stuck: func() []int32 { return m.store.Stuck() },
 		Placement: func() placement.Settings { return placement.Settings{Cooldown: -1, Settle: -1} },
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	m.store = New(Options{
-		Blob: m.blob, Meta: m.meta, Topics: c.topics, Shards: c.shards, Broker: m.member.ID(), Now: time.Now, Logger: c.log,
+		Blob: m.blob, Meta: m.meta, Topics: c.topics, Shards: c.shards, Broker: m.member.ID(), Now: m.now, Logger: c.log,
 		Nonce:              func() [16]byte { return [16]byte{1, byte(c.nonces.Add(1)), byte(c.nonces.Load() >> 8)} },
 		CheckpointInterval: c.keep, RetentionInterval: time.Hour,
 		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10, RingBytes: c.ring}},
@@ -380,10 +396,29 @@ func TestClusterLosesNothing(t *testing.T) {
 		if s := os.Getenv("TEST_SEED"); s != "" && s != fmt.Sprint(seed) {
 			continue
 		}
-		synctest.Test(t, func(t *testing.T) { clusterChaos(t, seed) })
+		synctest.Test(t, func(t *testing.T) { clusterChaos(t, seed, func(*testCluster) {}) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+	}
+}
+
+// The same with clocks that are minutes apart and are set, forward and back, while the brokers run; and with listings that are older than a take-over.
+func TestClusterLosesNothingWhateverClocksAndListingsSay(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*testCluster){
+		"clocks":   func(c *testCluster) { c.clocks = true },
+		"listings": func(c *testCluster) { c.blob = newOldLists(c.blob, 20*time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range chaosSeeds() / 2 {
+				synctest.Test(t, func(t *testing.T) { clusterChaos(t, seed, change) })
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+		})
 	}
 }
 
@@ -394,10 +429,14 @@ func chaosSeeds() uint64 {
 	return 6
 }
 
-func clusterChaos(t *testing.T, seed uint64) {
+func clusterChaos(t *testing.T, seed uint64, change func(*testCluster)) {
 	const partitions = 6
 	rng := rand.New(rand.NewPCG(seed, 5))
-	c := newTestCluster(t, 4, 3)
+	c := newTestCluster(t, 4, 0)
+	change(c)
+	for range 3 {
+		c.start()
+	}
 	c.topics.set(topicA, partitions)
 	c.settled(30 * time.Second)
 	p := newProduced()
@@ -417,6 +456,9 @@ func clusterChaos(t *testing.T, seed uint64) {
 	for range 12 {
 		all := c.all()
 		m := all[rng.IntN(len(all))]
+		if c.clocks {
+			all[rng.IntN(len(all))].setClock(rng)
+		}
 		switch rng.IntN(7) {
 		case 0:
 			m.cut(true, false)

@@ -154,10 +154,29 @@ func (s *Store) checkShards(ctx context.Context) error {
 		case claimed && epoch > p.Epoch:
 			return fmt.Errorf("shard %d was taken in epoch %d, the metadata knows epoch %d: %w", id, epoch, p.Epoch, ErrOlderMetadata)
 		case p.Manifest != "" && !there[p.Manifest] && newest[id] > p.Manifest:
+			gone, err := s.gone(ctx, p.Manifest)
+			if err != nil {
+				return err
+			}
+			if !gone { // the listing is old, and the newer one was never published
+				continue
+			}
 			return fmt.Errorf("shard %d: %s, which its pointer names, is gone, and the store has %s: %w", id, p.Manifest, newest[id], ErrOlderMetadata)
 		}
 	}
 	return nil
+}
+
+// gone makes sure that an object which was not listed is not there.
+func (s *Store) gone(ctx context.Context, key string) (bool, error) {
+	r, err := s.o.Blob.Open(ctx, key)
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("look for %s: %w", key, err)
+	}
+	return false, r.Close()
 }
 
 // each calls visit with the keys below prefix, in order.
