@@ -65,27 +65,40 @@ func (c *nodes) chosen() []kind {
 	return out
 }
 
-// torment does faults of the given kinds for the length of the run, and returns how often each was done. After each fault there is a
+// torment does faults of the given kinds for the length of the run, and returns how often each was done, and has bitten where that can be counted. After each fault there is a
 // time of peace in which values must be acknowledged again.
 func (c *nodes) torment(l *torture.Load, of []kind) string {
-	counts := map[string]int{}
+	counts, bites := map[string]int{}, map[string]int64{}
 	end := time.Now().Add(c.length)
 	var bag []int
 	for time.Now().Before(end) {
 		if len(bag) == 0 {
 			bag = c.rng.Perm(len(of))
 		}
-		k := of[bag[0]]
+		k := &of[bag[0]]
 		bag = bag[1:]
 		c.note("-- %s", k.name)
+		before := int64(0)
+		if k.bites != nil {
+			before = c.sum(k.bites)
+		}
 		k.do(c, c.all[c.rng.IntN(len(c.all))])
 		counts[k.name]++
+		if k.bites != nil {
+			n := c.sum(k.bites) - before
+			bites[k.name] += n
+			c.note("it has bitten %d times", n)
+		}
 		c.alive()
 		c.peace(l)
 	}
 	var out []string
 	for _, k := range of {
-		out = append(out, fmt.Sprintf("%s %d", k.name, counts[k.name]))
+		if k.bites == nil {
+			out = append(out, fmt.Sprintf("%s %d", k.name, counts[k.name]))
+		} else {
+			out = append(out, fmt.Sprintf("%s %d (bitten %d times)", k.name, counts[k.name], bites[k.name]))
+		}
 	}
 	return strings.Join(out, ", ")
 }

@@ -4,12 +4,17 @@
 // the others are not:
 //
 //	broker i ──> Link i ──────> etcd      cut, frozen, or mute: what is asked arrives, and no answer comes back
-//	         ──> Gateway i ───> S3        cut, frozen, slow, refusing (503), answers of PUTs lost, PUTs that arrive late
+//	             at times by Gate i       every answer late, what watches tell late, or connections reset in the place of a transaction's outcome
+//	         ──> Gateway i ───> S3        cut, frozen, slow, refusing (503, 429 with Retry-After, 403 as for keys that have run out, 307), answers
+//	                                      of writes lost, of their repetitions too, PUTs that arrive late, bodies that do not come whole, listings
+//	                                      of what was, and on small pages
 //
 // The load is that of test/torture, on all brokers at once: a verifying producer, movers of transactions, zombies, and groups of both
 // protocols; its checkers tell what was lost, doubled, torn, read too early, or owned by two. Faults come one after the other, at
 // times two of them: kill -9, SIGSTOP for longer than a lease, a second process with a broker's id, rolling restarts, and whatever the
-// proxies and the servers themselves can do. Each kind comes once before any comes again.
+// proxies and the servers themselves can do. Each kind comes once before any comes again; the report says how often each was done, and how often
+// the proxies did something of it. Clocks cannot be set for one process alone: brokers whose clocks are set are simulated, in internal/broker/shard
+// and internal/broker/cluster.
 //
 // A cluster that loses its etcd is restored, from the bucket alone and from snapshots; an etcd of three members loses some of them; and a
 // server that keeps its log on the local disk is left without S3.

@@ -13,35 +13,52 @@ import (
 )
 
 // kind is a kind of fault. do does it to one broker, or to more than it, and returns when all is well again as far as this fault goes.
+// bites, if it is not nil, counts what proxies of one broker have done of it.
 type kind struct {
-	name string
-	do   func(c *nodes, b *node)
+	name  string
+	do    func(c *nodes, b *node)
+	bites func(b *node) int64
 }
 
 // kinds are all faults.
 var kinds = []kind{
-	{"kill", (*nodes).kill},
-	{"stall", (*nodes).stall},
-	{"cut from etcd", func(c *nodes, b *node) { c.link(b, Cut) }},
-	{"frozen to etcd", func(c *nodes, b *node) { c.link(b, Frozen) }},
-	{"answers of etcd lost", func(c *nodes, b *node) { c.link(b, Mute) }},
-	{"cut from S3", func(c *nodes, b *node) { c.gateway(Trouble{Cut: true}, c.between(2, 12), b) }},
-	{"frozen to S3", func(c *nodes, b *node) { c.gateway(Trouble{Frozen: true}, c.between(2, 12), b) }},
-	{"answers of PUTs lost", func(c *nodes, b *node) { c.gateway(Trouble{Lose: 0.5}, c.between(3, 8), c.some(b)...) }},
-	{"PUTs late", func(c *nodes, b *node) { c.gateway(Trouble{Late: 0.3, Lose: 0.1}, c.between(3, 8), c.some(b)...) }},
+	{"kill", (*nodes).kill, nil},
+	{"stall", (*nodes).stall, nil},
+	{"cut from etcd", func(c *nodes, b *node) { c.link(b, Cut) }, nil},
+	{"frozen to etcd", func(c *nodes, b *node) { c.link(b, Frozen) }, nil},
+	{"answers of etcd lost", func(c *nodes, b *node) { c.link(b, Mute) }, nil},
+	{"cut from S3", func(c *nodes, b *node) { c.gateway(Trouble{Cut: true}, c.between(2, 12), b) }, nil},
+	{"frozen to S3", func(c *nodes, b *node) { c.gateway(Trouble{Frozen: true}, c.between(2, 12), b) }, nil},
+	{"answers of PUTs lost", func(c *nodes, b *node) { c.gateway(Trouble{Lose: 0.5}, c.between(3, 8), c.some(b)...) }, lost},
+	{"PUTs late", func(c *nodes, b *node) { c.gateway(Trouble{Late: 0.3, Lose: 0.1}, c.between(3, 8), c.some(b)...) }, late},
 	{"503 storm", func(c *nodes, b *node) {
 		c.gateway(Trouble{Refuse: 0.5 + c.rng.Float64()/2}, c.between(3, 8), c.some(b)...)
-	}},
+	}, refused},
 	{"S3 slow", func(c *nodes, b *node) {
 		c.gateway(Trouble{Delay: 400 * time.Millisecond}, c.between(3, 8), c.some(b)...)
-	}},
-	{"rolling restart", func(c *nodes, _ *node) { c.roll() }},
-	{"duplicate broker", (*nodes).duplicate},
-	{"duplicate of a stalled broker", (*nodes).usurp},
-	{"etcd away", func(c *nodes, _ *node) { c.etcdAway() }},
-	{"S3 away", func(c *nodes, _ *node) { c.s3Away() }},
-	{"all killed", func(c *nodes, _ *node) { c.killAll() }},
+	}, nil},
+	{"answers lost again", (*nodes).loseAgain, func(b *node) int64 { return b.s3.Counts.LostAgain.Load() }},
+	{"answers of uploads lost", (*nodes).loseUploads, func(b *node) int64 { return b.s3.Counts.LostUploads.Load() }},
+	{"bodies of GETs torn", (*nodes).tear, func(b *node) int64 { return b.s3.Counts.Torn.Load() }},
+	{"403 for a while", (*nodes).deny, func(b *node) int64 { return b.s3.Counts.Denied.Load() }},
+	{"429 storm", (*nodes).throttle, func(b *node) int64 { return b.s3.Counts.Throttled.Load() }},
+	{"307 storm", (*nodes).redirect, func(b *node) int64 { return b.s3.Counts.Redirected.Load() }},
+	{"stale listings", (*nodes).listStale, func(b *node) int64 { return b.s3.Counts.Hidden.Load() + b.s3.Counts.Ghosts.Load() }},
+	{"listings in small pages", (*nodes).listPages, func(b *node) int64 { return b.s3.Counts.Paged.Load() }},
+	{"etcd slow", (*nodes).etcdSlow, func(b *node) int64 { return b.gate.Slow.Load() }},
+	{"events of etcd late", (*nodes).eventsLate, func(b *node) int64 { return b.gate.Held.Load() }},
+	{"outcomes of etcd lost", (*nodes).outcomesLost, func(b *node) int64 { return b.gate.Lost.Load() }},
+	{"rolling restart", func(c *nodes, _ *node) { c.roll() }, nil},
+	{"duplicate broker", (*nodes).duplicate, nil},
+	{"duplicate of a stalled broker", (*nodes).usurp, nil},
+	{"etcd away", func(c *nodes, _ *node) { c.etcdAway() }, nil},
+	{"S3 away", func(c *nodes, _ *node) { c.s3Away() }, nil},
+	{"all killed", func(c *nodes, _ *node) { c.killAll() }, nil},
 }
+
+func lost(b *node) int64    { return b.s3.Counts.Lost.Load() }
+func late(b *node) int64    { return b.s3.Counts.Late.Load() }
+func refused(b *node) int64 { return b.s3.Counts.Refused.Load() }
 
 // between draws a time of from to to seconds.
 func (c *nodes) between(from, to float64) time.Duration {

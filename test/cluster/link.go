@@ -21,11 +21,11 @@ const (
 
 // Link is a TCP proxy that can be made to fail. Its methods may be called from any goroutine.
 type Link struct {
-	ln     net.Listener
-	target string
-	wg     sync.WaitGroup
+	ln net.Listener
+	wg sync.WaitGroup
 
 	mu     sync.Mutex
+	target string
 	state  State
 	change chan struct{} // closed at the next change of state
 	conns  map[net.Conn]struct{}
@@ -57,6 +57,23 @@ func (l *Link) Set(s State) {
 	l.state = s
 	close(l.change)
 	l.change = make(chan struct{})
+}
+
+// To makes the link pass on to another target from now on. The connections that there are are closed.
+func (l *Link) To(target string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.target = target
+	for c := range l.conns {
+		_ = c.Close() // both ends see it
+	}
+}
+
+// Target is where the link passes on to.
+func (l *Link) Target() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.target
 }
 
 // Close ends the link and all its connections.
@@ -101,7 +118,7 @@ func (l *Link) forget(c net.Conn) {
 
 func (l *Link) serve(client net.Conn) {
 	defer l.forget(client)
-	server, err := net.Dial("tcp", l.target) //nolint:noctx // a loopback port is there at once or not at all
+	server, err := net.Dial("tcp", l.Target()) //nolint:noctx // a loopback port is there at once or not at all
 	if err != nil || !l.keep(server) {
 		return
 	}

@@ -33,6 +33,7 @@ type node struct {
 	id      int
 	addr    string
 	etcd    *Link
+	gate    *Gate // between etcd's link and etcd, at times
 	s3      *Gateway
 	broker  *fault.Broker
 	stopped bool // by SIGSTOP
@@ -40,14 +41,15 @@ type node struct {
 
 // nodes are a cluster: brokers, etcd and S3 server. The test's goroutine changes it.
 type nodes struct {
-	t     *testing.T
-	rng   *rand.Rand
-	dir   string // data folders and logs of the brokers
-	began time.Time
-	etcd  *servertest.Server
-	s3    *servertest.S3
-	meta  string   // where brokers find etcd, if not by their links
-	more  []string // arguments of every broker
+	t      *testing.T
+	rng    *rand.Rand
+	dir    string // data folders and logs of the brokers
+	began  time.Time
+	etcd   *servertest.Server
+	s3     *servertest.S3
+	recent *Recent  // changes of the bucket
+	meta   string   // where brokers find etcd, if not by their links
+	more   []string // arguments of every broker
 	// length is for how long faults are made.
 	length time.Duration
 	all    []*node
@@ -88,7 +90,7 @@ func startOn(t *testing.T, n int, meta, endpoint string, more ...string) *nodes 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), dir: dir, began: time.Now(), meta: meta, more: more}
+	c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), dir: dir, began: time.Now(), meta: meta, more: more, recent: NewRecent()}
 	t.Cleanup(c.keepLogs)
 	c.s3 = servertest.StartS3(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", c.s3.AccessKey)
@@ -127,13 +129,18 @@ func (c *nodes) add(id int, etcd string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	b := &node{id: id, addr: c.freeAddress(), etcd: link, s3: gateway}
+	gateway.Recent = c.recent
+	gate, err := NewGate(c.t.Context(), etcd, rand.New(rand.NewPCG(c.rng.Uint64(), 7)))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	b := &node{id: id, addr: c.freeAddress(), etcd: link, gate: gate, s3: gateway}
 	c.all = append(c.all, b)
 	c.t.Cleanup(func() {
 		if b.broker != nil {
 			b.broker.Kill()
 		}
-		if err := errors.Join(b.etcd.Close(), gateway.Close()); err != nil {
+		if err := errors.Join(b.etcd.Close(), gate.Close(), gateway.Close()); err != nil {
 			c.t.Error(err)
 		}
 	})
@@ -233,15 +240,5 @@ func (c *nodes) keepLogs() {
 	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		c.t.Error(err)
-	}
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
