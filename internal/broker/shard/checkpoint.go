@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/weir-stream/weir/internal/broker/ownership"
 	"github.com/weir-stream/weir/internal/broker/partition"
@@ -38,7 +39,7 @@ func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState) error {
 	if sh.changed.Swap(false) || sh.changedTo.Load() > from {
 		return s.checkpoint(ctx, sh)
 	}
-	long := mark.Seq > from && s.o.Now().Sub(sh.movedAt) >= heldBackMax
+	long := mark.Seq > from && time.Since(sh.movedAt) >= heldBackMax
 	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 && !long {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (s *Store) runCluster(ctx context.Context, ready func()) error {
 	var once sync.Once
 	pause := firstLifePause
 	for {
-		began := s.o.Now()
+		began := time.Now()
 		err := s.live(ctx, func() { once.Do(ready) })
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end was asked for, and whatever is not written was not acknowledged
@@ -55,7 +55,7 @@ func (s *Store) runCluster(ctx context.Context, ready func()) error {
 		if errors.Is(err, ErrOlderMetadata) {
 			return err
 		}
-		if s.o.Now().Sub(began) > lastLifePause {
+		if time.Since(began) > lastLifePause {
 			pause = firstLifePause
 		}
 		s.o.Logger.Warn("the broker's incarnation has ended, another begins", "err", err, "pause", pause)
@@ -443,7 +443,7 @@ func (s *Store) releaseAll(ctx context.Context) {
 
 // tryToTake takes a shard, unless it could not be taken a short while ago.
 func (s *Store) tryToTake(ctx context.Context, l *life, id int32) error {
-	if l.stuck.rests(id, s.o.Now()) {
+	if l.stuck.rests(id, time.Now()) {
 		return nil
 	}
 	sh := newShardState(id, l)
@@ -452,7 +452,7 @@ func (s *Store) tryToTake(ctx context.Context, l *life, id int32) error {
 		l.stuck.forget(id)
 		return err
 	}
-	l.stuck.failed(id, sh.idle, s.o.Now())
+	l.stuck.failed(id, sh.idle, time.Now())
 	return err
 }
 
@@ -464,7 +464,7 @@ func (s *Store) tryToTake(ctx context.Context, l *life, id int32) error {
 // What it took and could not load it loads in the same epoch when it tries again: an object that is gone must not make pointers, and what the metadata store
 // keeps of them, grow without end.
 func (s *Store) take(ctx context.Context, sh *shardState) error {
-	started, l := s.o.Now(), sh.life
+	started, l := time.Now(), sh.life
 	if err := s.readPointer(ctx, sh); err != nil {
 		return err
 	}
@@ -479,7 +479,7 @@ func (s *Store) take(ctx context.Context, sh *shardState) error {
 	if err := s.load(ctx, sh); err != nil {
 		return fmt.Errorf("load shard %d: %w", sh.id, err)
 	}
-	s.o.Logger.Info("shard taken", "shard", sh.id, "epoch", sh.epoch, "tenures", tenures, "duration", s.o.Now().Sub(started))
+	s.o.Logger.Info("shard taken", "shard", sh.id, "epoch", sh.epoch, "tenures", tenures, "duration", time.Since(started))
 	return nil
 }
 

@@ -94,7 +94,7 @@ func (r *rest) settle(s *Store, err error) error {
 func (s *Store) maintain(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	checkpointed, retained := s.o.Now(), s.o.Now()
+	checkpointed, retained := time.Now(), time.Now() // intervals are the process's own, whatever becomes of the clock
 	var rest rest
 	for {
 		woken := false
@@ -120,10 +120,10 @@ func (s *Store) maintain(ctx context.Context) error {
 		}
 		s.reserve.giveIfLow(s)
 		woken = woken || rest.full || rest.away
-		now := s.o.Now()
+		now := time.Now()
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {
 			retained = now
-			s.retain(now)
+			s.retain(s.o.Now())
 		}
 		err := s.cutIfDue(ctx)
 		if err == nil && (s.checkpointDue(now.Sub(checkpointed)) || woken) {

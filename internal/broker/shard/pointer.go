@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/ownership"
@@ -22,7 +23,7 @@ func (s *Store) publish(ctx context.Context, sh *shardState, p ownership.Pointer
 	if !r.Succeeded {
 		return fmt.Errorf("move pointer of shard %d: %w", sh.id, errLostShard)
 	}
-	sh.pointer, sh.revision, sh.movedAt = p, r.Revision, s.o.Now()
+	sh.pointer, sh.revision, sh.movedAt = p, r.Revision, time.Now()
 	sh.published.Store(r.Revision)
 	return nil
 }

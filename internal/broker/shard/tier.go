@@ -27,7 +27,7 @@ const (
 
 // tier knows when what lies in the log in files was written.
 type tier struct {
-	last atomic.Int64 // time of the last mark, in ns
+	last atomic.Pointer[time.Time] // when the last mark was made
 
 	mu    sync.Mutex
 	marks []mark // ascending
@@ -41,10 +41,12 @@ type mark struct {
 
 // note marks the end of the log, unless that was done a moment ago.
 func (t *tier) note(pos wal.Position, now time.Time) {
-	if now.UnixNano()-t.last.Load() < int64(markEvery) {
+	// Not by the time of the day: a clock that is set back must not keep what comes from being uploaded in time.
+	if last := t.last.Load(); last != nil && now.Sub(*last) >= 0 && now.Sub(*last) < markEvery {
 		return
 	}
-	t.last.Store(now.UnixNano())
+	at := now // not now itself, which would then be allocated for each frame
+	t.last.Store(&at)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(t.marks); n > 0 && t.marks[n-1].pos >= pos {
