@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,30 @@ func loseAnswers(op string, lost int) func(http.ResponseWriter, *http.Request, s
 		next(httptest.NewRecorder(), r)
 		hangUp(w)
 		return true
+	}
+}
+
+// loseAll loses the answers to the first n requests of each operation.
+func loseAll(n int, ops ...string) func(http.ResponseWriter, *http.Request, string, int, http.HandlerFunc) bool {
+	return func(w http.ResponseWriter, r *http.Request, o string, i int, next http.HandlerFunc) bool {
+		return slices.Contains(ops, o) && loseAnswers(o, n)(w, r, o, i, next)
+	}
+}
+
+// What was asked for is done, and known to be, however often in a row the answers are lost: to the write, to its repetitions, and to the question whose object is there.
+func TestWritesWhoseAnswersAreLostAgainAndAgainAreDoneOnce(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.intercept = loseAll(4, opPut, opHead, opDelete)
+	s := f.open(t, func(o *Options) { o.RetryFor = time.Minute })
+	if err := s.PutIfAbsent(t.Context(), "k", []byte("mine")); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if err := s.PutIfAbsent(t.Context(), "k", []byte("mine")); !errors.Is(err, blob.ErrExists) {
+		t.Errorf("a second call with the same body: got %v, want ErrExists", err)
+	}
+	if err := s.Delete(t.Context(), "k"); err != nil || len(f.stored()) > 0 {
+		t.Errorf("delete: %v, left %q", err, f.stored())
 	}
 }
 

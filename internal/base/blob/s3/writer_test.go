@@ -72,13 +72,14 @@ func TestUploadSurvivesWhatPasses(t *testing.T) {
 	t.Parallel()
 	body := someParts()
 	tests := map[string]func(http.ResponseWriter, *http.Request, string, int, http.HandlerFunc) bool{
-		"initiate lost":     loseAnswers(opInitiate, 1),
-		"parts lost":        loseAnswers(opPart, 2),
-		"parts refused":     answerFirst(opPart, 3, http.StatusServiceUnavailable, "SlowDown"),
-		"complete lost":     loseAnswers(opComplete, 1),
-		"complete refused":  answerFirst(opComplete, 1, http.StatusInternalServerError, "InternalError"),
-		"complete conflict": answerFirst(opComplete, 1, http.StatusConflict, "ConditionalRequestConflict"),
-		"complete late":     answerFirst(opComplete, 1, http.StatusOK, "InternalError"),
+		"initiate lost": loseAnswers(opInitiate, 1),
+		"parts lost":    loseAnswers(opPart, 2),
+		"parts refused": answerFirst(opPart, 3, http.StatusServiceUnavailable, "SlowDown"),
+		"complete lost": loseAnswers(opComplete, 1),
+		"complete lost again, and what became of it": loseAll(3, opComplete, opHead),
+		"complete refused":                           answerFirst(opComplete, 1, http.StatusInternalServerError, "InternalError"),
+		"complete conflict":                          answerFirst(opComplete, 1, http.StatusConflict, "ConditionalRequestConflict"),
+		"complete late":                              answerFirst(opComplete, 1, http.StatusOK, "InternalError"),
 	}
 	for name, intercept := range tests {
 		t.Run(name, func(t *testing.T) {
