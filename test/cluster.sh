@@ -32,8 +32,10 @@ pids=()
 finish() {
   trap - EXIT
   # The brokers first, which hand over and flush.
-  kill "${pids[@]:2}" 2>/dev/null || true
-  wait "${pids[@]:2}" 2>/dev/null || true
+  if ((${#pids[@]} > 2)); then
+    kill "${pids[@]:2}" 2>/dev/null || true
+    wait "${pids[@]:2}" 2>/dev/null || true
+  fi
   kill "${pids[@]:0:2}" ${front:-} 2>/dev/null || true
   wait || true
   [[ -z $temporary ]] || rm -rf "$temporary"
@@ -74,6 +76,7 @@ if [[ $settings ]]; then
 fi
 for _ in $(seq 1200); do
   (exec 3<>"/dev/tcp/127.0.0.1/$etcd_port") 2>/dev/null && { [[ $blob ]] || (exec 3<>"/dev/tcp/127.0.0.1/$front_port") 2>/dev/null; } && break
+  { kill -0 "${pids[0]}" && kill -0 "${pids[1]}"; } 2>/dev/null || { echo "etcd or the S3 server does not run:" >&2 && tail -n 3 "$dir/etcd.log" "$dir/s3.log" >&2; exit 1; }
   sleep 0.05
 done
 start() { # NUMBER
