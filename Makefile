@@ -16,7 +16,7 @@ HELM := $(TEST_CACHE)/bin/helm-$(HELM_VERSION)
 FUZZTIME ?= 5s
 SETTINGS := test/peer/broker.settings
 
-.PHONY: deploy-check cluster build test race check lint vet fuzz generate generate-check conformance interop interop-cluster interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
+.PHONY: deploy-check cluster build test race check lint vet fuzz generate generate-check conformance interop interop-cluster interop-moves interop-racks peer peer-cluster peer-record fault registry-kill registry-bench contract-bench torture model cluster-test cluster-chaos cluster-restore schemathesis on-kafka nightly bench sim clean
 
 ## build: the binary, static, in dist/
 build:
@@ -80,6 +80,10 @@ peer: build
 ## interop-cluster: the same clients against three brokers with etcd and an S3 server
 interop-cluster: build
 	test/with-broker.sh cluster $(SETTINGS) BROKER bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
+
+## interop-moves: the same while each broker gives its shards away, or with MOVES=-k is killed
+interop-moves: build
+	test/with-broker.sh cluster $(SETTINGS) BROKER test/moves.sh $(MOVES) bash -c 'test/interop/run.sh $$BROKER $(CLIENTS)'
 
 ## interop-racks: Kafka's consumer in each rack of a cluster of three brokers with racks of their own
 interop-racks: build
