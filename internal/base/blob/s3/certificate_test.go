@@ -8,8 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -117,7 +116,7 @@ func (a *authority) front(t *testing.T, behind http.Handler) *front {
 	f.TLS = &tls.Config{
 		Certificates: []tls.Certificate{a.issue(t, "server")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, MinVersion: tls.VersionTLS12,
 	}
-	f.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that it refuses
+	f.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // connections that it refuses
 	f.StartTLS()
 	t.Cleanup(f.Close)
 	return f
