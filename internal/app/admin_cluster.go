@@ -14,6 +14,7 @@ import (
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/broker/cluster"
 	"github.com/weir-stream/weir/internal/broker/placement"
+	"github.com/weir-stream/weir/internal/broker/shard"
 )
 
 // clusterAdmin answers the admin server's questions about the cluster, on every broker of it and on a broker alone:
@@ -32,6 +33,7 @@ type clusterAdmin struct {
 	member    *cluster.Member // nil for a broker alone
 	meta      meta.Store
 	objects   blob.Store
+	storage   *shard.Store
 	now       func() time.Time
 	// asking holds one token: the stores are asked by one caller at a time. last is the owner's of the token.
 	asking chan struct{}
@@ -98,7 +100,17 @@ type ClusterHealth struct {
 	Healthy  bool        `json:"healthy"`
 	Metadata StoreStatus `json:"metadata_store"`
 	Objects  StoreStatus `json:"object_store"`
+	Disk     *DiskStatus `json:"local_disk,omitempty"` // of a broker alone, which has its log there
 	Problems []string    `json:"problems"`
+}
+
+// DiskStatus says how the log on the local disk stands. What waits has not been moved into segments.
+type DiskStatus struct {
+	Full      bool   `json:"log_is_full"` // producers are refused
+	Waiting   int64  `json:"waiting_bytes"`
+	WaitingMs int64  `json:"waiting_ms"` // since the oldest of it was written
+	WaitsFor  string `json:"waits_for,omitempty"`
+	FreeBytes int64  `json:"free_bytes"`
 }
 
 // StoreStatus says whether a store answers this broker.

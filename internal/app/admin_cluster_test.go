@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/weir-stream/weir/internal/app"
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -228,5 +230,52 @@ func TestOnlyLocalProgramsChangeAnything(t *testing.T) {
 				t.Errorf("%s from %q to %q with %v: %d, want %d", method, c.from, c.host, slices.Clone(c.header), w.Code, c.want)
 			}
 		}
+	}
+}
+
+func TestHealthTellsOfALogWithoutRoom(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	j := &joined{done: make(chan error, 1)}
+	j.App = app.New(app.Options{
+		Values: values(t, "/weir", "auto.create.topics.enable=true"), Version: "test", Logger: slog.New(slog.DiscardHandler), FS: disk, Blob: blob.NewMem(), Meta: meta.NewMem(nil), NoRunFile: true,
+	})
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ready := make(chan struct{})
+	go func() { j.done <- j.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-j.done:
+		t.Fatalf("the server did not start: %v", err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := <-j.done; err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	var h app.ClusterHealth
+	if j.ask(t, http.MethodGet, "/v1/cluster/health", &h); !h.Healthy || h.Disk == nil || h.Disk.Full {
+		t.Fatalf("health is %+v", h)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(j.Addresses()["kafka"]), kgo.AllowAutoTopicCreation(), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	put := func() error {
+		return cl.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: make([]byte, 500_000)}).FirstErr()
+	}
+	for put() != nil { // until the topic is there
+		if ctx.Err() != nil || t.Context().Err() != nil {
+			t.Fatal("no record is taken")
+		}
+	}
+	disk.SetFreeBytes(0)
+	for put() == nil { // what was prepared is used up
+	}
+	j.ask(t, http.MethodGet, "/v1/cluster/health", &h)
+	if h.Healthy || !h.Disk.Full || len(h.Problems) != 1 || !strings.Contains(h.Problems[0], "producers are refused") {
+		t.Errorf("health is %+v", h)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-stream/weir/internal/base/blob"
+	"github.com/weir-stream/weir/internal/broker/shard"
 )
 
 // health asks both stores for something small, and says what is not well. It returns an error only if ctx ends.
@@ -46,9 +47,21 @@ func (c *clusterAdmin) health(ctx context.Context) (ClusterHealth, error) {
 	stores := c.last
 	<-c.asking
 	h := ClusterHealth{ClusterStatus: c.status(), Metadata: stores.meta, Objects: stores.objects, Problems: []string{}}
+	if c.member == nil && c.storage != nil {
+		h.Disk = diskStatus(c.storage)
+	}
 	h.Problems = append(h.Problems, h.judge()...)
 	h.Healthy = len(h.Problems) == 0
 	return h, nil
+}
+
+func diskStatus(s *shard.Store) *DiskStatus {
+	bytes, age := s.Pending()
+	d := &DiskStatus{Full: s.NoSpace(), Waiting: bytes, WaitingMs: age.Milliseconds(), WaitsFor: s.Waits()}
+	if usage, err := s.Free(); err == nil {
+		d.FreeBytes = int64(usage.FreeBytes)
+	}
+	return d
 }
 
 // absentObject is the key of an object that never exists: the store says so, which is an answer.
@@ -69,7 +82,18 @@ func ask(ctx context.Context, question func(context.Context) error) StoreStatus 
 // judge says what an operator should know, worst first.
 func (h *ClusterHealth) judge() (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if !h.Objects.OK {
+	if d := h.Disk; d != nil {
+		if d.Full {
+			say("the log of broker %d has all of the local disk that it may take, so producers are refused until it has room: %d MiB in it wait to be moved into segments, %d MiB of the disk are free",
+				h.Broker, d.Waiting>>20, d.FreeBytes>>20)
+		}
+		if d.WaitsFor != "" {
+			say("broker %d cannot move what is in its log into segments, the oldest of it %d s old: %s", h.Broker, d.WaitingMs/1000, d.WaitsFor)
+		}
+	}
+	if !h.Objects.OK && h.Alone {
+		say("broker %d does not reach the object store, so what is only there cannot be read: %s", h.Broker, h.Objects.Error)
+	} else if !h.Objects.OK {
 		say("broker %d does not reach the object store, so it can acknowledge nothing: %s", h.Broker, h.Objects.Error)
 	}
 	if !h.Metadata.OK {

@@ -264,14 +264,15 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	if err != nil {
 		return nil, fmt.Errorf("calls between brokers: %w", err)
 	}
+	walMost, walFile := a.walSizes()
 	storage := shard.New(shard.Options{
 		FS: stores.files, WALDir: filepath.Join(a.data, "wal"), Blob: stores.objects, Meta: store, Topics: logTopics{tps}, ClusterID: tps.ClusterUUID(),
 		Broker: nodeID, Shards: shards, Now: a.o.Now, Nonce: nonce, Logger: a.o.Logger, Registerer: registry,
-		WALFileBytes: WALFileBytes.Get(v), WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
+		WALFileBytes: walFile, WALGroupBytes: WALGroupBytes.Get(v), WALKeepBytes: WALKeepBytes.Get(v), CheckpointInterval: CheckpointInterval.Get(v),
 		RetentionInterval: RetentionInterval.Get(v), ProducerExpiry: func() time.Duration { return ProducerExpiry.Get(tps.Values()) },
 		Cleaner: func() shard.CleanerOptions { return cleanerOptions(tps.Values()) },
 		Cluster: a.clusterStorage(a.member), Remote: a.remoteObjects(), BlockCacheBytes: BlockCacheBytes.Get(v),
-		WALMaxBytes: a.walMaxBytes(), UploadMaxAge: a.uploadMaxAge(),
+		WALMaxBytes: walMost, UploadMaxAge: a.uploadMaxAge(),
 	})
 	a.storage = storage
 	access, err := openAuthorizer(ctx, store, v, a.o.Logger, registry)
@@ -351,7 +352,7 @@ func (a *App) assemble(ctx context.Context, c *closers) ([]service.Member, error
 	a.admin = &admin{
 		address: AdminListen.Get(v), gather: gatherer, pprof: AdminProfiling.Get(v), logger: a.o.Logger, waits: a.platform.waits,
 		contracts: &contractAdmin{broker: nodeID, contracts: a.contracts},
-		cluster:   &clusterAdmin{clusterID: a.clusterID, directory: directory, member: a.member, meta: store, objects: stores.objects, now: a.o.Now},
+		cluster:   &clusterAdmin{clusterID: a.clusterID, directory: directory, member: a.member, meta: store, objects: stores.objects, storage: storage, now: a.o.Now},
 	}
 	var members []service.Member
 	storageNeeds := []string{"topics"}

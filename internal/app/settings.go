@@ -56,11 +56,11 @@ var (
 	Shards = config.Int("storage.shards", 4, config.Range(1, 65_536),
 		"Shards of a new data directory or, 64 by default, of a new cluster; it keeps the number it was made with.")
 	WALFileBytes = config.Long("storage.wal.file.bytes", 128<<20, config.Range(1<<20, 4<<30),
-		"Size of a file of the write-ahead log, a multiple of 4096. It holds the largest request.")
+		"Size of a file of the write-ahead log, a multiple of 4096. It holds the largest request. At most an eighth of what the log may take (storage.wal.max.bytes, else half of the disk), unless that is under 16 MiB.")
 	WALGroupBytes = config.Int("storage.wal.group.bytes", 1<<20, config.Range(64<<10, 64<<20),
 		"Bytes of batches near which a write of the write-ahead log is closed.")
 	WALKeepBytes = config.Long("storage.wal.keep.bytes", 4<<30, config.AtLeast(int64(8<<20)),
-		"Bytes that the write-ahead log may hold before its older half is moved into segments.")
+		"Bytes that the write-ahead log may hold before its older half is moved into segments; at most half of what it may take, if that is bounded.")
 	CheckpointInterval = config.Millis("storage.checkpoint.interval.ms", time.Minute, config.AtLeast(100),
 		"Time between checkpoints while there are writes; it bounds what a start has to replay.")
 	RetentionInterval = config.Millis("log.retention.check.interval.ms", 5*time.Minute, config.AtLeast(1),

@@ -47,28 +47,37 @@ func (a *App) uploadMaxAge() time.Duration {
 	return UploadMaxAge.Get(a.o.Values)
 }
 
-// walMaxBytes is what the log in files may take, 0 for no limit. Half of the disk leaves the other half to metadata, caches and whatever else
-// is there.
-func (a *App) walMaxBytes() int64 {
-	if n := WALMaxBytes.Get(a.o.Values); n > 0 || !a.tiered() {
-		return n
-	}
-	usage, err := a.o.FS.Usage(a.data)
-	if err != nil {
-		return 0
-	}
-	have := int64(usage.FreeBytes)
-	dir := filepath.Join(a.data, "wal")
-	names, err := a.o.FS.List(dir)
-	if err != nil {
-		return 0
-	}
-	for _, name := range names {
-		if info, err := a.o.FS.Stat(filepath.Join(dir, name)); err == nil {
-			have += info.Size()
+// walFileBytesLeast is the smallest file that a small disk makes of storage.wal.file.bytes. It holds any batch that a topic takes by default.
+const walFileBytesLeast = 16 << 20
+
+// walSizes is what the log in files may take, 0 for no limit, and how large its files are. Half of the disk leaves the other half to metadata, caches and
+// whatever else is there. Only whole files are given back, so eight of them have room at least.
+func (a *App) walSizes() (most, file int64) {
+	most, file = WALMaxBytes.Get(a.o.Values), WALFileBytes.Get(a.o.Values)
+	bound := most
+	if bound == 0 {
+		usage, err := a.o.FS.Usage(a.data)
+		if err != nil {
+			return 0, file
 		}
+		have := int64(usage.FreeBytes)
+		dir := filepath.Join(a.data, "wal")
+		names, err := a.o.FS.List(dir)
+		if err != nil {
+			return 0, file
+		}
+		for _, name := range names {
+			if info, err := a.o.FS.Stat(filepath.Join(dir, name)); err == nil {
+				have += info.Size()
+			}
+		}
+		bound = have / 2
 	}
-	return max(have/2, 4*WALFileBytes.Get(a.o.Values))
+	file = min(file, max(walFileBytesLeast, bound/8&^4095))
+	if most == 0 && a.tiered() {
+		most = max(bound, 4*file)
+	}
+	return most, file
 }
 
 // cacheBytesMost is what the cache of segments takes at most if nothing is said.

@@ -5,11 +5,17 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	mrand "math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +94,87 @@ func TestTieredServerOutlivesS3(t *testing.T) {
 		}
 	}
 	t.Logf("FIGURE %d MiB more were taken %.1f s after S3 is back", 2*walMax>>20, time.Since(at).Seconds())
+	p.readAll(topic)
+}
+
+// A server with segments in S3 on a disk that is smaller than the log is meant to be, and nothing set: producers of more than the disk holds are slowed down or told to try again, for
+// as long as S3 is slow or refuses everything, nothing else fails, health says what is wrong, and some of the disk stays free for what gets it out of there.
+func TestTieredServerOnASmallDisk(t *testing.T) {
+	const disk, topic = 300 << 20, "small"
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, fmt.Sprint("size=", disk)); err != nil {
+		t.Fatalf("this test mounts a tmpfs and needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s3 := servertest.StartS3(t)
+	gateway, err := NewGateway(t.Context(), s3.Endpoint, mrand.New(mrand.NewPCG(1, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gateway.Close() })
+	t.Setenv("AWS_ACCESS_KEY_ID", s3.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3.SecretKey)
+	b, err := fault.Start(context.WithoutCancel(t.Context()), os.Getenv("TEST_BINARY"), filepath.Join(mount, "data"), "127.0.0.1:0",
+		"--blob", strings.Replace(s3.URL("tier"), s3.Endpoint, gateway.Endpoint(), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Kill)
+	p := &filler{t: t, acked: map[int32]int64{}}
+	p.client, err = kgo.NewClient(kgo.SeedBrokers(b.Kafka), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordDeliveryTimeout(3*time.Second), kgo.MaxBufferedRecords(64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.client.Close)
+	if _, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 4, 1, nil, topic); err != nil {
+		t.Fatal(err)
+	}
+	take := func(what string) { // more than the disk holds
+		at, wanted := time.Now(), p.bytes+disk
+		for p.bytes < wanted {
+			if err := p.fill(8 << 20); err != nil && time.Since(at) > 4*time.Minute {
+				t.Fatalf("%s: only %d MiB of %d were taken in %v: %v: %s", what, (disk-wanted+p.bytes)>>20, disk>>20, time.Since(at), err, b.LogTail())
+			}
+		}
+		t.Logf("FIGURE %s: %d MiB taken in %.1f s", what, disk>>20, time.Since(at).Seconds())
+	}
+	take("S3 is well")
+	gateway.Set(Trouble{Delay: 300 * time.Millisecond})
+	take("S3 is slow")
+	gateway.Set(Trouble{Refuse: 1})
+	var ke *kerr.Error
+	if refused := p.fill(2 * disk); !errors.As(refused, &ke) && !errors.Is(refused, kgo.ErrRecordTimeout) || ke != nil && !ke.Retriable {
+		t.Fatalf("a log that has all that it may have gives %v, want an error that clients retry", refused)
+	}
+	res, err := http.Get("http://" + b.Addresses["admin"] + "/v1/cluster/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var health struct {
+		Healthy bool
+		Disk    struct {
+			Full bool `json:"log_is_full"`
+		} `json:"local_disk"`
+		Problems []string
+	}
+	if err := json.NewDecoder(res.Body).Decode(&health); err != nil || health.Healthy || !health.Disk.Full || len(health.Problems) == 0 {
+		t.Errorf("health of a server that refuses producers is %+v, %v", health, err)
+	}
+	var usage syscall.Statfs_t
+	if err := syscall.Statfs(mount, &usage); err != nil || int64(usage.Bavail)*usage.Bsize < 32<<20 {
+		t.Errorf("%d bytes are left of the disk, %v, want 32 MiB", int64(usage.Bavail)*usage.Bsize, err)
+	}
+	if !b.Running() {
+		t.Fatalf("the server has ended: %s", b.LogTail())
+	}
+	gateway.Set(Trouble{})
+	take("S3 is well again")
 	p.readAll(topic)
 }
 

@@ -60,8 +60,13 @@ type rest struct {
 
 // settle takes the result of a round. It returns the error that ends the process, if any.
 func (r *rest) settle(s *Store, err error) error {
+	if waitable(err) {
+		text := err.Error()
+		s.waits.Store(&text)
+	}
 	switch {
 	case err == nil:
+		s.waits.Store(nil)
 		if r.away {
 			s.o.Logger.Info("the object store answers again")
 		}
@@ -194,6 +199,11 @@ func (s *Store) cutIfDue(ctx context.Context) error {
 	held, end := l.files.Bytes(), wal.Position(s.durable.Load())
 	switch {
 	case extents > int64(s.o.ExtentsMax):
+	case s.o.Remote && l.files.NoSpace():
+		// All goes, as others have filled the disk. The last file is not given back, whatever lies in it: less than one is no reason.
+		if end < s.cutEnd+wal.Position(s.o.WALFileBytes) {
+			return nil
+		}
 	case held > s.o.WALKeepBytes:
 		end -= wal.Position(s.o.WALKeepBytes / 2)
 		// Files that hold quarantined bytes stay, and may keep held above its bound: only new bytes are a reason to go on.

@@ -48,7 +48,7 @@ func (s *Store) recover(ctx context.Context) error {
 	l := s.present.Load()
 	l.files = wal.New(wal.Options{
 		FS: s.o.FS, Dir: s.o.WALDir, ClusterID: s.o.ClusterID, Incarnation: l.incarnation, Nonce: s.o.Nonce(),
-		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, MaxBytes: s.o.WALMaxBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
+		Start: start, Recovered: res.End, FileBytes: s.o.WALFileBytes, GroupBytes: s.o.WALGroupBytes, MaxBytes: s.o.WALMaxBytes, LeaveBytes: s.o.ReserveBytes, OnDurable: s.onDurable, Logger: s.o.Logger, Registerer: s.o.Registerer,
 	})
 	l.wal, l.env.WAL = l.files, l.files
 	for _, l := range s.logs {

@@ -79,7 +79,7 @@ type Options struct {
 	WALFileBytes int64
 	// WALGroupBytes is the size near which a group is flushed, 0 for 1 MiB.
 	WALGroupBytes int
-	// WALKeepBytes is how much the WAL holds before its older half is cut into objects, 0 for 4 GiB.
+	// WALKeepBytes is how much the WAL holds before its older half is cut into objects, 0 for 4 GiB; at most half of WALMaxBytes.
 	WALKeepBytes int64
 	// ExtentsMax is how many L0 extents the index holds before they are cut, 0 for 400,000.
 	ExtentsMax int
@@ -106,7 +106,7 @@ type Options struct {
 	// are assigned to it. FS, WALDir and the sizes of the log in files are then not used.
 	Cluster *ClusterOptions
 	// ReserveBytes is disk space that is kept for the checkpoints and metadata by which a full disk is emptied, 0 for
-	// 32 MiB. The metadata store wants some free space for each transaction, which must be a good deal less.
+	// 32 MiB, and as much again that the log does not grow into: what the reserve gave up is not the log's. The metadata store wants some free space for each transaction, which must be a good deal less.
 	ReserveBytes int64
 }
 
@@ -126,6 +126,9 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.WALFileBytes, 128<<20)
 	set(&o.WALKeepBytes, 4<<30)
+	if o.WALMaxBytes > 0 {
+		o.WALKeepBytes = min(o.WALKeepBytes, o.WALMaxBytes/2) // a cut that is due when the log is full comes too late
+	}
 	set(&o.BlockCacheBytes, blockCacheBytes(o.Remote))
 	set(&o.ReserveBytes, 32<<20)
 	set((*int64)(&o.CheckpointInterval), int64(time.Minute))
@@ -238,6 +241,7 @@ type Store struct {
 	// cutEnd is where the last cut for the sake of the WAL's size or age ended. Maintenance alone uses it.
 	cutEnd wal.Position
 	tier   tier
+	waits  atomic.Pointer[string] // see Waits
 	// clients are those for whom the logs work, and pacer makes cuts and merges yield to them; Look and Begin are maintenance's.
 	clients pacer.Clients
 	pacer   *pacer.Pacer

@@ -127,6 +127,21 @@ func (s *Store) Pending() (bytes int64, age time.Duration) {
 	return bytes, max(0, now.Sub(s.tier.at(oldest, now)))
 }
 
+// Waits says in words what maintenance waits for, a full disk or an object store that does not answer; empty if it goes on. What was written stays on the
+// local disk meanwhile.
+func (s *Store) Waits() string {
+	if text := s.waits.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// NoSpace says that the log in files cannot grow: appends are refused until something was cut, or the disk has room again.
+func (s *Store) NoSpace() bool {
+	l := s.present.Load()
+	return l != nil && l.files != nil && l.files.NoSpace()
+}
+
 type tierMetrics struct{ away prometheus.Gauge }
 
 func newTierMetrics(r prometheus.Registerer) *tierMetrics {

@@ -205,3 +205,40 @@ func TestUploadsAreBoundedByAge(t *testing.T) {
 		}
 	})
 }
+
+// A log that may take less than it is to keep is cut before it is full: an object store that works has producers wait for nothing.
+func TestLogWithLittleRoomIsCutBeforeItIsFull(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]int64{"its most bytes": 4 << 20, "the disk": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.topics[topicA] = 1
+				_, seam := storm()
+				n, err := w.start(t.Context(), simSeams{blobs: seam}, func(o *Options) {
+					o.Remote, o.WALFileBytes, o.WALKeepBytes, o.WALMaxBytes = true, 256<<10, 1<<30, keep
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if keep == 0 {
+					w.disk.SetFreeBytes(4 << 20)
+				}
+				filled := fill(t, n, topicA)
+				for range 5 { // each time as much as the log can take
+					<-time.After(time.Minute)
+					if got := fill(t, n, topicA); got < filled/4 {
+						t.Fatalf("%d batches found room after a minute with an object store that works, the log took %d at first", got, filled)
+					}
+				}
+				if text := n.Waits(); text != "" {
+					t.Errorf("maintenance waits: %s", text)
+				}
+				if err := n.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -168,4 +168,11 @@ func (l *Log) Bytes() int64 {
 	return n
 }
 
+// NoSpace says that the chain cannot grow: the disk is full, or MaxBytes are held. Appends are refused once what is prepared is used up.
+func (l *Log) NoSpace() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.noSpace
+}
+
 func (l *Log) path(name string) string { return filepath.Join(l.o.Dir, name) }

@@ -31,6 +31,7 @@ type Options struct {
 	QueueBytes int64 // batch bytes in memory, not yet durable, above which Admit blocks; 0: 64 MiB
 	RingBytes  int64 // of the last frames that stay in memory for readers of the tail; 0: 32 MiB
 	MaxBytes   int64 // most that the files of the chain may take on disk; 0: no limit but the disk
+	LeaveBytes int64 // of the disk that the log does not grow into, for what must be written when it is full; 0: none
 	SpareFiles int   // trimmed files kept for reuse, and files prepared ahead in a burst; 0: 2
 
 	// OnDurable, if not nil, is called for every durable frame that has content, in order, one at a time, before its tickets
@@ -69,7 +70,7 @@ func (o *Options) validate() error {
 		return errors.New("wal: no directory given")
 	case !validFileBytes(o.FileBytes):
 		return fmt.Errorf("wal: file size %d is not a multiple of 4 KiB in [16 KiB, 4 GiB]", o.FileBytes)
-	case o.GroupBytes < 0 || o.QueueBytes < 0 || o.RingBytes < 0 || o.MaxBytes < 0 || o.SpareFiles < 0:
+	case o.GroupBytes < 0 || o.QueueBytes < 0 || o.RingBytes < 0 || o.MaxBytes < 0 || o.LeaveBytes < 0 || o.SpareFiles < 0:
 		return errors.New("wal: negative size")
 	case o.Start < 0 || o.Start%pageBytes != 0 || o.Start > maxPosition/2:
 		return fmt.Errorf("wal: start position %v is not the begin of a file", o.Start)

@@ -16,6 +16,8 @@ const (
 	// aheadBytes is how much of the chain is prepared ahead in quiet times: more than the device writes while the preparer
 	// waits for its turn.
 	aheadBytes = 64 << 20
+	// leastBytes is how much is still worth having when a disk or MaxBytes has no room for more.
+	leastBytes = 4 << 20
 	// burstTime is the age of the last preparation below which the log is in a burst, and twice as much is prepared.
 	burstTime = time.Second
 	// noSpaceRetry is how long the preparer waits before it asks a full disk again.
@@ -33,12 +35,13 @@ type preparer struct {
 	spares    []*file // under a spare name, each FileBytes long
 	spareName int     // number of the next spare name
 	ahead     int64   // bytes to have prepared
+	least     int64   // of them, where space is short
 	last      time.Time
 }
 
 func newPreparer(l *Log) *preparer {
 	ahead := min(aheadBytes, l.o.FileBytes*int64(l.o.SpareFiles))
-	return &preparer{l: l, kicked: make(chan struct{}, 1), ahead: ahead, lowBytes: ahead / 2}
+	return &preparer{l: l, kicked: make(chan struct{}, 1), ahead: ahead, least: min(ahead, leastBytes), lowBytes: ahead / 2}
 }
 
 // kick has the preparer look for work. It may be called under Log.mu: it does not block.
@@ -277,6 +280,10 @@ func (p *preparer) extend() error {
 		} else {
 			err = p.add(held)
 		}
+		if isFull(err) && p.ahead > p.least {
+			p.ahead = max(p.ahead/2, p.least) // there may be space for less
+			continue
+		}
 		if err != nil {
 			if isFull(err) {
 				p.publish(nil, 0, true)
@@ -313,12 +320,30 @@ func (p *preparer) heldBytes() int64 {
 // errChainFull says that MaxBytes are held; isFull accepts it.
 var errChainFull = fmt.Errorf("the chain has its most bytes: %w", errNoSpaceSystem)
 
+// errDiskShort says that what is left of the disk is not the log's; isFull accepts it.
+var errDiskShort = fmt.Errorf("the rest of the disk is for others: %w", errNoSpaceSystem)
+
+// leave refuses n more bytes of the disk if fewer than LeaveBytes are free then.
+func (p *preparer) leave(n int64) error {
+	if p.l.o.LeaveBytes == 0 {
+		return nil
+	}
+	usage, err := p.l.o.FS.Usage(p.l.o.Dir)
+	if err == nil && usage.FreeBytes < uint64(n+p.l.o.LeaveBytes) {
+		return errDiskShort
+	}
+	return nil //nolint:nilerr // nobody knows how much is free: the disk itself will refuse
+}
+
 // grow gives the last file of the chain more blocks.
 func (p *preparer) grow(f *file, held int64) error {
 	l := p.l
 	n := min(f.bytes-f.allocated, p.ahead)
 	if l.o.MaxBytes > 0 && held+n > l.o.MaxBytes {
 		return errChainFull
+	}
+	if err := p.leave(n); err != nil {
+		return err
 	}
 	if err := f.f.Allocate(f.allocated, n); err != nil {
 		// Blocks may have been had for a part; nothing is written there, so they can go.
@@ -355,6 +380,9 @@ func (p *preparer) add(held int64) error {
 			return fmt.Errorf("renew %s: %w", from, fatal(err))
 		}
 	} else {
+		if err := p.leave(n); err != nil {
+			return err
+		}
 		w, err := l.o.FS.Create(l.path(from))
 		if err != nil {
 			return fmt.Errorf("make a log file: %w", err)
