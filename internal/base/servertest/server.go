@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,21 +181,29 @@ func run(t testing.TB, variable, log string, n int, configure func(s *Server, po
 	return nil
 }
 
+// Ports are looked for below those that the system gives to clients: a server may be down for a while and must find its port free then.
+const (
+	firstPort = 12000
+	portsMax  = 8000
+	portTries = 1000
+)
+
 // freePorts returns n different loopback ports on which nobody listens now.
 func freePorts(t testing.TB, n int) []string {
 	t.Helper()
-	ports := make([]string, n)
-	for i := range ports {
+	var ports []string
+	for range portTries {
+		port := strconv.Itoa(firstPort + rand.IntN(portsMax)) //nolint:gosec // so that tests which run at once do not meet
 		//nolint:noctx // A loopback port is there at once or not at all.
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer func() { _ = l.Close() }() // held until all are found, so that they differ
-		_, ports[i], err = net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+		if ports = append(ports, port); len(ports) == n {
+			return ports
 		}
 	}
-	return ports
+	t.Fatalf("no %d free ports from %d on", n, firstPort)
+	return nil
 }
