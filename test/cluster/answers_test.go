@@ -116,6 +116,23 @@ func TestGatewayLosesTheAnswersToRepetitionsToo(t *testing.T) {
 	}
 }
 
+func TestGatewayLosesTheAnswersOfUploadsAlone(t *testing.T) {
+	t.Parallel()
+	g, s := gatewayTo(t)
+	g.Set(Trouble{LoseUploads: 1})
+	for target, lost := range map[string]bool{"/k": false, "/k?partNumber=1&uploadId=u": true} {
+		if _, _, err := exchange(t, g, http.MethodPut, target, "body"); (err != nil) != lost {
+			t.Errorf("PUT %s: %v", target, err)
+		}
+	}
+	if _, _, err := exchange(t, g, http.MethodPost, "/k?uploadId=u", "body"); err == nil {
+		t.Error("the end of an upload was answered")
+	}
+	if puts, posts, uploads := s.seen(http.MethodPut), s.seen(http.MethodPost), g.Counts.LostUploads.Load(); puts != 2 || posts != 1 || uploads != 1 {
+		t.Errorf("%d PUTs and %d POSTs were done, and %d uploads counted as lost", puts, posts, uploads)
+	}
+}
+
 func TestGatewayAnswersInThePlaceOfTheServer(t *testing.T) {
 	t.Parallel()
 	g, s := gatewayTo(t)

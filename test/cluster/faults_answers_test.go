@@ -105,7 +105,7 @@ func (c *nodes) loseUploads(_ *node) {
 			c.note("ballast: %v", err)
 		}
 		// A checkpoint cuts it, within some seconds.
-		c.troubled(Trouble{Lose: 0.8, Again: 1 + c.rng.IntN(2)}, c.between(6, 9), c.all, uploads, nil)
+		c.troubled(Trouble{LoseUploads: 0.8, Again: 1 + c.rng.IntN(2)}, c.between(6, 9), c.all, uploads, nil)
 		if c.sum(uploads) > before {
 			return
 		}

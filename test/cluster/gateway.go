@@ -27,12 +27,13 @@ type Trouble struct {
 	Again  int           // how many answers more are lost of a request that has lost one, as it is repeated, and of the question what its object is
 	Late   float64       // share of PUTs that get no answer and are done up to Gateway.LateMax later
 
-	Tear     float64       // share of GETs whose bodies do not come whole
-	Deny     string        // code of S3 with which everything is answered 403, if it is not empty
-	Throttle float64       // share of requests that are answered 429, to be repeated after a second
-	Redirect float64       // share of requests that are answered 307, with another name of the same place
-	Stale    time.Duration // listings do not tell of what was written or deleted so short a time ago
-	Page     int           // most keys on a page of a listing, whatever was asked for; 0: as asked for
+	LoseUploads float64       // the same of what makes an object of parts alone
+	Tear        float64       // share of GETs whose bodies do not come whole
+	Deny        string        // code of S3 with which everything is answered 403, if it is not empty
+	Throttle    float64       // share of requests that are answered 429, to be repeated after a second
+	Redirect    float64       // share of requests that are answered 307, with another name of the same place
+	Stale       time.Duration // listings do not tell of what was written or deleted so short a time ago
+	Page        int           // most keys on a page of a listing, whatever was asked for; 0: as asked for
 }
 
 // lateMax is the default of Gateway.LateMax: longer than a lease.
@@ -157,7 +158,7 @@ func (g *Gateway) draw(r *http.Request) fate {
 	defer g.mu.Unlock()
 	t, chance := g.trouble, func(share float64) bool { return g.rng.Float64() < share }
 	writes := r.Method == http.MethodPut || r.Method == http.MethodPost || r.Method == http.MethodDelete
-	f := fate{trouble: t, cut: t.Cut, refuse: chance(t.Refuse), lose: writes && chance(t.Lose), late: r.Method == http.MethodPut && chance(t.Late)}
+	f := fate{trouble: t, cut: t.Cut, refuse: chance(t.Refuse), lose: writes && chance(t.Lose) || ofUpload(r) && chance(t.LoseUploads), late: r.Method == http.MethodPut && chance(t.Late)}
 	f.throttle, f.redirect, f.tear = chance(t.Throttle), chance(t.Redirect), r.Method == http.MethodGet && chance(t.Tear)
 	f.way, f.share = g.rng.IntN(3), g.rng.Float64()
 	if t.Delay > 0 {
@@ -171,6 +172,12 @@ func (g *Gateway) draw(r *http.Request) fate {
 		g.drawAgain(r, &f)
 	}
 	return f
+}
+
+// ofUpload tells whether a request is one of those that make an object of parts.
+func ofUpload(r *http.Request) bool {
+	q := r.URL.Query()
+	return r.Method != http.MethodGet && (q.Has("uploads") || q.Has("uploadId"))
 }
 
 // drawAgain loses the answer to a request that has lost one before, and to the question what is there now. g.mu is held.
