@@ -246,7 +246,9 @@ func codes(v reflect.Value) (out []kafka.Error) {
 func TestAuthorizationMatrix(t *testing.T) {
 	t.Parallel()
 	srv := mustStart(t, t.TempDir(), "authorizer.class.name=weir", "super.users=User:root", "audit.enable=true", "audit.queue.events=1000000",
-		"audit.categories=management,authentication,denied,describe,produce,consume", "transaction.state.log.num.partitions=2", "delegation.token.secret.key=secret")
+		"audit.categories=management,authentication,denied,describe,produce,consume", "transaction.state.log.num.partitions=2", "delegation.token.secret.key=secret",
+		// Members of its groups say that they live once, and must be there to the end, however slow the machine is.
+		"group.share.max.session.timeout.ms=3600000", "group.share.session.timeout.ms=3600000", "group.streams.max.session.timeout.ms=3600000", "group.streams.session.timeout.ms=3600000")
 	m := &matrix{t: t, server: srv, api: srv.API(), expects: map[int32]expected{}}
 	for _, row := range refusals(m.settle()) {
 		for _, col := range columns() {
