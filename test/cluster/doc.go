@@ -21,8 +21,8 @@
 //
 // Kafka's own clients and tools (testdata/Clients.java; Java 17 and Maven are needed) must see nothing of a rolling restart, nor of kills.
 //
-// Three tests measure instead: how long partitions stay without acknowledgements after a kill and in a planned move, and that a
-// rolling restart is no error to any client.
+// Four tests measure instead: how long partitions stay without acknowledgements after a kill and in a planned move, that a
+// rolling restart is no error to any client, and what members of a large group notice when its coordinator moves.
 //
 // Tests with a binary have the build tag clusterchaos (and need the tag cluster, for the servers): $TEST_BINARY names the binary,
 // $CHAOS_SECONDS says for how long (default 600), and $CHAOS_SEED repeats the choices of a run. What was done when is printed if a test

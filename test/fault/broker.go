@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,4 +150,19 @@ func (b *Broker) ResidentBytes() (int64, error) {
 		}
 	}
 	return 0, errors.New("no VmRSS in /proc")
+}
+
+// ProcessorTime returns what the process has used of the processors, in hundredths of a second.
+func (b *Broker) ProcessorTime() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name before may hold anything
+	if len(fields) < 13 {
+		return 0, errors.New("no times in /proc")
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err, err2)
 }
