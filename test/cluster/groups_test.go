@@ -280,11 +280,17 @@ func TestMeasureGroupOfManyMoves(t *testing.T) {
 			}
 			heard, missing := g.heard(next)
 			for missing > 0 || !g.even() {
+				if dead != nil && time.Since(at) > time.Minute {
+					break // how many clients stay with a broker that has ended is a figure: docs/benchmarks.md
+				}
 				if time.Since(at) > 2*time.Minute {
 					t.Fatalf("%s, %s: %d members were not heard by the new coordinator, shape %s, errors %v", protocol.name, how, missing, g.shape(), g.mark())
 				}
 				c.rest(20 * time.Millisecond)
 				heard, missing = g.heard(next)
+			}
+			if len(heard) == 0 {
+				t.Fatalf("%s, %s: the new coordinator has heard nobody", protocol.name, how)
 			}
 			stable := time.Since(at)
 			c.rest(max(0, 15*time.Second-stable)) // a rebalance would begin in that time
@@ -292,8 +298,8 @@ func TestMeasureGroupOfManyMoves(t *testing.T) {
 			g.mu.Lock()
 			changes := g.changes
 			g.mu.Unlock()
-			t.Logf("FIGURE %s, %s of %d members' coordinator: without answers for %.2f s; members heard by the new one: half after %.1f s, all after %.1f s; %d partitions changed hands; errors %v; "+
-				"brokers' processor %.2f s a second, %.2f in quiet; largest broker %d MiB", protocol.name, how, n, end().Seconds(), heard[n/2].Sub(at).Seconds(), heard[n-1].Sub(at).Seconds(),
+			t.Logf("FIGURE %s, %s of %d members' coordinator: without answers for %.2f s; members heard by the new one: half after %.1f s, the last after %.1f s, %d not in a minute; %d partitions changed hands; errors %v; "+
+				"brokers' processor %.2f s a second, %.2f in quiet; largest broker %d MiB", protocol.name, how, n, end().Seconds(), heard[len(heard)/2].Sub(at).Seconds(), heard[len(heard)-1].Sub(at).Seconds(), missing,
 				changes, g.mark(), work.Seconds()/workFor.Seconds(), idle.Seconds()/idleFor.Seconds(), c.resident())
 			if changes > 0 && dead == nil { // members that are refused a connection in the moment after a kill join again, as clients do
 				t.Errorf("%s, %s: %d partitions changed hands, want none", protocol.name, how, changes)
