@@ -42,7 +42,7 @@ var (
 	FlushBytes = config.Int("storage.flush.bytes", 4<<20, config.Range(64<<10, 256<<20),
 		"Bytes of batches at which an object of the write-ahead log is written at once in a cluster.")
 	TailMemory = config.Long("storage.tail.memory.bytes", 0, config.AtLeast(0),
-		"Memory of a broker in a cluster for the end of its log, from where consumers are served and segments are made without a request to the object store; segments are made once five eighths of it were written. 0 is a sixteenth of the machine's memory, from 128 MiB to 1 GiB.")
+		"Memory of a broker in a cluster for the end of its log: three eighths from where consumers are served without a request to the object store, five for what segments are made of. They are made once so much was written, or after a burst. 0 is a sixteenth of the machine's memory, from 128 MiB to 1 GiB.")
 	FlushPuts = config.Double("storage.flush.puts.per.second", 0, config.AtLeast(0), config.Common,
 		"Objects of the write-ahead log that a broker of a cluster may write a second, on average over a minute; 0 is any number. Each is a request that the object store charges for.")
 	FlushBudget = config.Double("storage.flush.budget.per.month", 0, config.AtLeast(0),
@@ -167,8 +167,9 @@ func (a *App) clusterStorage(m *cluster.Member) *shard.ClusterOptions {
 		return nil
 	}
 	v := a.o.Values
+	memory := ringBytes(TailMemory.Get(v), machineMemory())
 	return &shard.ClusterOptions{Directory: m.Directory(), Announce: m.Announce, Log: wal.ObjectOptions{
-		RingBytes:  ringBytes(TailMemory.Get(v), machineMemory()),
+		RingBytes: memory / 8 * 3, RecallBytes: memory / 8 * 5,
 		GroupBytes: FlushBytes.Get(v), Interval: FlushInterval.Get(v), Urgent: FlushUrgent.Get(v), PutsPerSecond: flushRate(v),
 	}}
 }

@@ -25,12 +25,13 @@
 // and of the limit are in the proportion that they had at the begin); a work ends, held or not, by the end of its time at the latest,
 // if full speed can; the more of a limit is used, the less is held; who asks for nothing holds nothing up.
 //
-// A Pacer and the Works it begins belong to one goroutine; Clients and Hurry are anybody's. Time is package time's, so tests run in a bubble of testing/synctest.
+// A Pacer belongs to one goroutine, which may have several others do the Work that it has begun: held, they are held together. Clients and Hurry are anybody's. Time is package time's, so tests run in a bubble of testing/synctest.
 // The package knows nothing of what is worked on, and never limits clients.
 package pacer
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -124,7 +125,9 @@ func (p *Pacer) Hurry() (done func()) {
 
 // Work is a piece of work of a known size. A nil *Work is never held.
 type Work struct {
-	p           *Pacer
+	p  *Pacer
+	mu sync.Mutex // of what follows, and of p while the work goes on
+
 	total, done int64
 	next        int64 // of done: the next look
 	began       time.Time
@@ -185,12 +188,7 @@ func (w *Work) Did(ctx context.Context, n int64) error {
 	if w == nil {
 		return nil
 	}
-	if w.done += n; w.done < w.next {
-		return nil
-	}
-	w.next = w.done + sliceBytes
-	w.p.Look()
-	if !w.held() {
+	if !w.did(n) {
 		return nil
 	}
 	began := time.Now()
@@ -203,15 +201,34 @@ func (w *Work) Did(ctx context.Context, n int64) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		w.p.Look()
-		if !w.held() {
+		if !w.look() {
 			return nil
 		}
 		t.Reset(pause)
 	}
 }
 
-// held says whether the work is to wait now.
+// did counts n bytes, and says whether who did them is to wait.
+func (w *Work) did(n int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done += n; w.done < w.next {
+		return false
+	}
+	w.next = w.done + sliceBytes
+	w.p.Look()
+	return w.held()
+}
+
+// look says whether who waits is to wait on.
+func (w *Work) look() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.p.Look()
+	return w.held()
+}
+
+// held says whether the work is to wait now. mu is held.
 func (w *Work) held() bool {
 	due := w.due()
 	w.p.due.Set(due)

@@ -28,22 +28,37 @@ func objectKey(kind string, shard int32, epoch int32, number uint64) string {
 	return fmt.Sprintf("%s/%05d/%08x.%016x", kind, shard, epoch, number)
 }
 
-// checkpointIfChanged writes a checkpoint of a shard. In a cluster, where each costs requests, a shard to which nothing was
-// written gets none; its pointer is moved on once it holds back too much of the log, or something for heldBackMax.
-func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState) error {
+// checkpointIfChanged writes a checkpoint of a shard as of mark. In a cluster, where each costs requests, a shard to which nothing was
+// written gets none; its pointer is moved on once it holds back too much of the log, or something for heldBackMax. A shard that was taken after mark has to wait for the next.
+func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState, mark wal.Mark) error {
 	if sh.life.objects == nil {
-		return s.checkpoint(ctx, sh)
+		return s.checkpoint(ctx, sh, mark)
 	}
-	mark := sh.life.mark() // first: of all frames below it changedTo tells
 	from, _ := sh.pointer.Needs(sh.life.incarnation)
+	if mark.Seq < from {
+		return nil
+	}
 	if sh.changed.Swap(false) || sh.changedTo.Load() > from {
-		return s.checkpoint(ctx, sh)
+		return s.checkpoint(ctx, sh, mark)
 	}
 	long := mark.Seq > from && time.Since(sh.movedAt) >= heldBackMax
 	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 && !long {
 		return nil
 	}
-	return s.publish(ctx, sh, sh.pointer.Publish(sh.version, sh.pointer.Manifest, sh.pointer.Checkpoint, mark.Seq))
+	err := s.publish(ctx, sh, sh.pointer.Publish(sh.version, sh.pointer.Manifest, sh.pointer.Checkpoint, mark.Seq))
+	if err == nil {
+		sh.marked = mark
+	}
+	return err
+}
+
+// lastMark is where the shard's checkpoint ends: a change of its objects alone is published as of there, and moves nothing more. Where no checkpoint knows all
+// that owners before have written it is the end of the log.
+func (sh *shardState) lastMark() wal.Mark {
+	if sh.marked == (wal.Mark{}) {
+		return sh.life.mark()
+	}
+	return sh.marked
 }
 
 // checkpoint writes the shard's manifest and checkpoint and moves its pointer to them.
@@ -51,13 +66,11 @@ func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState) error {
 // The replay position is read before the logs are, and everything that the logs knew is made durable before the pointer
 // moves: a snapshot may be ahead of the position, which replay passes over, but never ahead of the disk.
 //
-// In a log of objects, whose places only this process knows, what lies below the replay position is cut first, and what lies above
+// In a log of objects, whose places only this process knows, the position is that of mark, which a life had: what lies below it is cut first, and what lies above
 // is left to replay.
-func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
+func (s *Store) checkpoint(ctx context.Context, sh *shardState, mark wal.Mark) error {
 	replay, below := s.durable.Load(), wal.Position(math.MaxInt64)
-	var mark wal.Mark
 	if sh.life.objects != nil {
-		mark = sh.life.mark()
 		if err := s.cut(ctx, sh, mark.Pos); err != nil {
 			return err
 		}
@@ -105,6 +118,7 @@ func (s *Store) checkpoint(ctx context.Context, sh *shardState) error {
 		}
 		return err
 	}
+	sh.marked = mark
 	sh.unpublished.Store(0)
 	s.discard(ctx, old.Manifest, old.Checkpoint)
 	for _, key := range sh.unused {

@@ -256,7 +256,7 @@ func (s *Store) installCleaned(ctx context.Context, sh *shardState, l *partition
 	}
 	sh.objects = next
 	s.metrics.objectBytes.Add(float64(g.Object.Bytes))
-	return true, s.checkpoint(ctx, sh)
+	return true, s.checkpoint(ctx, sh, sh.lastMark())
 }
 
 // cleanedPlace returns where in the manifest an object belongs whose run of l begins at start: behind the objects of the runs

@@ -153,7 +153,7 @@ func (s *Store) begin(ctx context.Context) (*life, error) {
 }
 
 func (s *Store) newLife(number uint64) *life {
-	l := &life{incarnation: number, env: s.newEnv()}
+	l := &life{incarnation: number, env: s.newEnv(), cutTo: wal.OwnStart}
 	o := s.o.Cluster.Log
 	o.Blob, o.ClusterID, o.Incarnation, o.Nonce, o.Logger, o.Metrics = s.o.Blob, s.o.ClusterID, number, s.o.Nonce(), s.o.Logger, s.logMetrics
 	o.OnDurable = func(f *wal.Frame) {
@@ -166,7 +166,6 @@ func (s *Store) newLife(number uint64) *life {
 		s.apply(f)
 		l.applied.Store(&wal.Mark{Pos: f.End(), Seq: f.Seq + 1})
 		s.written.Add(1)
-		s.writtenBytes.Add(f.Bytes)
 	}
 	l.objects = wal.NewObjectLog(o)
 	l.wal, l.env.WAL = l.objects, l.objects
@@ -365,12 +364,19 @@ func (s *Store) dropShard(sh *shardState) {
 }
 
 // release gives a shard up in order: it checkpoints what there is, stops serving, waits until all that was accepted is durable, and
-// says in the pointer where that ends. Whoever takes the shard then has next to nothing to replay.
+// says in the pointer where that ends. Whoever takes the shard then has next to nothing to replay, unless clients have just written more than is in memory: to cut that would
+// take longer than to replay it.
 func (s *Store) release(ctx context.Context, sh *shardState) error {
 	if stop := sh.interrupt.Load(); stop != nil {
 		(*stop)() // a merge, say: it may as well be done by the next owner
 	}
-	err := s.onShard(ctx, sh, nil, func(ctx context.Context) error { return s.checkpointIfChanged(ctx, sh) })
+	err := s.onShard(ctx, sh, nil, func(ctx context.Context) error {
+		mark := sh.life.mark()
+		if sh.marked != (wal.Mark{}) && int64(mark.Pos-sh.marked.Pos) > s.o.Cluster.Log.Ring() {
+			return nil
+		}
+		return s.checkpointIfChanged(ctx, sh, mark)
+	})
 	if err != nil {
 		return err
 	}

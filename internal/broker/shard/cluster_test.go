@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
@@ -37,6 +40,7 @@ type testCluster struct {
 	keep   time.Duration // CheckpointInterval
 	gaps   *gaps         // nil: nobody looks
 	ring   int64         // RingBytes
+	recall int64         // RecallBytes
 	clocks bool          // brokers begin with clocks that are off by minutes
 
 	mu      sync.Mutex
@@ -51,14 +55,15 @@ func (c *testCluster) all() []*testMember {
 
 // testMember is a broker and its connections to the stores.
 type testMember struct {
-	c      *testCluster
-	blob   *blob.Fault
-	meta   *meta.Fault
-	member *cluster.Member
-	store  *Store
-	off    atomic.Int64 // by how much the broker's clock is ahead
-	cancel context.CancelFunc
-	done   chan error
+	c       *testCluster
+	blob    *blob.Fault
+	meta    *meta.Fault
+	member  *cluster.Member
+	store   *Store
+	off     atomic.Int64 // by how much the broker's clock is ahead
+	cancel  context.CancelFunc
+	done    chan error
+	metrics *prometheus.Registry
 }
 
 // now is the broker's clock, which may be set.
@@ -97,7 +102,7 @@ func newTestCluster(t *testing.T, shards int32, brokers int) *testCluster {
 // start adds a broker, which takes the lowest free id. One whose storage ends before it is ready is not among the cluster's members.
 func (c *testCluster) start() *testMember {
 	c.t.Helper()
-	m := &testMember{c: c, blob: blob.NewFault(c.blob, nil), meta: meta.NewFault(c.meta, nil), done: make(chan error, 2)}
+	m := &testMember{c: c, metrics: prometheus.NewRegistry(), blob: blob.NewFault(c.blob, nil), meta: meta.NewFault(c.meta, nil), done: make(chan error, 2)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	m.cancel = cancel
 	n := c.nonces.Add(1)
@@ -112,9 +117,10 @@ func (c *testCluster) start() *testMember {
 	}
 	m.store = New(Options{
 		Blob: m.blob, Meta: m.meta, Topics: c.topics, Shards: c.shards, Broker: m.member.ID(), Now: m.now, Logger: c.log,
+		Registerer:         m.metrics,
 		Nonce:              func() [16]byte { return [16]byte{1, byte(c.nonces.Add(1)), byte(c.nonces.Load() >> 8)} },
 		CheckpointInterval: c.keep, RetentionInterval: time.Hour,
-		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10, RingBytes: c.ring}},
+		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10, RingBytes: c.ring, RecallBytes: c.recall}},
 	})
 	if c.gaps != nil {
 		c.gaps.watch(m.store)
@@ -208,6 +214,7 @@ type produced struct {
 	acked map[int32]map[int64]string // by partition
 	sent  map[string]bool
 	n     int
+	size  int // of a batch; 0: 100 bytes
 }
 
 func newProduced() *produced {
@@ -225,7 +232,7 @@ func (p *produced) produce(ctx context.Context, m *testMember, partition int32) 
 	value := fmt.Sprintf("v%d;", p.n)
 	p.sent[value] = true
 	p.mu.Unlock()
-	a, err := l.Append(testBatch(value, 100))
+	a, err := l.Append(testBatch(value, cmp.Or(p.size, 100)))
 	if err != nil {
 		return err
 	}
@@ -433,6 +440,7 @@ func clusterChaos(t *testing.T, seed uint64, change func(*testCluster)) {
 	const partitions = 6
 	rng := rand.New(rand.NewPCG(seed, 5))
 	c := newTestCluster(t, 4, 0)
+	c.ring = []int64{0, 16 << 10}[seed%2] // all that is cut is in memory, or hardly anything
 	change(c)
 	for range 3 {
 		c.start()

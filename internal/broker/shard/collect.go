@@ -185,10 +185,11 @@ const heldBackMax = 10 * time.Minute
 func (s *Store) moveIdle(ctx context.Context) error {
 	for _, sh := range s.owned() {
 		err := s.onShard(ctx, sh, nil, func(ctx context.Context) error {
+			mark := sh.life.mark() // first: of all frames below it changedTo tells
 			if from, _ := sh.pointer.Needs(sh.life.incarnation); sh.changed.Load() || sh.changedTo.Load() > from {
 				return nil
 			}
-			return s.checkpointIfChanged(ctx, sh)
+			return s.checkpointIfChanged(ctx, sh, mark)
 		})
 		if err != nil {
 			return err

@@ -50,35 +50,24 @@ func soft(used func() int64, room, bound int64) pacer.Limit {
 	return pacer.Limit{Used: used, Room: max(room, bound/16)}
 }
 
-// checkpointWork begins the cut of so many bytes, those since the last checkpoint, from a log of objects, as part of a checkpoint of all shards. They must be in memory until it ends,
-// with what is written meanwhile; the last eighth of the ring is for what comes while the end of the cut is on its way. A checkpoint without a cut is not held up: nil.
-func (s *Store) checkpointWork(bytes int64) *pacer.Work {
-	l := s.present.Load()
-	if l.objects == nil {
-		return nil
-	}
-	remembered := l.objects.Remembered()
-	ring := s.o.Cluster.Log.Ring()
-	room := ring/8*7 - (remembered - l.cutFrom)
-	l.cutFrom = remembered
-	return s.pacer.Begin(bytes, s.within(), soft(l.objects.Remembered, room, ring), soft(s.written.Load, checkpointObjectFrames/4, checkpointObjectFrames))
+// checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before as many frames more are there as
+// make a checkpoint due: a fail-over reads all of them.
+func (s *Store) checkpointWork(l *life, mark wal.Mark) *pacer.Work {
+	l.remembered = l.objects.Remembered()
+	return s.pacer.Begin(int64(mark.Pos-l.cutTo), s.within(), soft(s.written.Load, checkpointObjectFrames, checkpointObjectFrames))
 }
 
 // mergeWork begins a merge of so many bytes, which is to end before the next cut or checkpoint is due, and with the others of its round at until.
 func (s *Store) mergeWork(bytes int64, until time.Time) *pacer.Work {
 	l, frames := s.present.Load(), int64(checkpointFileFrames)
-	var log pacer.Limit
+	var limits []pacer.Limit
 	if l.objects != nil {
 		frames = checkpointObjectFrames
-		log = soft(l.objects.Remembered, cutAtBytes(s.o.Cluster.Log.Ring())-(l.objects.Remembered()-l.cutFrom), s.o.Cluster.Log.Ring())
 	} else {
-		log = soft(s.durable.Load, s.o.WALKeepBytes-l.files.Bytes(), s.o.WALKeepBytes)
+		limits = append(limits, soft(s.durable.Load, s.o.WALKeepBytes-l.files.Bytes(), s.o.WALKeepBytes))
 	}
-	return s.pacer.Begin(bytes, time.Until(until), log, soft(s.written.Load, frames-s.written.Load(), frames))
+	return s.pacer.Begin(bytes, time.Until(until), append(limits, soft(s.written.Load, frames-s.written.Load(), frames))...)
 }
-
-// cutAtBytes is how much is written to a log of objects before it is cut, whatever the time: five eighths of what is kept in memory.
-func cutAtBytes(ring int64) int64 { return ring / 8 * 5 }
 
 // registerUncut shows what is still to be cut, as it is when metrics are asked for.
 func (s *Store) registerUncut(r prometheus.Registerer) {

@@ -68,7 +68,7 @@ func TestCheckpointBesideAFrameOnItsWayIsNotTheLast(t *testing.T) {
 		s := c.all()[0].store
 		sh := s.shard(0)
 		s.noteChange(0, 0, sh.life.mark().Seq) // the first that is done with a frame; the mark moves last
-		if err := s.onShard(t.Context(), sh, nil, func(ctx context.Context) error { return s.checkpointIfChanged(ctx, sh) }); err != nil {
+		if err := s.onShard(t.Context(), sh, nil, func(ctx context.Context) error { return s.checkpointIfChanged(ctx, sh, sh.life.mark()) }); err != nil {
 			t.Fatal(err)
 		}
 		before := c.pointer(0)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/meta"
 	"github.com/weir-stream/weir/internal/base/pacer"
@@ -23,15 +25,22 @@ const (
 	checkpointObjectFrames = 512
 )
 
-// checkpointDue says whether a checkpoint is to be taken, the last one having begun so long ago.
+// burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first of them.
+const burst = 10 * time.Second
+
+// checkpointShards is how many shards are checkpointed at the same time in a cluster: each waits for four or five requests, one after the other.
+const checkpointShards = 4
+
+// checkpointDue says whether a checkpoint is to be taken, the last one having begun so long ago, and the first frame since then being so old.
 //
-// In a cluster a checkpoint cuts what was written since the last one. It does so while that is in memory: each stretch of a log that has left the ring is
-// a request of its own. Three eighths of the ring are left for what comes while it is at it.
-func (s *Store) checkpointDue(age time.Duration) bool {
+// In a cluster a checkpoint cuts what was written since the last one. It does so while that is in memory, unless clients write so fast that the processors are theirs first: what has left
+// memory is read back, frame by frame.
+func (s *Store) checkpointDue(age, oldest time.Duration) bool {
 	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
-		if l := s.present.Load(); l.objects.Remembered()-l.cutFrom > cutAtBytes(s.o.Cluster.Log.Ring()) {
+		l := s.present.Load()
+		if l.objects.Remembered()-l.remembered > s.o.Cluster.Log.Recallable() && oldest >= burst || l.env.Extents() > int64(s.o.ExtentsMax) {
 			return true
 		}
 	}
@@ -99,7 +108,7 @@ func (r *rest) settle(s *Store, err error) error {
 func (s *Store) maintain(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	checkpointed, retained := time.Now(), time.Now() // intervals are the process's own, whatever becomes of the clock
+	checkpointed, retained, wrote := time.Now(), time.Now(), time.Now() // intervals are the process's own, whatever becomes of the clock
 	var rest rest
 	for {
 		woken := false
@@ -126,13 +135,16 @@ func (s *Store) maintain(ctx context.Context) error {
 		s.reserve.giveIfLow(s)
 		woken = woken || rest.full || rest.away
 		now := time.Now()
+		if s.written.Load() == 0 {
+			wrote = now
+		}
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {
 			retained = now
 			s.retain(s.o.Now())
 		}
 		err := s.cutIfDue(ctx)
-		if err == nil && (s.checkpointDue(now.Sub(checkpointed)) || woken) {
-			checkpointed = now
+		if err == nil && (s.checkpointDue(now.Sub(checkpointed), now.Sub(wrote)) || woken) {
+			checkpointed, wrote = now, now
 			err = s.checkpointAll(ctx)
 		}
 		if err == nil {
@@ -244,22 +256,51 @@ func (s *Store) cutBelow(ctx context.Context, pace *pacer.Work, end wal.Position
 func (s *Store) checkpointAll(ctx context.Context) error {
 	started := s.o.Now()
 	s.written.Store(0)
-	pace := s.checkpointWork(s.writtenBytes.Swap(0))
-	defer pace.End()
-	for _, sh := range s.owned() {
-		err := s.onShard(ctx, sh, pace, func(ctx context.Context) error {
-			if err := s.checkpointIfChanged(ctx, sh); err != nil {
-				return fmt.Errorf("checkpoint shard %d: %w", sh.id, err)
+	if l := s.present.Load(); l.objects != nil {
+		s.checkpointObjects(ctx, l)
+	} else {
+		for _, sh := range s.owned() {
+			err := s.onShard(ctx, sh, nil, func(ctx context.Context) error {
+				if err := s.checkpoint(ctx, sh, wal.Mark{}); err != nil {
+					return fmt.Errorf("checkpoint shard %d: %w", sh.id, err)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 	}
 	s.trim()
 	s.metrics.checkpoint.Observe(s.o.Now().Sub(started).Seconds())
 	return nil
+}
+
+// checkpointObjects cuts what the log holds up to now, stretch by stretch, each as large as memory holds, and publishes with the last. What is written meanwhile is left to the next checkpoint, or
+// beside clients who write faster than segments are made this one would never end. Shards that fail are tried again, by onShard.
+func (s *Store) checkpointObjects(ctx context.Context, l *life) {
+	mark := l.mark()
+	pace := s.checkpointWork(l, mark)
+	defer pace.End()
+	for done := false; !done && ctx.Err() == nil; {
+		r := l.objects.Recall(ctx, l.cutTo, mark)
+		done = r.End == mark
+		var working errgroup.Group
+		working.SetLimit(checkpointShards)
+		for _, sh := range s.owned() {
+			working.Go(func() error {
+				return s.onShard(ctx, sh, pace, func(ctx context.Context) error {
+					if !done {
+						return s.cut(ctx, sh, r.End.Pos)
+					}
+					return s.checkpointIfChanged(ctx, sh, mark)
+				})
+			})
+		}
+		working.Wait() //nolint:errcheck // in a cluster no shard's error is anybody else's
+		r.Release()
+		l.cutTo = r.End.Pos
+	}
 }
 
 // onShard does one piece of work on a shard, unless it is given up meanwhile: nobody else works on it then. Its cuts are part of pace; nil: they yield to nobody.

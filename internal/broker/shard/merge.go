@@ -152,7 +152,7 @@ func (s *Store) merge(ctx context.Context, sh *shardState, pace *pacer.Work, fro
 	sh.objects = append(next, sh.objects[to:]...)
 	s.metrics.merges.Inc()
 	sh.unused = slices.AppendSeq(sh.unused, maps.Keys(old))
-	return s.checkpoint(ctx, sh)
+	return s.checkpoint(ctx, sh, sh.lastMark())
 }
 
 func (s *Store) copyRuns(ctx context.Context, w *segment.Writer, pace *pacer.Work, l *partition.Log, old map[string]bool) error {

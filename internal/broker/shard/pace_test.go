@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-stream/weir/internal/base/blob"
 	"github.com/weir-stream/weir/internal/base/vfs"
+	"github.com/weir-stream/weir/internal/broker/wal"
 )
 
 // keepBusy makes a store's clients busy until the returned function is called.
@@ -90,60 +91,116 @@ func TestACutOfFilesYieldsToClientsWhileThereIsRoom(t *testing.T) {
 	})
 }
 
+// paced is a cluster of one broker for tests of cuts, and counts requests for its log.
+type paced struct {
+	*testCluster
+	m    *testMember
+	gets atomic.Int64
+	sent *produced
+}
+
+func newPaced(t *testing.T, ring int64) *paced {
+	t.Helper()
+	c := &paced{testCluster: newTestCluster(t, 2, 0), sent: newProduced()}
+	c.sent.size = 100_000
+	c.ring, c.keep = ring, time.Minute
+	c.topics.set(topicA, 2)
+	c.m = c.start()
+	<-time.After(10 * time.Second)
+	c.settled(20 * time.Second)
+	c.m.blob.Inject(func(op blob.Op) error {
+		if op.Kind == blob.OpRead && strings.HasPrefix(op.Key, wal.ObjectPrefix+"/") {
+			c.gets.Add(1)
+		}
+		return nil
+	})
+	return c
+}
+
+// fill appends batches of 100 kB, each a frame of its own, until the ring has taken so many bytes for them.
+func (c *paced) fill(bytes int64) (frames int) {
+	c.t.Helper()
+	log := c.m.store.present.Load().objects
+	for begun := log.Remembered(); log.Remembered()-begun < bytes; frames++ {
+		if err := c.sent.produce(c.t.Context(), c.m, int32(frames%2)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return frames
+}
+
+// metric is the value of a counter.
+func (c *paced) metric(name string) float64 {
+	c.t.Helper()
+	families, err := c.m.metrics.Gather()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	c.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+func (c *paced) cuts() float64 { return testutil.ToFloat64(c.m.store.metrics.cuts) }
+
 func TestACutOfObjectsYieldsAndIsMadeFromMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ring = 16 << 20
-		c := newTestCluster(t, 2, 0)
-		c.ring, c.keep = ring, time.Minute
-		c.topics.set(topicA, 2)
-		m := c.start()
-		<-time.After(10 * time.Second)
-		c.settled(20 * time.Second)
-		fill := func(bytes int64) {
-			log := m.store.present.Load().objects
-			for i, begun := 0, log.Remembered(); log.Remembered()-begun < bytes; i++ {
-				l, err := m.store.Log(topicA, int32(i%2))
-				if err != nil {
-					t.Fatal(err)
-				}
-				a, err := l.Append(testBatch(fmt.Sprint(i), 100_000))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := a.Ticket.Wait(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		var gets atomic.Int64
-		m.blob.Inject(func(op blob.Op) error {
-			if (op.Kind == blob.OpOpen || op.Kind == blob.OpRead) && strings.HasPrefix(op.Key, "w/") {
-				gets.Add(1)
-			}
-			return nil
-		})
-		cuts := func() float64 { return testutil.ToFloat64(m.store.metrics.cuts) }
-		stop := keepBusy(t, m.store)
+		c := newPaced(t, ring)
+		stop := keepBusy(t, c.m.store)
 		defer stop()
-		fill(cutAtBytes(ring) + 500_000)
-		after(10 * time.Second)
-		if cuts() != 0 {
-			t.Errorf("%v cuts 10 s after one was due, of a ring with room, beside busy clients", cuts())
+		c.fill(ring / 8 * 7)
+		after(c.keep - 5*time.Second) // the last checkpoint was at least 10 s ago, and most of the interval is over
+		if c.cuts() != 0 {
+			t.Errorf("%v cuts soon after one was due, beside busy clients", c.cuts())
 		}
-		after(21 * time.Second)
-		if cuts() != 2 {
-			t.Errorf("%v cuts after half an interval, want one of each shard", cuts())
+		after(c.keep/2 + 5*time.Second)
+		if c.cuts() != 2 {
+			t.Errorf("%v cuts after half an interval, want one of each shard", c.cuts())
 		}
-		fill(cutAtBytes(ring) + 500_000)
-		after(time.Second)
-		fill(ring / 4)
-		after(time.Second)
-		if cuts() != 4 {
-			t.Errorf("%v cuts when the ring has no room, want 4", cuts())
-		}
-		if n := gets.Load(); n != 0 {
+		if n := c.gets.Load(); n != 0 {
 			t.Errorf("%d reads of the log for cuts from memory", n)
 		}
+	})
+}
+
+// A burst is cut when it is over, or has made so many frames that a fail-over would take its time. What has left memory then comes back frame by frame.
+func TestABurstIsCutAfterwardsFromWholeFrames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ring = 16 << 20
+		c := newPaced(t, ring)
+		begun := time.Now()
+		stop := keepBusy(t, c.m.store)
+		frames := c.fill(3 * ring)
+		if took := time.Since(begun); took > burst || frames > checkpointObjectFrames {
+			t.Fatalf("%d frames in %v are no burst", frames, took)
+		}
+		if c.cuts() != 0 {
+			t.Errorf("%v cuts beside a burst", c.cuts())
+		}
+		c.fill(128<<10*checkpointObjectFrames - 3*ring + 1<<20)
+		stop()
+		after(2 * time.Second)
+		// Two shards; four stretches of 16 MiB each.
+		if c.cuts() < 6 || c.cuts() > 10 {
+			t.Errorf("%v cuts after it, want about 8", c.cuts())
+		}
+		left := checkpointObjectFrames - ring/(128<<10)
+		if n := int(c.gets.Load()); n < left-64 || n > left+64 {
+			t.Errorf("%d reads for %d frames that have left memory", n, left)
+		}
+		if recalled := c.metric("weir_wal_recalled_frames_total"); recalled != float64(c.gets.Load()) {
+			t.Errorf("%v frames were read back whole, with %d reads", recalled, c.gets.Load())
+		}
+		if bytes, _, _ := c.m.store.pendingExtents(); bytes > 4<<20 {
+			t.Errorf("%d bytes are uncut", bytes)
+		}
+		c.sent.check(c.testCluster, 2)
 	})
 }

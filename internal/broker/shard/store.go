@@ -179,6 +179,8 @@ type shardState struct {
 	// changedTo is the sequence number behind the last frame with something of the shard that this incarnation wrote. A checkpoint is due if the pointer's own
 	// is below it. A mere flag would not do: a checkpoint that begins while a frame is being applied would take it back and not have the frame.
 	changedTo atomic.Uint64
+	// marked is the mark of this life as of which the shard was published last, zero before the first time.
+	marked wal.Mark
 	// bytesIn counts what was written to the shard.
 	bytesIn atomic.Int64
 	// published is revision, for those who do not hold busy.
@@ -219,8 +221,9 @@ type life struct {
 	wal         device
 	files       *wal.Log       // wal, or nil
 	objects     *wal.ObjectLog // wal, or nil
-	// cutFrom is what objects remembered when the last checkpoint of all shards began. Maintenance alone uses it.
-	cutFrom int64
+	// remembered is what objects remembered when the last checkpoint of all shards began, and cutTo where it ended. Maintenance alone uses them.
+	remembered int64
+	cutTo      wal.Position
 	// applied is the end of the last frame of objects whose runs have reached their logs.
 	applied atomic.Pointer[wal.Mark]
 	stuck   stuckShards
@@ -255,8 +258,6 @@ type Store struct {
 	durable atomic.Int64
 	// written counts frames since the last checkpoint.
 	written atomic.Int64
-	// writtenBytes is how many bytes they have, in a log of objects.
-	writtenBytes atomic.Int64
 
 	wake  chan struct{}
 	jobs  chan job

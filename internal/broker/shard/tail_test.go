@@ -16,7 +16,7 @@ func TestSegmentsAreMadeOfWhatIsInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const partitions = 4
 		c := newTestCluster(t, 2, 0)
-		c.keep, c.ring = time.Hour, 448<<10
+		c.keep, c.ring, c.recall = time.Hour, 448<<10, 280<<10
 		m := c.start()
 		c.topics.set(topicA, partitions)
 		c.settled(10 * time.Second)
@@ -40,8 +40,8 @@ func TestSegmentsAreMadeOfWhatIsInMemory(t *testing.T) {
 		if n := segments(); n != 0 {
 			t.Fatalf("%d segments of next to nothing", n)
 		}
-		p.spread(c, partitions, 20) // each a frame of a page at least: more than five eighths of the ring, and less than all of it
-		<-time.After(5 * time.Second)
+		p.spread(c, partitions, 20) // each a frame of a page at least: more than are cut together, and less than the ring holds
+		<-time.After(burst + 2*time.Second)
 		if n := segments(); n != 2 {
 			t.Errorf("%d segments, want one of each of 2 shards", n)
 		}

@@ -301,6 +301,7 @@ func (b *bucket) take(now time.Time) {
 // ObjectMetrics are the figures of the ObjectLogs of a broker, one after the other.
 type ObjectMetrics struct {
 	bytes, objects, retries prometheus.Counter
+	recalled                prometheus.Counter
 	putSeconds, groupBytes  prometheus.Histogram
 }
 
@@ -319,6 +320,10 @@ func NewObjectMetrics(reg prometheus.Registerer) *ObjectMetrics {
 			Name: "weir_wal_retries_total",
 			Help: "Objects of the write-ahead log that had to be written again since the store gave an error.",
 		}),
+		recalled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weir_wal_recalled_frames_total",
+			Help: "Frames that were read back from the object store to make segments of them, since they had left memory.",
+		}),
 		putSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_wal_sync_seconds",
 			Help: "Time to write and sync one frame.", Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18),
@@ -329,7 +334,7 @@ func NewObjectMetrics(reg prometheus.Registerer) *ObjectMetrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.bytes, m.objects, m.retries, m.putSeconds, m.groupBytes)
+		reg.MustRegister(m.bytes, m.objects, m.retries, m.recalled, m.putSeconds, m.groupBytes)
 	}
 	return m
 }

@@ -21,12 +21,14 @@ type ObjectOptions struct {
 	Incarnation uint64   // of this life of the broker; never used before
 	Nonce       [16]byte // random, new for every incarnation: by it an object is known to be our own
 
-	GroupBytes int           // batch bytes at which a group is flushed; 0: 4 MiB
-	QueueBytes int64         // batch bytes in memory, not yet durable, above which Admit blocks; 0: 64 MiB
-	RingBytes  int64         // of the last frames that stay in memory for readers; 0: 128 MiB
-	InFlight   int           // objects being written at the same time, at most 16; 0: 8
-	Interval   time.Duration // that a batch waits for others while an object is being written; 0: 250 ms
-	Urgent     time.Duration // the same for batches of urgent streams, markers and controls; 0: 20 ms
+	GroupBytes int   // batch bytes at which a group is flushed; 0: 4 MiB
+	QueueBytes int64 // batch bytes in memory, not yet durable, above which Admit blocks; 0: 64 MiB
+	RingBytes  int64 // of the last frames that stay in memory for readers; 0: 128 MiB
+	// RecallBytes bounds what Recall holds in memory, besides, and what is kept of that memory for the next time. 0: RingBytes.
+	RecallBytes int64
+	InFlight    int           // objects being written at the same time, at most 16; 0: 8
+	Interval    time.Duration // that a batch waits for others while an object is being written; 0: 250 ms
+	Urgent      time.Duration // the same for batches of urgent streams, markers and controls; 0: 20 ms
 	// PutsPerSecond bounds how often objects are written, over a minute; full groups are written all the same. 0: no bound.
 	PutsPerSecond float64
 	// OverlapBytes is how many batch bytes a group needs to be written beside another that is on its way, without being full, once nobody
@@ -45,6 +47,9 @@ type ObjectOptions struct {
 // Ring is how many bytes of frames stay in memory for readers.
 func (o ObjectOptions) Ring() int64 { return cmp.Or(o.RingBytes, 128<<20) }
 
+// Recallable is how many bytes of frames Recall holds.
+func (o ObjectOptions) Recallable() int64 { return cmp.Or(o.RecallBytes, o.Ring()) }
+
 func (o ObjectOptions) withDefaults() ObjectOptions {
 	set := func(v *int64, def int64) {
 		if *v == 0 {
@@ -52,7 +57,7 @@ func (o ObjectOptions) withDefaults() ObjectOptions {
 		}
 	}
 	set(&o.QueueBytes, 64<<20)
-	o.RingBytes = o.Ring()
+	o.RingBytes, o.RecallBytes = o.Ring(), o.Recallable()
 	set((*int64)(&o.Interval), int64(250*time.Millisecond))
 	set((*int64)(&o.Urgent), int64(20*time.Millisecond))
 	set((*int64)(&o.GiveUp), int64(30*time.Second))
@@ -100,6 +105,7 @@ type ObjectLog struct {
 	pending     []*group  // full ones, oldest first
 	inflight    []*group  // being written, oldest first, until complete
 	ring        ring
+	recalled    *Recalled              // nil: nothing is
 	tidied      time.Time              // when the ring shed what it did not need; zero while it has no more than it always may
 	reading     map[string]*openObject // by key
 	groupNumber uint64
@@ -136,7 +142,7 @@ const OwnStart Position = 1 << 60
 func NewObjectLog(o ObjectOptions) *ObjectLog {
 	o = o.withDefaults()
 	l := &ObjectLog{o: o, metrics: o.Metrics, durable: OwnStart, kick: make(chan struct{}, 1), tokens: newBucket(o.PutsPerSecond), reading: map[string]*openObject{}}
-	l.ring.limit, l.ring.whole = o.RingBytes, true
+	l.ring.limit, l.ring.lendable, l.ring.whole = o.RingBytes, o.RecallBytes, true
 	l.open = l.newGroup()
 	return l
 }
@@ -376,6 +382,9 @@ func (l *ObjectLog) Recent(pos Position, n int64) (p []byte, release func(), ok 
 	defer l.mu.Unlock()
 	b := l.ring.find(pos, n)
 	if b == nil {
+		b = l.recalled.find(pos, n)
+	}
+	if b == nil {
 		return nil, nil, false
 	}
 	b.pins++
@@ -386,9 +395,7 @@ func (l *ObjectLog) Recent(pos Position, n int64) (p []byte, release func(), ok 
 func (l *ObjectLog) unpinBlock(b *ringBlock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b.pins--; b.pins == 0 && b.out {
-		l.ring.giveBack(b)
-	}
+	l.ring.unpin(b)
 }
 
 // Pin opens the object that holds pos. ErrTrimmed if it is not part of the log any more; blob.ErrNotFound, wrapped, if it is gone, which the

@@ -21,8 +21,10 @@ type ring struct {
 	least  int64         // that spares has been since shed was called
 	takes  int64         // blocks ever taken
 	added  int64         // bytes of blocks ever added
-	// whole says that spare blocks may have all that the limit leaves, for a ring that is trimmed by large pieces.
+	// whole says that spare blocks may have all that the limit and what may be lent leave, for a ring that is trimmed by large pieces.
 	whole bool
+	// lent counts bytes of blocks that were taken for something else than new frames, of which there are to be lendable at the most.
+	lent, lendable int64
 }
 
 // spareBlocks are blocks of one size class that are not in use.
@@ -138,6 +140,13 @@ func (r *ring) drop(goes func(*ringBlock) bool) {
 	r.blocks = slices.Delete(r.blocks, 0, n)
 }
 
+// unpin says that one of those who read a block does so no more.
+func (r *ring) unpin(b *ringBlock) {
+	if b.pins--; b.pins == 0 && b.out {
+		r.giveBack(b)
+	}
+}
+
 // giveBack keeps the memory of a block for reuse, unless it is being read or there is enough. Sizes that nobody has asked for in a long
 // time make room for those that are asked for: when the load has changed, what was right for the one before is of no use.
 func (r *ring) giveBack(b *ringBlock) {
@@ -164,7 +173,7 @@ func (r *ring) giveBack(b *ringBlock) {
 // mostSpare bounds the bytes of spare blocks.
 func (r *ring) mostSpare() int64 {
 	if r.whole {
-		return max(maxSpareBytes, r.limit-r.kept)
+		return max(maxSpareBytes, r.limit+r.lendable-r.kept-r.lent)
 	}
 	return maxSpareBytes
 }
@@ -189,8 +198,11 @@ func (r *ring) shed() {
 }
 
 // find returns the block that holds [pos, pos+n).
-func (r *ring) find(pos Position, n int64) *ringBlock {
-	i, found := slices.BinarySearchFunc(r.blocks, pos, func(b *ringBlock, p Position) int {
+func (r *ring) find(pos Position, n int64) *ringBlock { return findBlock(r.blocks, pos, n) }
+
+// findBlock returns that of the blocks, which ascend by position, that holds [pos, pos+n), or nil.
+func findBlock(blocks []*ringBlock, pos Position, n int64) *ringBlock {
+	i, found := slices.BinarySearchFunc(blocks, pos, func(b *ringBlock, p Position) int {
 		switch {
 		case b.pos < p:
 			return -1
@@ -202,10 +214,10 @@ func (r *ring) find(pos Position, n int64) *ringBlock {
 	if !found {
 		i--
 	}
-	if i < 0 || pos+Position(n) > r.blocks[i].pos+Position(len(r.blocks[i].bytes)) {
+	if i < 0 || pos+Position(n) > blocks[i].pos+Position(len(blocks[i].bytes)) {
 		return nil
 	}
-	return r.blocks[i]
+	return blocks[i]
 }
 
 // Recent returns the n bytes at pos if they are still in memory. They must not be changed, and stay valid until release, which
@@ -225,7 +237,5 @@ func (l *Log) Recent(pos Position, n int64) (p []byte, release func(), ok bool) 
 func (l *Log) unpinBlock(b *ringBlock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b.pins--; b.pins == 0 && b.out {
-		l.ring.giveBack(b)
-	}
+	l.ring.unpin(b)
 }

@@ -51,10 +51,12 @@ type Cluster struct {
 	FlushBytes                  float64       // or when it has so many
 	CheckpointInterval          time.Duration // a shard that is written to gets a manifest, a checkpoint and an L1 object,
 	CheckpointFrames            float64       // or all of a broker's after so many WAL objects,
-	CheckpointBytes             float64       // or so many bytes, while they are in memory
-	PartBytes                   float64       // an object that is larger is uploaded in parts
-	L2Bytes                     float64       // of an L2 object
-	L2ReadBytes                 float64       // of the ranges in which a merge reads L1 objects
+	CheckpointBytes             float64       // or so many bytes of it, which are cut together, but no sooner than after Burst
+	Burst                       time.Duration
+	RingBytes                   float64 // of a broker's log that stay in memory
+	PartBytes                   float64 // an object that is larger is uploaded in parts
+	L2Bytes                     float64 // of an L2 object
+	L2ReadBytes                 float64 // of the ranges in which a merge reads L1 objects
 	Retention                   time.Duration
 	Zones                       int
 	// ZoneReaders is in how many zones besides the owner's consumers read, so that each WAL object is fetched once more.
@@ -67,7 +69,7 @@ type Cluster struct {
 func Reference() Cluster {
 	return Cluster{
 		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 4 << 20,
-		CheckpointInterval: time.Minute, CheckpointFrames: 512, CheckpointBytes: 640 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
+		CheckpointInterval: time.Minute, CheckpointFrames: 512, CheckpointBytes: 640 << 20, Burst: 10 * time.Second, RingBytes: 384 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
 	}
 }
 
@@ -76,19 +78,21 @@ type Bill struct {
 	WALPutsPerSecond, CheckpointPutsPerSecond float64
 	L1PutsPerSecond, L2PutsPerSecond          float64
 	MergeGetsPerSecond, ReaderGetsPerSecond   float64
+	RecallGetsPerSecond                       float64 // of WAL objects that are cut after they have left memory
 	WALObjectBytes                            float64 // on the average
 	StoredBytes                               float64
 
 	WALPuts, CheckpointPuts float64 // dollars a month from here on
 	L1Puts, L2Puts          float64
 	MergeGets, ReaderGets   float64
+	RecallGets              float64
 	Storage                 float64
 	ProduceTraffic          float64 // producers writing to owners in other zones
 }
 
 // Total is the sum in dollars a month.
 func (b Bill) Total() float64 {
-	return b.WALPuts + b.CheckpointPuts + b.L1Puts + b.L2Puts + b.MergeGets + b.ReaderGets + b.Storage + b.ProduceTraffic
+	return b.WALPuts + b.CheckpointPuts + b.L1Puts + b.L2Puts + b.MergeGets + b.ReaderGets + b.RecallGets + b.Storage + b.ProduceTraffic
 }
 
 // WALPutsPerSecond is brokers × max(1/interval, bytes of a broker/flush size): one chain for each broker, however many
@@ -107,10 +111,11 @@ func (c Cluster) Price(p Prices) Bill {
 	b.WALObjectBytes = c.BytesPerSecond / b.WALPutsPerSecond
 	checkpoints := float64(c.Shards) / c.checkpointSeconds()
 	b.CheckpointPutsPerSecond = 2 * checkpoints
-	b.L1PutsPerSecond = checkpoints * c.requests(c.L1Bytes())
+	b.L1PutsPerSecond = checkpoints * c.stretches() * c.requests(c.L1Bytes())
 	b.L2PutsPerSecond = c.BytesPerSecond / c.L2Bytes * c.requests(c.L2Bytes)
 	b.MergeGetsPerSecond = c.BytesPerSecond / c.L2ReadBytes
 	b.ReaderGetsPerSecond = float64(c.ZoneReaders) * b.WALPutsPerSecond
+	b.RecallGetsPerSecond = c.recalled() * b.WALPutsPerSecond
 	b.StoredBytes = c.BytesPerSecond * c.Retention.Seconds()
 
 	b.WALPuts = DollarsPerMonth(b.WALPutsPerSecond, p.Per1000Puts)
@@ -119,6 +124,7 @@ func (c Cluster) Price(p Prices) Bill {
 	b.L2Puts = DollarsPerMonth(b.L2PutsPerSecond, p.Per1000Puts)
 	b.MergeGets = DollarsPerMonth(b.MergeGetsPerSecond, p.Per1000Gets)
 	b.ReaderGets = DollarsPerMonth(b.ReaderGetsPerSecond, p.Per1000Gets)
+	b.RecallGets = DollarsPerMonth(b.RecallGetsPerSecond, p.Per1000Gets)
 	b.Storage = b.StoredBytes / gigabyte * p.PerGBMonth
 	if !c.LocalProduce && c.Zones > 1 {
 		b.ProduceTraffic = c.crossZone(p.PerGBCrossZone)
@@ -128,12 +134,24 @@ func (c Cluster) Price(p Prices) Bill {
 
 // checkpointSeconds is the time between two checkpoints of a shard.
 func (c Cluster) checkpointSeconds() float64 {
-	return min(c.CheckpointInterval.Seconds(), c.CheckpointFrames*float64(c.Brokers)/c.WALPutsPerSecond(), c.CheckpointBytes*float64(c.Brokers)/c.BytesPerSecond)
+	bytes := max(c.Burst.Seconds(), c.CheckpointBytes*float64(c.Brokers)/c.BytesPerSecond)
+	return min(c.CheckpointInterval.Seconds(), c.CheckpointFrames*float64(c.Brokers)/c.WALPutsPerSecond(), bytes)
 }
 
-// L1Bytes is the size of an L1 object: what a shard got between two checkpoints.
+// checkpointBytes is what a broker writes between two checkpoints.
+func (c Cluster) checkpointBytes() float64 {
+	return c.BytesPerSecond * c.checkpointSeconds() / float64(c.Brokers)
+}
+
+// stretches is how many L1 objects a shard gets with a checkpoint: one for what is in memory together.
+func (c Cluster) stretches() float64 { return math.Ceil(c.checkpointBytes() / c.CheckpointBytes) }
+
+// recalled is the part of the log that has left memory when it is cut.
+func (c Cluster) recalled() float64 { return max(0, 1-c.RingBytes/c.checkpointBytes()) }
+
+// L1Bytes is the size of an L1 object: what a shard got in a stretch of the log.
 func (c Cluster) L1Bytes() float64 {
-	return c.BytesPerSecond * c.checkpointSeconds() / float64(c.Shards)
+	return c.BytesPerSecond * c.checkpointSeconds() / float64(c.Shards) / c.stretches()
 }
 
 // requests is how many it takes to write an object. One in parts takes a request to begin and one to complete.
