@@ -92,6 +92,7 @@ func describeMetrics(ctx context.Context) ([]metricDoc, error) {
 	}
 	// The log makes its metrics when it starts, after recovery: they are described apart.
 	wal.New(wal.Options{FS: vfs.NewMem(), Dir: "wal", Incarnation: 1, Registerer: rec})
+	wal.NewObjectMetrics(rec) // a cluster's
 	if len(rec.unknown) > 0 {
 		return nil, fmt.Errorf("description of a metric in an unknown form: %s", rec.unknown[0])
 	}
