@@ -40,7 +40,7 @@ func (s *Store) checkpointDue(age, oldest time.Duration) bool {
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
 		l := s.present.Load()
-		if l.objects.Remembered()-l.remembered > s.o.Cluster.Log.Recallable() && oldest >= burst || l.env.Extents() > int64(s.o.ExtentsMax) {
+		if l.objects.Remembered()-l.remembered > s.o.Cluster.Log.Recallable()/8*7 && oldest >= burst || l.env.Extents() > int64(s.o.ExtentsMax) {
 			return true
 		}
 	}

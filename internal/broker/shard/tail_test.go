@@ -16,7 +16,7 @@ func TestSegmentsAreMadeOfWhatIsInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const partitions = 4
 		c := newTestCluster(t, 2, 0)
-		c.keep, c.ring, c.recall = time.Hour, 448<<10, 280<<10
+		c.keep, c.ring, c.recall = time.Hour, 448<<10, 360<<10
 		m := c.start()
 		c.topics.set(topicA, partitions)
 		c.settled(10 * time.Second)

@@ -1,7 +1,9 @@
 package wal
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/weir-stream/weir/internal/base/blob"
@@ -26,12 +28,17 @@ func (l *ObjectLog) Recall(ctx context.Context, from Position, to Mark) *Recalle
 	r := &Recalled{End: to, log: l}
 	var missing []place
 	l.mu.Lock()
+	first, _ := slices.BinarySearchFunc(l.own, from, func(p place, at Position) int { return cmp.Compare(p.pos, at) })
+	// What is more than can be held is divided evenly: each stretch makes segments of its own, and small ones are of no use.
+	total := max(1, int64(to.Pos-from))
+	stretches := (total + l.o.RecallBytes - 1) / l.o.RecallBytes
+	share := (total + stretches - 1) / stretches
 	held := int64(0)
-	for _, p := range l.own {
-		if p.pos < from || p.pos >= to.Pos {
-			continue
+	for _, p := range l.own[first:] {
+		if p.pos >= to.Pos {
+			break
 		}
-		if held > 0 && held+p.bytes > l.o.RecallBytes {
+		if held > 0 && held+p.bytes > l.o.RecallBytes || held >= share {
 			r.End = Mark{Pos: p.pos, Seq: p.seq}
 			break
 		}

@@ -51,8 +51,9 @@ type Cluster struct {
 	FlushBytes                  float64       // or when it has so many
 	CheckpointInterval          time.Duration // a shard that is written to gets a manifest, a checkpoint and an L1 object,
 	CheckpointFrames            float64       // or all of a broker's after so many WAL objects,
-	CheckpointBytes             float64       // or so many bytes of it, which are cut together, but no sooner than after Burst
+	CheckpointBytes             float64       // or so many bytes of it, but no sooner than after Burst
 	Burst                       time.Duration
+	StretchBytes                float64 // that are cut together
 	RingBytes                   float64 // of a broker's log that stay in memory
 	PartBytes                   float64 // an object that is larger is uploaded in parts
 	L2Bytes                     float64 // of an L2 object
@@ -69,7 +70,7 @@ type Cluster struct {
 func Reference() Cluster {
 	return Cluster{
 		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 4 << 20,
-		CheckpointInterval: time.Minute, CheckpointFrames: 512, CheckpointBytes: 640 << 20, Burst: 10 * time.Second, RingBytes: 384 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
+		CheckpointInterval: time.Minute, CheckpointFrames: 512, CheckpointBytes: 560 << 20, StretchBytes: 640 << 20, Burst: 10 * time.Second, RingBytes: 384 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
 	}
 }
 
@@ -144,7 +145,7 @@ func (c Cluster) checkpointBytes() float64 {
 }
 
 // stretches is how many L1 objects a shard gets with a checkpoint: one for what is in memory together.
-func (c Cluster) stretches() float64 { return math.Ceil(c.checkpointBytes() / c.CheckpointBytes) }
+func (c Cluster) stretches() float64 { return math.Ceil(c.checkpointBytes() / c.StretchBytes) }
 
 // recalled is the part of the log that has left memory when it is cut.
 func (c Cluster) recalled() float64 { return max(0, 1-c.RingBytes/c.checkpointBytes()) }
