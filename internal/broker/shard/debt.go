@@ -50,11 +50,11 @@ func soft(used func() int64, room, bound int64) pacer.Limit {
 	return pacer.Limit{Used: used, Room: max(room, bound/16)}
 }
 
-// checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before as many frames more are there as
+// checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before half as many frames more are there as
 // make a checkpoint due: a fail-over reads all of them.
 func (s *Store) checkpointWork(l *life, mark wal.Mark) *pacer.Work {
 	l.remembered = l.objects.Remembered()
-	return s.pacer.Begin(int64(mark.Pos-l.cutTo), s.within(), soft(s.written.Load, checkpointObjectFrames, checkpointObjectFrames))
+	return s.pacer.Begin(int64(mark.Pos-l.cutTo), s.within(), soft(s.written.Load, checkpointObjectFrames/2, checkpointObjectFrames))
 }
 
 // mergeWork begins a merge of so many bytes, which is to end before the next cut or checkpoint is due, and with the others of its round at until.

@@ -19,28 +19,44 @@ import (
 // lookInterval is how often the maintenance goroutine looks whether a cut or a checkpoint is due.
 const lookInterval = 500 * time.Millisecond
 
-// How many frames recovery replays at the most, besides the checkpoint interval. Each of an object store's is a request or two.
+// How many frames recovery replays at the most, besides the checkpoint interval. Each of an object store's is a request or two, many at a time.
 const (
 	checkpointFileFrames   = 100_000
-	checkpointObjectFrames = 512
+	checkpointObjectFrames = 1024
 )
 
-// burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first of them.
+// burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first eighth of them.
 const burst = 10 * time.Second
 
 // checkpointShards is how many shards are checkpointed at the same time in a cluster: each waits for four or five requests, one after the other.
 const checkpointShards = 4
 
-// checkpointDue says whether a checkpoint is to be taken, the last one having begun so long ago, and the first frame since then being so old.
+// cutAt is how much is written to a log of objects before it is cut, whatever the time: seven eighths of what is cut together, since more comes until it is looked at.
+func (s *Store) cutAt() int64 {
+	if s.o.Cluster == nil {
+		return 0
+	}
+	return s.o.Cluster.Log.Recallable() / 8 * 7
+}
+
+// uncut is how much was written to a log of objects since the last checkpoint began.
+func (s *Store) uncut() int64 {
+	l := s.present.Load()
+	if l.objects == nil {
+		return 0
+	}
+	return l.objects.Remembered() - l.remembered
+}
+
+// checkpointDue says whether a checkpoint is to be taken, the last one having begun so long ago, and an eighth of what is cut together being there for so long.
 //
 // In a cluster a checkpoint cuts what was written since the last one. It does so while that is in memory, unless clients write so fast that the processors are theirs first: what has left
 // memory is read back, frame by frame.
-func (s *Store) checkpointDue(age, oldest time.Duration) bool {
+func (s *Store) checkpointDue(age, filling time.Duration) bool {
 	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
-		l := s.present.Load()
-		if l.objects.Remembered()-l.remembered > s.o.Cluster.Log.Recallable()/8*7 && oldest >= burst || l.env.Extents() > int64(s.o.ExtentsMax) {
+		if s.uncut() > s.cutAt() && filling >= burst || s.present.Load().env.Extents() > int64(s.o.ExtentsMax) {
 			return true
 		}
 	}
@@ -135,7 +151,7 @@ func (s *Store) maintain(ctx context.Context) error {
 		s.reserve.giveIfLow(s)
 		woken = woken || rest.full || rest.away
 		now := time.Now()
-		if s.written.Load() == 0 {
+		if s.uncut() < s.cutAt()/8 {
 			wrote = now
 		}
 		if woken || now.Sub(retained) >= s.o.RetentionInterval {

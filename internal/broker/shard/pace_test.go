@@ -187,9 +187,9 @@ func TestABurstIsCutAfterwardsFromWholeFrames(t *testing.T) {
 		c.fill(128<<10*checkpointObjectFrames - 3*ring + 1<<20)
 		stop()
 		after(2 * time.Second)
-		// Two shards; four stretches of 16 MiB each.
-		if c.cuts() < 6 || c.cuts() > 10 {
-			t.Errorf("%v cuts after it, want about 8", c.cuts())
+		// Two shards; a frame has 100 kB, a stretch 16 MiB.
+		if c.cuts() < 12 || c.cuts() > 16 {
+			t.Errorf("%v cuts after it, want about 14", c.cuts())
 		}
 		left := checkpointObjectFrames - ring/(128<<10)
 		if n := int(c.gets.Load()); n < left-64 || n > left+64 {
