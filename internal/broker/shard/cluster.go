@@ -59,12 +59,22 @@ func (s *Store) runCluster(ctx context.Context, ready func()) error {
 			pause = firstLifePause
 		}
 		s.o.Logger.Warn("the broker's incarnation has ended, another begins", "err", err, "pause", pause)
+		s.disown(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, lastLifePause)
+	}
+}
+
+// disown tells the others that this broker has no incarnation, so that they take its shards: it may be long until another can begin, where the object store cannot be reached from here alone.
+func (s *Store) disown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastLifePause)
+	defer cancel()
+	if err := s.o.Cluster.Announce(ctx, 0); err != nil {
+		s.o.Logger.Warn("the others were not told that this broker has no incarnation", "err", err)
 	}
 }
 
