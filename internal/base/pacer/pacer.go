@@ -191,6 +191,19 @@ func (w *Work) Did(ctx context.Context, n int64) error {
 	if !w.did(n) {
 		return nil
 	}
+	return w.wait(ctx, 0)
+}
+
+// Await holds the caller up as Did would if n bytes more were done. It is for what has to be done before a part of the work can begin.
+func (w *Work) Await(ctx context.Context, n int64) error {
+	if w == nil || !w.look(n) {
+		return nil
+	}
+	return w.wait(ctx, n)
+}
+
+// wait waits until who has done n bytes more than are counted is not held any more.
+func (w *Work) wait(ctx context.Context, n int64) error {
 	began := time.Now()
 	defer func() { w.p.yielded.Add(time.Since(began).Seconds()) }()
 	t := time.NewTimer(pause)
@@ -201,7 +214,7 @@ func (w *Work) Did(ctx context.Context, n int64) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		if !w.look() {
+		if !w.look(n) {
 			return nil
 		}
 		t.Reset(pause)
@@ -217,22 +230,22 @@ func (w *Work) did(n int64) bool {
 	}
 	w.next = w.done + sliceBytes
 	w.p.Look()
-	return w.held()
+	return w.held(w.done)
 }
 
-// look says whether who waits is to wait on.
-func (w *Work) look() bool {
+// look says whether who has done n bytes more than are counted is to wait.
+func (w *Work) look(n int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.p.Look()
-	return w.held()
+	return w.held(w.done + n)
 }
 
-// held says whether the work is to wait now. mu is held.
-func (w *Work) held() bool {
+// held says whether the work is to wait now, if so much of it is done. mu is held.
+func (w *Work) held(done int64) bool {
 	due := w.due()
 	w.p.due.Set(due)
-	return w.done < w.total && float64(w.done) > due*float64(w.total) && w.p.hurried.Load() == 0 && w.p.Busy()
+	return done < w.total && float64(done) > due*float64(w.total) && w.p.hurried.Load() == 0 && w.p.Busy()
 }
 
 // due is the part of the work that has to be done by now; 1 or more is all of it.

@@ -299,7 +299,8 @@ func (s *Store) checkpointObjects(ctx context.Context, l *life) {
 	pace := s.checkpointWork(l, mark)
 	defer pace.End()
 	for done := false; !done && ctx.Err() == nil; {
-		r := l.objects.Recall(ctx, l.cutTo, mark)
+		// Reading back is taken for half of the work.
+		r := l.objects.Recall(ctx, l.cutTo, mark, func(ctx context.Context, bytes int64) error { return pace.Await(ctx, bytes/2) })
 		done = r.End == mark
 		var working errgroup.Group
 		working.SetLimit(checkpointShards)

@@ -23,8 +23,8 @@ type Recalled struct {
 
 // Recall holds the log's own frames from position from on in memory, up to to or as many as may be held (RecallBytes; one at least), and reads back, whole, those that
 // are there no more: a request for a frame and not for each stretch of a partition. A frame that cannot be read is left out, and whoever wants it reads it by itself and
-// learns why. One goroutine at a time does this.
-func (l *ObjectLog) Recall(ctx context.Context, from Position, to Mark) *Recalled {
+// learns why. hold, if there is one, may hold each of these requests up; it is told how many bytes were asked for before. One goroutine at a time does this.
+func (l *ObjectLog) Recall(ctx context.Context, from Position, to Mark, hold func(ctx context.Context, bytes int64) error) *Recalled {
 	r := &Recalled{End: to, log: l}
 	var missing []place
 	l.mu.Lock()
@@ -51,7 +51,7 @@ func (l *ObjectLog) Recall(ctx context.Context, from Position, to Mark) *Recalle
 		}
 	}
 	l.mu.Unlock()
-	r.fetch(ctx, missing)
+	r.fetch(ctx, missing, hold)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.recalled = r
@@ -59,16 +59,18 @@ func (l *ObjectLog) Recall(ctx context.Context, from Position, to Mark) *Recalle
 }
 
 // fetch reads frames back, several at a time, until one cannot be read.
-func (r *Recalled) fetch(ctx context.Context, missing []place) {
+func (r *Recalled) fetch(ctx context.Context, missing []place, hold func(ctx context.Context, bytes int64) error) {
+	asked := int64(0)
 	blocks := make([]*ringBlock, len(missing))
 	var reading sync.WaitGroup
 	slots := make(chan struct{}, recallReads)
 	failed := make(chan struct{}, len(missing))
 	for i, p := range missing {
 		slots <- struct{}{}
-		if len(failed) > 0 {
+		if len(failed) > 0 || hold != nil && hold(ctx, asked) != nil {
 			break
 		}
+		asked += p.bytes
 		reading.Go(func() {
 			defer func() { <-slots }()
 			b, err := r.log.readBack(ctx, p)

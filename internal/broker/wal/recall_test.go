@@ -89,7 +89,7 @@ func TestRecallHoldsAStretchAfterAnother(t *testing.T) {
 	}
 	var ends []Mark
 	for from := OwnStart; from < r.marks[11].Pos; { // the last frame is not asked for
-		s := r.Recall(t.Context(), from, r.marks[11])
+		s := r.Recall(t.Context(), from, r.marks[11], nil)
 		for i, in := range r.recent(t) {
 			if within := r.at[i] >= from && r.at[i] < s.End.Pos; within && !in {
 				t.Errorf("batch %d is not in memory during its stretch", i)
@@ -126,7 +126,7 @@ func TestRecallHoldsAStretchAfterAnother(t *testing.T) {
 func TestRecallHoldsWhatLeavesTheRing(t *testing.T) {
 	t.Parallel()
 	r := startRecall(t, 4, 256<<10, 256<<10)
-	s := r.Recall(t.Context(), OwnStart, r.marks[4])
+	s := r.Recall(t.Context(), OwnStart, r.marks[4], nil)
 	stream := NewStream(1, [16]byte{1}, 1)
 	for i := range int64(8) {
 		ticket, err := r.Append(stream, bytes.Repeat([]byte{99}, 60<<10), BatchInfo{BaseOffset: i, RecordCount: 1})
@@ -151,7 +151,7 @@ func TestRecallLeavesOutWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	r := startRecall(t, 8, 256<<10, 1<<20)
 	r.refuse.Store(true)
-	s := r.Recall(t.Context(), OwnStart, r.marks[8])
+	s := r.Recall(t.Context(), OwnStart, r.marks[8], nil)
 	if s.End != r.marks[8] {
 		t.Errorf("the stretch ends at %v, want %v", s.End, r.marks[8])
 	}
