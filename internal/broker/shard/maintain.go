@@ -22,11 +22,11 @@ const lookInterval = 500 * time.Millisecond
 // How many frames recovery replays at the most, besides the checkpoint interval. Each of an object store's is a request or two, many at a time.
 const (
 	checkpointFileFrames   = 100_000
-	checkpointObjectFrames = 1024
+	checkpointObjectFrames = 2048
 )
 
 // burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first eighth of them.
-const burst = 10 * time.Second
+const burst = 15 * time.Second
 
 // checkpointShards is how many shards are checkpointed at the same time in a cluster: each waits for four or five requests, one after the other.
 const checkpointShards = 4

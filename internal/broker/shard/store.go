@@ -306,7 +306,7 @@ func New(o Options) *Store {
 }
 
 // framesShared is how many frames loads share at the most: those of a minute or two.
-const framesShared = 2048
+const framesShared = 4096
 
 func (s *Store) newEnv() *partition.Env {
 	return &partition.Env{Clients: &s.clients, Segments: s.segments, Blocks: s.blocks, Now: s.o.Now, Logger: s.o.Logger, OnCorrupt: s.corrupt}

@@ -46,8 +46,11 @@ type ObjectScan struct {
 	Cache *FrameCache
 }
 
-// scanParallel is how many objects are read, or looked at, at the same time.
-const scanParallel = 32
+// How many frames are read at the same time, and looked for where the log ends.
+const (
+	scanParallel = 64
+	lookParallel = 32
+)
 
 // ScanObjects reads headers and footers of the frames and calls visit for each, in order. A frame that is missing or is not what it
 // should be is an error: all of them were there when To was fixed. visit must not change a frame if there is a cache.
@@ -282,8 +285,8 @@ func (s *ObjectSeal) exists(ctx context.Context, k uint64) (bool, error) {
 // walk goes from k on to the first sequence number at which no object is, or to a seal, and says which of them it is. What lies beyond does not matter.
 func (s *ObjectSeal) walk(ctx context.Context, k uint64) (end uint64, sealed bool, err error) {
 	for {
-		var there [scanParallel]standing
-		var errs [scanParallel]error
+		var there [lookParallel]standing
+		var errs [lookParallel]error
 		var looking sync.WaitGroup
 		for i := range there {
 			looking.Go(func() { there[i], errs[i] = s.look(ctx, k+uint64(i)) })

@@ -70,7 +70,7 @@ type Cluster struct {
 func Reference() Cluster {
 	return Cluster{
 		Brokers: 100, Shards: 2048, Partitions: 100_000, BytesPerSecond: 1e9, FlushInterval: 250 * time.Millisecond, FlushBytes: 4 << 20,
-		CheckpointInterval: time.Minute, CheckpointFrames: 1024, CheckpointBytes: 560 << 20, StretchBytes: 640 << 20, Burst: 10 * time.Second, RingBytes: 384 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
+		CheckpointInterval: time.Minute, CheckpointFrames: 2048, CheckpointBytes: 560 << 20, StretchBytes: 640 << 20, Burst: 15 * time.Second, RingBytes: 384 << 20, PartBytes: 32 << 20, L2Bytes: 2 << 30, L2ReadBytes: 8 << 20, Retention: 7 * 24 * time.Hour, Zones: 3, ZoneReaders: 2,
 	}
 }
 
