@@ -21,6 +21,13 @@ import (
 // Keys of requests by which members tell that they live.
 var beats = []int16{int16(kmsg.Heartbeat), int16(kmsg.ConsumerGroupHeartbeat)}
 
+const (
+	session = 45 * time.Second // the default of group.consumer.session.timeout.ms
+	// forgets is after how long a member of the consumer protocol asks for the brokers again, and with that forgets one that has ended. By itself franz-go 1.22.2 goes on to
+	// send such a member's heartbeats there for up to its default of 5 minutes, on Kafka too: docs/benchmarks.md.
+	forgets = 10 * time.Second
+)
+
 // crowd is a group of many members, each a client of its own.
 type crowd struct {
 	c       *nodes
@@ -230,7 +237,7 @@ func (c *nodes) resident() (most int64) {
 }
 
 // A group of many members whose coordinator moves keeps its assignment: nobody rejoins, and each member has been heard by the new coordinator after a heartbeat
-// or two. After a kill some members join again, and get what they had. GROUP_MEMBERS (500) is how many there are.
+// or two. After a kill some members of the classic protocol join again, and get what they had; those of the consumer protocol keep it. GROUP_MEMBERS (500) is how many there are.
 func TestMeasureGroupOfManyMoves(t *testing.T) {
 	n := int(number(t, "GROUP_MEMBERS", 500))
 	c := start(t, 3, restless()...)
@@ -243,7 +250,7 @@ func TestMeasureGroupOfManyMoves(t *testing.T) {
 	for _, protocol := range []struct {
 		name string
 		opts []kgo.Opt
-	}{{"classic", nil}, {"consumer", []kgo.Opt{kgo.ServerSideBalancer()}}} {
+	}{{"classic", nil}, {"consumer", []kgo.Opt{kgo.ServerSideBalancer(), kgo.MetadataMaxAge(forgets)}}} {
 		if _, err := adm.CreateTopic(t.Context(), int32(n), 1, nil, protocol.name); err != nil {
 			t.Fatal(err)
 		}
@@ -280,17 +287,11 @@ func TestMeasureGroupOfManyMoves(t *testing.T) {
 			}
 			heard, missing := g.heard(next)
 			for missing > 0 || !g.even() {
-				if dead != nil && time.Since(at) > time.Minute {
-					break // how many clients stay with a broker that has ended is a figure: docs/benchmarks.md
-				}
 				if time.Since(at) > 2*time.Minute {
 					t.Fatalf("%s, %s: %d members were not heard by the new coordinator, shape %s, errors %v", protocol.name, how, missing, g.shape(), g.mark())
 				}
 				c.rest(20 * time.Millisecond)
 				heard, missing = g.heard(next)
-			}
-			if len(heard) == 0 {
-				t.Fatalf("%s, %s: the new coordinator has heard nobody", protocol.name, how)
 			}
 			stable := time.Since(at)
 			c.rest(max(0, 15*time.Second-stable)) // a rebalance would begin in that time
@@ -298,10 +299,12 @@ func TestMeasureGroupOfManyMoves(t *testing.T) {
 			g.mu.Lock()
 			changes := g.changes
 			g.mu.Unlock()
-			t.Logf("FIGURE %s, %s of %d members' coordinator: without answers for %.2f s; members heard by the new one: half after %.1f s, the last after %.1f s, %d not in a minute; %d partitions changed hands; errors %v; "+
-				"brokers' processor %.2f s a second, %.2f in quiet; largest broker %d MiB", protocol.name, how, n, end().Seconds(), heard[len(heard)/2].Sub(at).Seconds(), heard[len(heard)-1].Sub(at).Seconds(), missing,
+			t.Logf("FIGURE %s, %s of %d members' coordinator: without answers for %.2f s; members heard by the new one: half after %.1f s, the last after %.1f s; %d partitions changed hands; errors %v; "+
+				"brokers' processor %.2f s a second, %.2f in quiet; largest broker %d MiB", protocol.name, how, n, end().Seconds(), heard[len(heard)/2].Sub(at).Seconds(), heard[len(heard)-1].Sub(at).Seconds(),
 				changes, g.mark(), work.Seconds()/workFor.Seconds(), idle.Seconds()/idleFor.Seconds(), c.resident())
-			if changes > 0 && dead == nil { // members that are refused a connection in the moment after a kill join again, as clients do
+			// Members of the classic protocol that are refused a connection in the moment after a kill join again, as clients do. The other protocol's keep what
+			// they have for as long as their session lasts.
+			if changes > 0 && (dead == nil || protocol.name == "consumer" && stable < session) {
 				t.Errorf("%s, %s: %d partitions changed hands, want none", protocol.name, how, changes)
 			}
 			if dead == nil {
