@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -130,34 +131,47 @@ func (w *Watch) forget(want map[life]bool) {
 	}
 }
 
-// follow holds a connection to a broker and looks into it when that breaks, until ctx ends.
+// follow holds a connection to a broker and looks into it when that breaks, until ctx ends. If it was found alive it may still be ending: Linux closes what a
+// killed process had open latest first, connections some ten milliseconds before the port that they came by, which accepts others until then. So it is looked
+// into again if it closes or refuses the next one.
 func (w *Watch) follow(ctx context.Context, l life) {
+	connected, pause := false, watchAgain
 	for ctx.Err() == nil {
-		if err := w.hold(ctx, l.endpoint); err != nil {
-			rest(ctx, watchAgain)
-		} else if ctx.Err() == nil {
-			w.look(ctx, l)
+		err := w.hold(ctx, l.endpoint)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil, connected && errors.Is(err, syscall.ECONNREFUSED):
+			connected, pause = w.look(ctx, l), refusalPause
+		default:
+			connected = connected && closed(err)
+			rest(ctx, pause)
+			pause = min(2*pause, watchAgain)
 		}
 	}
 }
 
-// look finds out whether a broker whose connection broke has ended, and has it expelled.
-func (w *Watch) look(ctx context.Context, l life) {
+// closed reports whether an error tells that the other side's host has closed a connection.
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// look finds out whether a broker whose connection broke has ended, and has it expelled. It reports whether the broker was found alive.
+func (w *Watch) look(ctx context.Context, l life) (alive bool) {
 	w.noteBreak(l)
 	ended := w.refuses(ctx, l.endpoint)
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	switch {
 	case !ended:
 		w.noteAlive(l)
 		w.found.WithLabelValues("alive").Inc()
-		return
+		return true
 	case !w.alone(l):
 		w.found.WithLabelValues("unclear").Inc()
 		w.log.Warn("several brokers refuse connections at once; their leases decide, it may be this broker's network", "broker", l.broker)
 		rest(ctx, watchAgain)
-		return
+		return false
 	}
 	// Once it is expelled nobody wants to follow it any more, which ends ctx.
 	expelling, cancel := context.WithTimeout(context.WithoutCancel(ctx), expelWait)
@@ -171,6 +185,7 @@ func (w *Watch) look(ctx context.Context, l life) {
 	}
 	w.found.WithLabelValues("expelled").Inc()
 	rest(ctx, watchAgain)
+	return false
 }
 
 func (w *Watch) noteBreak(l life) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -21,6 +22,7 @@ type neighbours struct {
 	mu       sync.Mutex
 	dials    map[string]error // by host: what an attempt to connect gives
 	up       map[string]chan struct{}
+	last     map[string]int // by host: attempts that succeed all the same
 	expelled []string
 	during   func(context.Context) error // an expulsion
 }
@@ -34,9 +36,10 @@ func (n *neighbours) dial(_ context.Context, _, address string) (net.Conn, error
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.dials[host]; err != nil {
+	if err := n.dials[host]; err != nil && n.last[host] == 0 {
 		return nil, err
 	}
+	n.last[host] = max(0, n.last[host]-1)
 	here, there := net.Pipe()
 	return here, there.Close()
 }
@@ -103,7 +106,7 @@ func watching(t *testing.T, f func(t *testing.T, n *neighbours, d *cluster.Direc
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &neighbours{dials: map[string]error{}, up: map[string]chan struct{}{}}
+		n := &neighbours{dials: map[string]error{}, last: map[string]int{}, up: map[string]chan struct{}{}}
 		d := cluster.NewDirectory(1)
 		d.Publish(among(1, 1, 2, 3))
 		w := NewWatch(New(Options{Directory: d, Dial: n.dial, Logger: slog.New(slog.DiscardHandler)}), n.expel)
@@ -134,6 +137,22 @@ func TestWatchExpelsWhoRefusesConnections(t *testing.T) {
 		<-time.After(time.Minute)
 		if got := n.list(); got != "[2 p]" {
 			t.Errorf("expelled %s, want broker 2 once", got)
+		}
+	})
+}
+
+// The port of a process that is killed accepts connections for a moment after those that it had are closed, and then closes them.
+func TestWatchExpelsWhoRefusesConnectionsALittleLater(t *testing.T) {
+	watching(t, func(t *testing.T, n *neighbours, _ *cluster.Directory) {
+		n.mu.Lock()
+		n.last[host(2)] = 1
+		n.mu.Unlock()
+		n.breaks(fmt.Errorf("log in: %w", io.EOF), host(2))
+		<-time.After(20 * time.Millisecond)
+		n.breaks(errRefused, host(2))
+		<-time.After(200 * time.Millisecond)
+		if got := n.list(); got != "[2 p]" {
+			t.Errorf("expelled %s, want broker 2", got)
 		}
 	})
 }
@@ -179,7 +198,12 @@ func TestWatchLeavesToTheLease(t *testing.T) {
 		"a connection that breaks": func(n *neighbours, _ *cluster.Directory) { n.breaks(nil, host(2)) },
 		"a host that is silent":    func(n *neighbours, _ *cluster.Directory) { n.breaks(context.DeadlineExceeded, host(2)) },
 		"a host that is not there": func(n *neighbours, _ *cluster.Directory) { n.breaks(errors.New("no route to host"), host(2)) },
-		"several that refuse":      func(n *neighbours, _ *cluster.Directory) { n.breaks(errRefused, host(2), host(3)) },
+		"a host that is silent, and then refuses": func(n *neighbours, _ *cluster.Directory) {
+			n.breaks(context.DeadlineExceeded, host(2))
+			<-time.After(10 * time.Second)
+			n.breaks(errRefused, host(2))
+		},
+		"several that refuse": func(n *neighbours, _ *cluster.Directory) { n.breaks(errRefused, host(2), host(3)) },
 		"one that nobody connected to": func(n *neighbours, d *cluster.Directory) {
 			n.breaks(errRefused, host(4))
 			d.Publish(among(1, 1, 2, 3, 4))
