@@ -30,18 +30,19 @@ import (
 
 // testCluster is some brokers on one object store and one metadata store, in a bubble of fake time.
 type testCluster struct {
-	t      *testing.T
-	blob   blob.Store
-	meta   meta.Store
-	topics *fakeTopics
-	shards int32
-	log    *slog.Logger
-	nonces atomic.Int64
-	keep   time.Duration // CheckpointInterval
-	gaps   *gaps         // nil: nobody looks
-	ring   int64         // RingBytes
-	recall int64         // RecallBytes
-	clocks bool          // brokers begin with clocks that are off by minutes
+	t       *testing.T
+	blob    blob.Store
+	meta    meta.Store
+	topics  *fakeTopics
+	shards  int32
+	log     *slog.Logger
+	nonces  atomic.Int64
+	keep    time.Duration // CheckpointInterval
+	gaps    *gaps         // nil: nobody looks
+	ring    int64         // RingBytes
+	recall  int64         // RecallBytes
+	extents int           // ExtentsMax
+	clocks  bool          // brokers begin with clocks that are off by minutes
 
 	mu      sync.Mutex
 	members []*testMember
@@ -117,7 +118,7 @@ func (c *testCluster) start() *testMember {
 	}
 	m.store = New(Options{
 		Blob: m.blob, Meta: m.meta, Topics: c.topics, Shards: c.shards, Broker: m.member.ID(), Now: m.now, Logger: c.log,
-		Registerer:         m.metrics,
+		Registerer: m.metrics, ExtentsMax: c.extents,
 		Nonce:              func() [16]byte { return [16]byte{1, byte(c.nonces.Add(1)), byte(c.nonces.Load() >> 8)} },
 		CheckpointInterval: c.keep, RetentionInterval: time.Hour,
 		Cluster: &ClusterOptions{Directory: m.member.Directory(), Announce: m.member.Announce, CollectInterval: 4 * time.Second, Log: wal.ObjectOptions{GiveUp: 8 * time.Second, GroupBytes: 4 << 10, RingBytes: c.ring, RecallBytes: c.recall}},

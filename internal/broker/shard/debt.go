@@ -30,7 +30,7 @@ func (s *Store) cutWork(l *life, end wal.Position) *pacer.Work {
 	limits := []pacer.Limit{
 		soft(s.durable.Load, s.o.WALKeepBytes+s.o.WALKeepBytes/4-held, s.o.WALKeepBytes),
 		soft(s.written.Load, checkpointFileFrames-s.written.Load(), checkpointFileFrames),
-		soft(l.env.Extents, int64(s.o.ExtentsMax)/4*5-l.env.Extents(), int64(s.o.ExtentsMax)),
+		s.extentsRoom(l),
 	}
 	if s.o.WALMaxBytes > 0 {
 		limits = append(limits, pacer.Limit{Used: s.durable.Load, Room: (s.o.WALMaxBytes - held) / 2, Hard: true})
@@ -45,16 +45,22 @@ func (s *Store) cutWork(l *life, end wal.Position) *pacer.Work {
 	return s.pacer.Begin(min(total, held), s.within(), limits...)
 }
 
+// extentsRoom is the memory of the index: a quarter more than what makes a cut due.
+func (s *Store) extentsRoom(l *life) pacer.Limit {
+	most := int64(s.o.ExtentsMax)
+	return soft(l.env.Extents, most/4*5-l.env.Extents(), most)
+}
+
 // soft is a limit that may be passed: nothing is lost if it is, and nothing more while it stands still. It has at least a sixteenth of its bound as room.
 func soft(used func() int64, room, bound int64) pacer.Limit {
 	return pacer.Limit{Used: used, Room: max(room, bound/16)}
 }
 
 // checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before half as many frames more are there as
-// make a checkpoint due: a fail-over reads all of them.
+// make a checkpoint due: a fail-over reads all of them, and each extent is memory.
 func (s *Store) checkpointWork(l *life, mark wal.Mark) *pacer.Work {
 	l.remembered = l.objects.Remembered()
-	return s.pacer.Begin(int64(mark.Pos-l.cutTo), s.within(), soft(s.written.Load, checkpointObjectFrames/2, checkpointObjectFrames))
+	return s.pacer.Begin(int64(mark.Pos-l.cutTo), s.within(), soft(s.written.Load, checkpointObjectFrames/2, checkpointObjectFrames), s.extentsRoom(l))
 }
 
 // mergeWork begins a merge of so many bytes, which is to end before the next cut or checkpoint is due, and with the others of its round at until.

@@ -28,6 +28,9 @@ const (
 // burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first eighth of them.
 const burst = 15 * time.Second
 
+// pauseOfCuts is between two cuts for the number of extents: the one before may have failed.
+const pauseOfCuts = 2 * time.Second
+
 // checkpointShards is how many shards are checkpointed at the same time in a cluster: each waits for four or five requests, one after the other.
 const checkpointShards = 4
 
@@ -56,7 +59,8 @@ func (s *Store) checkpointDue(age, filling time.Duration) bool {
 	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
-		if s.uncut() > s.cutAt() && filling >= burst || s.present.Load().env.Extents() > int64(s.o.ExtentsMax) {
+		many := s.present.Load().env.Extents() > int64(s.o.ExtentsMax)
+		if s.uncut() > s.cutAt() && filling >= burst || many && age >= pauseOfCuts {
 			return true
 		}
 	}

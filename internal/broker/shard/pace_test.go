@@ -99,11 +99,11 @@ type paced struct {
 	sent *produced
 }
 
-func newPaced(t *testing.T, ring int64) *paced {
+func newPaced(t *testing.T, ring int64, extents int) *paced {
 	t.Helper()
 	c := &paced{testCluster: newTestCluster(t, 2, 0), sent: newProduced()}
 	c.sent.size = 100_000
-	c.ring, c.keep = ring, time.Minute
+	c.ring, c.keep, c.extents = ring, time.Minute, extents
 	c.topics.set(topicA, 2)
 	c.m = c.start()
 	<-time.After(10 * time.Second)
@@ -151,7 +151,7 @@ func TestACutOfObjectsYieldsAndIsMadeFromMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ring = 16 << 20
-		c := newPaced(t, ring)
+		c := newPaced(t, ring, 0)
 		stop := keepBusy(t, c.m.store)
 		defer stop()
 		c.fill(ring / 8 * 7)
@@ -174,7 +174,7 @@ func TestABurstIsCutAfterwardsFromWholeFrames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ring = 16 << 20
-		c := newPaced(t, ring)
+		c := newPaced(t, ring, 0)
 		begun := time.Now()
 		stop := keepBusy(t, c.m.store)
 		frames := c.fill(3 * ring)
@@ -200,6 +200,27 @@ func TestABurstIsCutAfterwardsFromWholeFrames(t *testing.T) {
 		}
 		if bytes, _, _ := c.m.store.pendingExtents(); bytes > 4<<20 {
 			t.Errorf("%d bytes are uncut", bytes)
+		}
+		c.sent.check(c.testCluster, 2)
+	})
+}
+
+// Many small batches are cut for the memory of their index, also in a burst.
+func TestManyExtentsAreCut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newPaced(t, 16<<20, 200)
+		c.sent.size = 100
+		stop := keepBusy(t, c.m.store)
+		defer stop()
+		for i := range int32(400) {
+			if err := c.sent.produce(t.Context(), c.m, i%2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after(2 * pauseOfCuts)
+		if n := c.m.store.present.Load().env.Extents(); n > 200 || c.cuts() == 0 {
+			t.Errorf("%d extents after %v cuts", n, c.cuts())
 		}
 		c.sent.check(c.testCluster, 2)
 	})
