@@ -152,7 +152,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`("timestamp": *)\d{13}\b`), "${1}TIME"},
 	{regexp.MustCompile(`("?(?:answer_ms|lag_seconds)"?: *)[\d.]+`), "${1}SOME"},
 	{regexp.MustCompile(`("port": *)\d+`), "${1}PORT"},
-	{regexp.MustCompile(`("bytes": *)\d+`), "${1}BYTES"},
+	{regexp.MustCompile(`("(?:free_)?bytes": *)\d+`), "${1}BYTES"},
 	{regexp.MustCompile(`("newest_offset": *)\d+`), "${1}OFFSET"}, // by time: which of several records of one moment, or of the next
 }
 
