@@ -16,7 +16,19 @@ func TestABrokerWithoutTheObjectStoreLeavesItsShardsToOthers(t *testing.T) {
 		c.topics.set(topicA, partitions)
 		c.settled(30 * time.Second)
 		p := newProduced()
-		p.spread(c, partitions, 2)
+		// Shards may be on their way from one broker to another.
+		spread := func() {
+			for partition := range int32(partitions) {
+				for begun := time.Now(); !slices.ContainsFunc(c.all(), func(m *testMember) bool { return p.produce(t.Context(), m, partition) == nil }); <-time.After(100 * time.Millisecond) {
+					if time.Since(begun) > time.Minute {
+						t.Fatalf("nobody takes a record for partition %d", partition)
+					}
+				}
+			}
+		}
+		<-time.After(20 * time.Second)
+		c.settled(30 * time.Second)
+		spread()
 		apart := c.all()[0]
 		if len(apart.store.Owned()) == 0 {
 			t.Fatal("the broker has no shard to lose")
@@ -43,7 +55,7 @@ func TestABrokerWithoutTheObjectStoreLeavesItsShardsToOthers(t *testing.T) {
 				_ = p.produce(t.Context(), apart, partition) // for the log to notice
 			}
 		}
-		p.spread(c, partitions, 2)
+		spread()
 		apart.heal()
 		for begun := time.Now(); len(apart.store.Owned()) == 0; <-time.After(100 * time.Millisecond) {
 			if time.Since(begun) > time.Minute {
