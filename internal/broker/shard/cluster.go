@@ -163,7 +163,7 @@ func (s *Store) begin(ctx context.Context) (*life, error) {
 }
 
 func (s *Store) newLife(number uint64) *life {
-	l := &life{incarnation: number, env: s.newEnv(), cutTo: wal.OwnStart}
+	l := &life{incarnation: number, env: s.newEnv(), cutTo: wal.Mark{Pos: wal.OwnStart}}
 	o := s.o.Cluster.Log
 	o.Blob, o.ClusterID, o.Incarnation, o.Nonce, o.Logger, o.Metrics = s.o.Blob, s.o.ClusterID, number, s.o.Nonce(), s.o.Logger, s.logMetrics
 	o.OnDurable = func(f *wal.Frame) {

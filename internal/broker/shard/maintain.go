@@ -31,8 +31,12 @@ const burst = 15 * time.Second
 // pauseOfCuts is between two cuts for the number of extents: the one before may have failed.
 const pauseOfCuts = 2 * time.Second
 
-// checkpointShards is how many shards are checkpointed at the same time in a cluster: each waits for four or five requests, one after the other.
-const checkpointShards = 4
+// How many shards are checkpointed at the same time in a cluster, since each waits for four or five requests, one after the other, and how many bytes of segments make it fewer:
+// uploads of large ones keep a store and a network busy by themselves, and clients beside them wait.
+const (
+	checkpointShards     = 4
+	checkpointShardBytes = 32 << 20
+)
 
 // cutAt is how much is written to a log of objects before it is cut, whatever the time: seven eighths of what is cut together, since more comes until it is looked at.
 func (s *Store) cutAt() int64 {
@@ -304,10 +308,10 @@ func (s *Store) checkpointObjects(ctx context.Context, l *life) {
 	defer pace.End()
 	for done := false; !done && ctx.Err() == nil; {
 		// Reading back is taken for half of the work.
-		r := l.objects.Recall(ctx, l.cutTo, mark, func(ctx context.Context, bytes int64) error { return pace.Await(ctx, bytes/2) })
+		r := l.objects.Recall(ctx, l.cutTo.Pos, mark, func(ctx context.Context, bytes int64) error { return pace.Await(ctx, bytes/2) })
 		done = r.End == mark
 		var working errgroup.Group
-		working.SetLimit(checkpointShards)
+		working.SetLimit(s.together(l.cutTo, r.End))
 		for _, sh := range s.owned() {
 			working.Go(func() error {
 				return s.onShard(ctx, sh, pace, func(ctx context.Context) error {
@@ -320,8 +324,20 @@ func (s *Store) checkpointObjects(ctx context.Context, l *life) {
 		}
 		working.Wait() //nolint:errcheck // in a cluster no shard's error is anybody else's
 		r.Release()
-		l.cutTo = r.End.Pos
+		l.cutTo = r.End
 	}
+}
+
+// together is how many shards a stretch of the log is cut of at a time.
+func (s *Store) together(from, to wal.Mark) int {
+	changed := int64(0)
+	for _, sh := range s.owned() {
+		if sh.changedTo.Load() > from.Seq {
+			changed++
+		}
+	}
+	each := int64(to.Pos-from.Pos) / max(1, changed)
+	return int(min(checkpointShards, max(1, checkpointShardBytes/max(1, each))))
 }
 
 // onShard does one piece of work on a shard, unless it is given up meanwhile: nobody else works on it then. Its cuts are part of pace; nil: they yield to nobody.

@@ -223,7 +223,7 @@ type life struct {
 	objects     *wal.ObjectLog // wal, or nil
 	// remembered is what objects remembered when the last checkpoint of all shards began, and cutTo where it ended. Maintenance alone uses them.
 	remembered int64
-	cutTo      wal.Position
+	cutTo      wal.Mark
 	// applied is the end of the last frame of objects whose runs have reached their logs.
 	applied atomic.Pointer[wal.Mark]
 	stuck   stuckShards
