@@ -42,7 +42,7 @@ func (s *Store) checkpointIfChanged(ctx context.Context, sh *shardState, mark wa
 		return s.checkpoint(ctx, sh, mark)
 	}
 	long := mark.Seq > from && time.Since(sh.movedAt) >= heldBackMax
-	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/8 && !long {
+	if len(sh.pointer.History) == 1 && mark.Seq < from+checkpointObjectFrames/2 && !long {
 		return nil
 	}
 	err := s.publish(ctx, sh, sh.pointer.Publish(sh.version, sh.pointer.Manifest, sh.pointer.Checkpoint, mark.Seq))

@@ -22,7 +22,8 @@ const lookInterval = 500 * time.Millisecond
 // How many frames recovery replays at the most, besides the checkpoint interval. Each of an object store's is a request or two, many at a time.
 const (
 	checkpointFileFrames   = 100_000
-	checkpointObjectFrames = 2048
+	checkpointObjectFrames = 512
+	checkpointBurstFrames  = 2048 // of a burst, which are large
 )
 
 // burst is for how long clients may write as fast as they can without it being cut beside them: in a cluster a cut for the bytes that are there comes no sooner after the first eighth of them.
@@ -63,9 +64,12 @@ func (s *Store) checkpointDue(age, filling time.Duration) bool {
 	frames, most := s.written.Load(), int64(checkpointFileFrames)
 	if s.o.Cluster != nil {
 		most = checkpointObjectFrames
-		many := s.present.Load().env.Extents() > int64(s.o.ExtentsMax)
-		if s.uncut() > s.cutAt() && filling >= burst || many && age >= pauseOfCuts {
+		much, many := s.uncut() > s.cutAt(), s.present.Load().env.Extents() > int64(s.o.ExtentsMax)
+		if much && filling >= burst || many && age >= pauseOfCuts {
 			return true
+		}
+		if much {
+			most = checkpointBurstFrames
 		}
 	}
 	return frames > most || frames > 0 && age >= s.o.CheckpointInterval

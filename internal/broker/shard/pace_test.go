@@ -178,20 +178,20 @@ func TestABurstIsCutAfterwardsFromWholeFrames(t *testing.T) {
 		begun := time.Now()
 		stop := keepBusy(t, c.m.store)
 		frames := c.fill(3 * ring)
-		if took := time.Since(begun); took > burst || frames > checkpointObjectFrames {
+		if took := time.Since(begun); took > burst || frames > checkpointBurstFrames {
 			t.Fatalf("%d frames in %v are no burst", frames, took)
 		}
 		if c.cuts() != 0 {
 			t.Errorf("%v cuts beside a burst", c.cuts())
 		}
-		c.fill(128<<10*checkpointObjectFrames - 3*ring + 1<<20)
+		c.fill(128<<10*checkpointBurstFrames - 3*ring + 1<<20)
 		stop()
 		after(2 * time.Second)
 		written := int64(c.m.store.present.Load().objects.Durable().Pos - wal.OwnStart)
 		if want := 2 * float64((written+ring-1)/ring); c.cuts() < want-2 || c.cuts() > want+2 { // of two shards, in stretches of 16 MiB
 			t.Errorf("%v cuts after it, want about %v", c.cuts(), want)
 		}
-		left := checkpointObjectFrames - ring/(128<<10)
+		left := checkpointBurstFrames - ring/(128<<10)
 		if n := int(c.gets.Load()); n < left-64 || n > left+64 {
 			t.Errorf("%d reads for %d frames that have left memory", n, left)
 		}
