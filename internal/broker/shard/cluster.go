@@ -382,7 +382,8 @@ func (s *Store) release(ctx context.Context, sh *shardState) error {
 	}
 	err := s.onShard(ctx, sh, nil, func(ctx context.Context) error {
 		mark := sh.life.mark()
-		if sh.marked != (wal.Mark{}) && int64(mark.Pos-sh.marked.Pos) > s.o.Cluster.Log.Ring() {
+		from, _ := sh.pointer.Needs(sh.life.incarnation)
+		if sh.marked != (wal.Mark{}) && sh.changedTo.Load() > from && int64(mark.Pos-sh.marked.Pos) > s.o.Cluster.Log.Ring() {
 			return nil
 		}
 		return s.checkpointIfChanged(ctx, sh, mark)

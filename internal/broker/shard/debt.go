@@ -59,7 +59,8 @@ func soft(used func() int64, room, bound int64) pacer.Limit {
 // besideBytes is how much of a burst is cut a second beside clients, if nothing else presses: it is read back and written.
 const besideBytes = 48 << 20
 
-// checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before a quarter as many frames more are there: a fail-over reads all of them, and each extent is memory. What a burst has left takes longer than the next checkpoint would wait.
+// checkpointWork begins the cut of what a log of objects holds up to mark, as part of a checkpoint of all shards. It is to end before a quarter as many frames more are
+// there: a fail-over reads all of them, and each extent is memory. What a burst has left takes longer than the next checkpoint would wait.
 func (s *Store) checkpointWork(l *life, mark wal.Mark) *pacer.Work {
 	l.remembered = l.objects.Remembered()
 	bytes := int64(mark.Pos - l.cutTo.Pos)

@@ -225,3 +225,38 @@ func TestManyExtentsAreCut(t *testing.T) {
 		c.sent.check(c.testCluster, 2)
 	})
 }
+
+// A shard to which nothing was written is given away with nothing to replay, also after a burst in others.
+func TestAnIdleShardIsReleasedWithNothingToReplay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newPaced(t, 4<<20, 0)
+		for p := range int32(2) {
+			if err := c.sent.produce(t.Context(), c.m, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after(c.keep + 10*time.Second)
+		stop := keepBusy(t, c.m.store)
+		defer stop()
+		for range checkpointObjectFrames / 2 { // fewer are not worth moving a pointer for
+			if err := c.sent.produce(t.Context(), c.m, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := c.m.store.Log(topicA, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle := l.Identity().Shard
+		if err := c.m.store.release(t.Context(), c.m.store.shard(idle)); err != nil {
+			t.Fatal(err)
+		}
+		p := c.pointer(idle)
+		for _, tenure := range p.History {
+			if tenure.To > tenure.From {
+				t.Errorf("frames [%d, %d) are left to replay, in which the shard has nothing", tenure.From, tenure.To)
+			}
+		}
+	})
+}
