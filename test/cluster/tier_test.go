@@ -42,16 +42,7 @@ func TestTieredServerOutlivesS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Kill)
-	p := &filler{t: t, acked: map[int32]int64{}}
-	p.client, err = kgo.NewClient(kgo.SeedBrokers(b.Kafka), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.RecordDeliveryTimeout(3*time.Second), kgo.MaxBufferedRecords(64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.client.Close)
-	if _, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 4, 1, nil, topic); err != nil {
-		t.Fatal(err)
-	}
+	p := newFiller(t, b.Kafka, topic)
 	if err := p.fill(64 << 20); err != nil {
 		t.Fatal(err)
 	}
@@ -124,16 +115,7 @@ func TestTieredServerOnASmallDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Kill)
-	p := &filler{t: t, acked: map[int32]int64{}}
-	p.client, err = kgo.NewClient(kgo.SeedBrokers(b.Kafka), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.RecordDeliveryTimeout(3*time.Second), kgo.MaxBufferedRecords(64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.client.Close)
-	if _, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 4, 1, nil, topic); err != nil {
-		t.Fatal(err)
-	}
+	p := newFiller(t, b.Kafka, topic)
 	take := func(what string) { // more than the disk holds
 		at, wanted := time.Now(), p.bytes+disk
 		for p.bytes < wanted {
@@ -186,6 +168,21 @@ type filler struct {
 	mu    sync.Mutex
 	acked map[int32]int64 // records by partition
 	bytes int64
+}
+
+// newFiller makes a topic of four partitions and a producer that gives a record up after 3 s.
+func newFiller(t *testing.T, broker, topic string) *filler {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordDeliveryTimeout(3*time.Second), kgo.MaxBufferedRecords(64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 4, 1, nil, topic); err != nil {
+		t.Fatal(err)
+	}
+	return &filler{t: t, client: client, acked: map[int32]int64{}}
 }
 
 // fill produces so many bytes, and returns the first error, after everything has been answered.
