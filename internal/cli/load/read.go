@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -168,11 +169,8 @@ func (r *Run) openAtEnd(ctx context.Context) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, r.options.Topic)
+	ends, err := r.ends(ctx, kadm.NewClient(cl))
 	cl.Close()
-	if err == nil {
-		err = ends.Error()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("list end offsets: %w", err)
 	}
@@ -181,6 +179,27 @@ func (r *Run) openAtEnd(ctx context.Context) (*kgo.Client, error) {
 		at[p] = kgo.NewOffset().At(end.Offset)
 	}
 	return r.open(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.options.Topic: at}))
+}
+
+// leaderWait is how long a topic that was just made, in a cluster that has just begun, may be without leaders.
+const leaderWait = 10 * time.Second
+
+// ends lists the end offsets of the topic, once all of its partitions have leaders.
+func (r *Run) ends(ctx context.Context, adm *kadm.Client) (kadm.ListedOffsets, error) {
+	for began := time.Now(); ; {
+		ends, err := adm.ListEndOffsets(ctx, r.options.Topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if !errors.Is(err, kerr.LeaderNotAvailable) || time.Since(began) > leaderWait {
+			return ends, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (r *Run) receive(ctx context.Context, cl *kgo.Client, from time.Time, got *atomic.Int64, arrived chan<- struct{}) error {
